@@ -43,12 +43,12 @@ class Meaning:
 
     Attributes:
         words: what is wrong.
-        counts: the unit of its number: records, messages, changes of the last day, or audits in a row.
+        counts: the unit of its number: records, messages, changes of the last hour, conflicts, or audits in a row.
         unknown: it reports that something could not be verified, not that it is wrong.
     """
 
     words: str
-    counts: Literal["record", "message", "change", "audit"] = "record"
+    counts: Literal["record", "message", "change", "conflict", "audit"] = "record"
     unknown: bool = False
 
     @property
@@ -69,7 +69,7 @@ MEANINGS = complete(
         Breach.REGRESSION: Meaning(words="an older version overwrote a newer one"),
         Breach.INVALID: Meaning(words="records break their own validity rules"),
         Breach.UNEXPLAINED: Meaning(words="records have never matched"),
-        Breach.CONFLICTS_WAITING: Meaning(words="conflicts are waiting for a decision"),
+        Breach.CONFLICTS_WAITING: Meaning(words="conflicts are waiting for a decision", counts="conflict"),
         Breach.UNVERIFIED: Meaning(words="records cannot be verified", unknown=True),
         Breach.OBJECTIVE: Meaning(words="fewer changes arrive within the window than promised", counts="change"),
         Breach.DEAD_LETTERS: Meaning(words="messages were dead-lettered", counts="message"),

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, Breach
-from checks.root_causes import Group
+from checks.root_causes import Group, RootCause
 from checks.severity import Severity
 
 ABSORB = timedelta(minutes=15)
@@ -26,7 +26,7 @@ GROWTH = (100, 10, 2)
 """Growth factors at which an incident is reported again."""
 
 GROWTH_PAUSE = timedelta(minutes=10)
-"""An incident that has been reported for its growth is so again after this time at the earliest."""
+"""How long after the last message an incident may double before that is reported; more growth is at once."""
 
 GROWN_AT_LEAST = 10
 """Growth to fewer records or messages than this is not reported."""
@@ -50,17 +50,28 @@ class Extent:
 
     Attributes:
         records, messages: how many are affected, over all flows.
+        changes: how many missed their window, if that alone is wrong.
+        conflicts: how many wait for a decision.
         audits: the most failed audits in a row.
     """
 
     records: int = 0
     messages: int = 0
+    changes: int = 0
+    conflicts: int = 0
     audits: int = 0
 
     @property
     def count(self) -> int:
-        """The number that people read: records if there are any."""
-        return self.records or self.messages or self.audits
+        """The number that people read: records if there are any. Missed changes are none: their records may agree."""
+        return self.records or self.messages or self.changes or self.conflicts or self.audits
+
+    @property
+    def unit(self) -> str:
+        """What `count` counts."""
+        units = {"record": self.records, "message": self.messages, "change": self.changes}
+        units |= {"conflict": self.conflicts, "failed audit": self.audits}
+        return next((unit for unit, number in units.items() if number), "record")
 
 
 def extent_of(breaches: Collection[OpenBreach], repeats: Collection[int] = ()) -> Extent:
@@ -76,14 +87,20 @@ def extent_of(breaches: Collection[OpenBreach], repeats: Collection[int] = ()) -
     for each in breaches:
         if each.breach_id in repeats:
             continue
-        counts = MEANINGS[each.breach].counts
-        unit = "record" if counts == "change" else counts
+        unit = MEANINGS[each.breach].counts
         place = (unit, each.flow if unit == "record" else each.fingerprint)
         largest[place] = max(largest[place], each.count)
     totals: dict[str, int] = defaultdict(int)
     for (counted, _), count in largest.items():
         totals[counted] = max(totals[counted], count) if counted == "audit" else totals[counted] + count
-    return Extent(records=totals["record"], messages=totals["message"], audits=totals["audit"])
+    alone = {MEANINGS[each.breach].counts for each in breaches} <= {"change"}
+    return Extent(
+        records=totals["record"],
+        messages=totals["message"],
+        changes=totals["change"] if alone else 0,
+        conflicts=totals["conflict"],
+        audits=totals["audit"],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +168,9 @@ def placements(
 ) -> list[Placement]:
     """Which incident each group of breaches belongs to.
 
-    A breach stays in its incident. A group's incident is the oldest one whose strongest breach is in it; another one
-    is merged into that if all its open breaches are in the group.
+    A breach stays in its incident, unless it has outgrown the dead letters that explained it. A group's incident is
+    the oldest one whose strongest breach is in it; another one is merged into that if all its open breaches are in
+    the group.
 
     Args:
         groups: of all open breaches but those of incidents that stay apart.
@@ -181,7 +199,8 @@ def placements(
     for at, group in enumerate(groups):
         for each in group.breaches:
             own = merged_into.get(each.incident_id, each.incident_id)
-            number = own if own in live else kept.get(at, 0)
+            stays = own in live and not _outgrown(groups[home.get(own, at)], group)
+            number = own if stays else kept.get(at, 0)
             members[number, home.get(number, at)].append(each)
     placed, taken = [], set()
     for (number, at), listed in members.items():
@@ -194,6 +213,21 @@ def placements(
         placed.append(Placement(incident_id=known, group=group, absorbed=absorbed))
     gone = live.keys() - home.keys() - taken
     return placed + [Placement(incident_id=number, group=None) for number in sorted(gone)]
+
+
+def _outgrown(home: Group, group: Group) -> bool:
+    """Whether a group has become too large for the dead letters of its incident."""
+    return (
+        home is not group and home.cause is RootCause.REJECTED_MESSAGES and group.lead.breach is Breach.NOT_ARRIVING
+    )
+
+
+def kept_cause(group: Group, incident: Incident | None) -> Group:
+    """The group with the cause of its incident if that was known better than it is now, while it clears up."""
+    if incident is None or not incident.live or not incident.explained or _explained(group):
+        return group
+    subject = incident.fingerprint.removesuffix(f"/{incident.cause}")
+    return replace(group, cause=RootCause(incident.cause), subject=subject)
 
 
 def _home(number: int, groups: Sequence[Group]) -> int:
@@ -296,7 +330,7 @@ def next_move(
         said = Transition.WORSE if worse else Transition.EXPLAINED
         return replace(kept, transition=said, told=extent.records, told_messages=extent.messages, growth=0)
     growth = max(_growth(extent.records, kept.told), _growth(extent.messages, kept.told_messages))
-    rested = not kept.growth or incident.tell_at is None or now - incident.tell_at >= GROWTH_PAUSE
+    rested = growth > GROWTH[-1] or incident.tell_at is None or now - incident.tell_at >= GROWTH_PAUSE
     if growth > kept.growth and rested:
         return replace(kept, transition=Transition.GROWN, growth=growth, tell_at=now)
     return kept if kept.told_messages else replace(kept, told_messages=extent.messages)

@@ -22,6 +22,13 @@ SLACK = timedelta(minutes=15)
 while, and changes are late before that."""
 
 
+LETTERS_CARRY = 2
+"""How many times as many late records as there are dead letters are explained by them: a letter may carry the changes
+of several records."""
+
+FEW = 10
+"""So few late records are explained by any number of dead letters."""
+
 SYSTEMATIC = "systematic"
 """Reason of a breach whose records differ in one field in the same way."""
 
@@ -41,6 +48,7 @@ class RootCause(StrEnum):
     SECOND_WRITER = "second_writer"
     NOTHING_ARRIVES = "nothing_arrives"
     NOTHING_LEAVES = "nothing_leaves"
+    NOTHING_MOVES = "nothing_moves"
     PARTIAL_BATCH = "partial_batch"
     SYSTEMATIC_DIFFERENCE = "systematic_difference"
     CLOCK_STEP = "clock_step"
@@ -202,13 +210,7 @@ def _strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
 
 def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Places) -> OpenBreach | None:
     """The strongest other breach that explains this one."""
-    stronger = [
-        each
-        for each in breaches
-        if _STRENGTH[each.breach] < _STRENGTH[breach.breach]
-        and each.opened_at - SLACK <= breach.opened_at
-        and _explains(each, breach, places)
-    ]
+    stronger = [each for each in breaches if explains(each, breach, places)]
     return min(stronger, key=_strongest_first, default=None)
 
 
@@ -244,7 +246,8 @@ def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> boo
 
 
 def _messages_rejected(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
-    return breach.breach is not Breach.DEAD_LETTERS and _queue_stopped(cause, breach, places)
+    carried = breach.peak <= max(LETTERS_CARRY * cause.peak, FEW)
+    return breach.breach is not Breach.DEAD_LETTERS and carried and _queue_stopped(cause, breach, places)
 
 
 def _same_queue(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -348,19 +351,67 @@ def _of_queue(breach: Breach) -> RootCause | None:
 
 
 def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[RootCause | Breach, str]]:
-    """Flows in which changes became late at about the same time: what they share is the cause, the target first."""
+    """Flows in which changes became late at about the same time: the cause is what they share.
+
+    That is their target, or else their source. Three or more that share neither, but hang together by systems that
+    they have in common, have one cause as well: what moves changes between these systems.
+    """
     shared: dict[int, tuple[RootCause | Breach, str]] = {}
-    for cause in (RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES):
-        by_end: dict[str, list[OpenBreach]] = defaultdict(list)
-        for each in sorted(late, key=lambda each: each.opened_at):
-            place = places[each.flow or ""]
-            if each.breach_id not in shared:
-                by_end[place.target if cause is RootCause.NOTHING_ARRIVES else place.source].append(each)
-        for system, listed in by_end.items():
-            together = [each for each in listed if each.opened_at - listed[0].opened_at <= SLACK]
-            if len({each.flow for each in together}) > 1:
-                shared |= {each.breach_id: (cause, f"system/{system}") for each in together}
+    for together in _hanging_together(late, places):
+        ends = [places[each.flow or ""] for each in together]
+        cause = _stopped(ends)
+        if cause is not None:
+            shared |= {each.breach_id: cause for each in together}
+            continue
+        for kind in (RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES):
+            by_end: dict[str, list[OpenBreach]] = defaultdict(list)
+            for each in together:
+                place = places[each.flow or ""]
+                if each.breach_id not in shared:
+                    by_end[place.target if kind is RootCause.NOTHING_ARRIVES else place.source].append(each)
+            for system, listed in by_end.items():
+                if len({each.flow for each in listed}) > 1:
+                    shared |= {each.breach_id: (kind, f"system/{system}") for each in listed}
     return shared
+
+
+def _stopped(ends: Sequence[FlowPlace]) -> tuple[RootCause, str] | None:
+    """What all of these flows share; None if that is nothing, or there are too few of them to tell."""
+    targets, sources = {each.target for each in ends}, {each.source for each in ends}
+    if len(ends) < 2:
+        return None
+    if len(targets) == 1:
+        return RootCause.NOTHING_ARRIVES, f"system/{targets.pop()}"
+    if len(sources) == 1:
+        return RootCause.NOTHING_LEAVES, f"system/{sources.pop()}"
+    if len(ends) > 2:
+        return RootCause.NOTHING_MOVES, f"system/{'+'.join(sorted(targets | sources))}"
+    return None
+
+
+def _hanging_together(late: Sequence[OpenBreach], places: Places) -> list[list[OpenBreach]]:
+    """Late flows that began within `SLACK` of the first and are linked by systems that they share, oldest first."""
+    found: list[list[OpenBreach]] = []
+    waiting = sorted(late, key=lambda each: (each.opened_at, each.breach_id))
+    while waiting:
+        first, *waiting = waiting
+        together, systems = [first], places[first.flow or ""].systems
+        while joining := [
+            each
+            for each in waiting
+            if each.opened_at - first.opened_at <= SLACK and systems & places[each.flow or ""].systems
+        ]:
+            together += joining
+            systems = systems.union(*(places[each.flow or ""].systems for each in joining))
+            waiting = [each for each in waiting if each not in joining]
+        found.append(together)
+    return found
+
+
+def explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    """Whether one breach explains another that began while it was open, or shortly before."""
+    stronger = _STRENGTH[cause.breach] < _STRENGTH[breach.breach]
+    return stronger and cause.opened_at - SLACK <= breach.opened_at and _explains(cause, breach, places)
 
 
 def evidence_text(group: Group) -> str:
@@ -388,4 +439,5 @@ _LINKS: Mapping[RootCause | Breach, str] = {
     RootCause.SYSTEMATIC_DIFFERENCE: "The same records differ",
     RootCause.CLOCK_STEP: "They are judged by this system's timestamps",
     RootCause.NOTHING_LEAVES: "All of these flows begin at the same system",
+    RootCause.NOTHING_MOVES: "These flows stopped together and share systems",
 }

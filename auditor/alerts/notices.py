@@ -13,7 +13,7 @@ from auditor.map.flow import Flow
 from auditor.map.settings import Consumer
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, Breach
-from checks.incidents import Extent, Transition
+from checks.incidents import Extent, Incident, Transition
 from checks.root_causes import Group, RootCause, evidence_text
 from checks.severity import Severity
 from checks.tables import complete
@@ -33,6 +33,7 @@ _WORDS = complete(
         RootCause.SECOND_WRITER: "records are changed there that it does not own",
         RootCause.NOTHING_ARRIVES: "changes do not arrive there within their windows",
         RootCause.NOTHING_LEAVES: "its changes do not arrive anywhere within their windows",
+        RootCause.NOTHING_MOVES: "changes do not arrive between these systems within their windows",
         RootCause.PARTIAL_BATCH: "a batch was loaded in part",
         RootCause.SYSTEMATIC_DIFFERENCE: "records differ in the same way",
         RootCause.CLOCK_STEP: MEANINGS[Breach.CLOCK_STEP].words,
@@ -55,6 +56,7 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.SECOND_WRITER: "Find out who writes there and stop it, or declare it as a writer in the map.",
             RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
             RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
+            RootCause.NOTHING_MOVES: "Check what moves changes between these systems: the worker, bus or iPaaS.",
             RootCause.PARTIAL_BATCH: "Check why the batch stopped, and load it again as a whole.",
             RootCause.SYSTEMATIC_DIFFERENCE: "Check the mapping of the field and the last release of what writes it.",
             RootCause.CLOCK_STEP: _CLOCK,
@@ -125,15 +127,30 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
         sizes[-1] += f" on {counted(len(involved), 'flow')}"
     elif not sizes and involved:
         sizes.append(f"{counted(len(involved), 'flow')} cannot be verified")
-    where = ", queue ".join(name.split("/", 1)) if kind == "queue" else name
-    return f"{where}: {_WORDS[cause]}" + (f" ({', '.join(sizes)})" if sizes else "")
+    return f"{_where(kind, name)}: {_WORDS[cause]}" + (f" ({', '.join(sizes)})" if sizes else "")
+
+
+def clearing_text(group: Group, extent: Extent, incident: Incident, flows: Mapping[str, Flow]) -> str:
+    """An incident of which nothing is left for now, in a line: where, what, and how many there were at most."""
+    cause = group.cause
+    if isinstance(cause, RootCause):
+        kind, _, name = group.subject.partition("/")
+        what = f"{_where(kind, name)}: {_WORDS[cause]}"
+    else:
+        what = breach_text(group.lead, flows).rpartition(" (")[0] or breach_text(group.lead, flows)
+    unit = "record" if incident.told else "message" if incident.told_messages else extent.unit
+    return f"{what} (up to {counted(incident.peak, unit)}; none now)"
+
+
+def _where(kind: str, name: str) -> str:
+    return ", queue ".join(name.split("/", 1)) if kind == "queue" else ", ".join(name.split("+"))
 
 
 def _records(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str:
     types = {
         flows[each.flow or ""].settings.data_type
         for each in group.breaches
-        if each.flow in flows and MEANINGS[each.breach].counts in {"record", "change"}
+        if each.flow in flows and MEANINGS[each.breach].counts == "record"
     }
     return counted(extent.records, f"{next(iter(types))} record" if len(types) == 1 else "record")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.alerts.notices import notice_of, readers, summary_text
+from auditor.alerts.notices import clearing_text, notice_of, readers, summary_text
 from auditor.ledger import Ledger, Transaction
 from auditor.map.consumers import ROLE_WEIGHT
 from auditor.map.flow import Flow
@@ -21,12 +21,13 @@ from checks.incidents import (
     IncidentMove,
     Placement,
     Transition,
+    kept_cause,
     next_move,
     placements,
     spent,
 )
 from checks.paging import HOUR_S
-from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, groups
+from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, explains, groups
 from checks.severity import Severity, severity, worst
 from probes.wording import counted
 
@@ -97,6 +98,9 @@ class Reporter:
             move = next_breach(breach, each, now)
             if move is None or (breach is None and self._reported_before(transaction, each, now)):
                 continue
+            if breach is None and (past := self._past_cause(transaction, each, now)) is not None:
+                self._attribute(transaction, each, past, now)
+                continue
             changed = True
             values: dict[str, Any] = {
                 "count": move.count,
@@ -124,6 +128,50 @@ class Reporter:
             return False
         since = now - timedelta(seconds=HOUR_S)
         return signal.count <= self._ledger.breaches.peak_since(transaction, signal.fingerprint, since)
+
+    def _past_cause(self, transaction: Transaction, signal: BreachSignal, now: datetime) -> OpenBreach | None:
+        """The breach that made an objective's changes late, if it is over and none was late since; None otherwise.
+
+        An objective is judged after its changes: by then what held them up may be over, and was reported.
+        """
+        if signal.breach is not Breach.OBJECTIVE or signal.flow is None:
+            return None
+        missed = OpenBreach(
+            breach_id=0,
+            incident_id=0,
+            fingerprint=signal.fingerprint,
+            breach=signal.breach,
+            flow=signal.flow,
+            system=None,
+            queue=None,
+            opened_at=now,
+            count=signal.count,
+            peak=signal.count,
+            clear_since_at=None,
+            reason="",
+            detail="",
+        )
+        for each, ended_at in self._ledger.breaches.ended(transaction, now - timedelta(seconds=HOUR_S)):
+            if each.incident_id and explains(each, missed, self._places):
+                further = self._ledger.measurements.missed_after(transaction, signal.flow, ended_at)
+                return None if further else each
+        return None
+
+    def _attribute(self, transaction: Transaction, signal: BreachSignal, cause: OpenBreach, now: datetime) -> None:
+        """Record missed changes of an objective in the incident that made them late, which is over."""
+        values = {
+            "fingerprint": signal.fingerprint,
+            "flow": signal.flow,
+            "breach": signal.breach.value,
+            "incident_id": cause.incident_id,
+            "opened_at": now,
+            "ended_at": now,
+            "count": 0,
+            "peak": signal.count,
+            "reason": signal.reason,
+            "detail": signal.detail,
+        }
+        self._ledger.breaches.save(transaction, 0, values)
 
     def _move_incidents(self, transaction: Transaction, now: datetime, *, detail: str = "") -> None:
         """Group the open breaches by cause, and advance the incident of each group.
@@ -168,6 +216,7 @@ class Reporter:
         """Advance the incident of a placement; returns its state."""
         incident = known.get(placement.incident_id)
         group = self._unspent(transaction, placement.group, incident, now)
+        group = kept_cause(group, incident) if group is not None else None
         hold = timedelta() if group is not None and self._strict(group) else self._hold
         move = next_move(incident, group, self._severity(group), now, hold=hold)
         summary = self._summary(group, move, incident)
@@ -235,10 +284,12 @@ class Reporter:
         return move.state
 
     def _summary(self, group: Group | None, move: IncidentMove, incident: Incident | None) -> str:
-        """What is wrong and how large it is; what is clearing up is still described by its last size."""
-        if incident is not None and (group is None or not move.extent.count):
-            return incident.summary
-        return summary_text(group, move.extent, self._flows) if group is not None else ""
+        """What is wrong and how large it is; of what is clearing up, how large it was at most."""
+        if group is None:
+            return incident.summary if incident is not None else ""
+        if incident is not None and incident.live and not move.extent.count:
+            return clearing_text(group, move.extent, incident, self._flows)
+        return summary_text(group, move.extent, self._flows)
 
     def _unspent(
         self, transaction: Transaction, group: Group | None, incident: Incident | None, now: datetime
@@ -290,6 +341,7 @@ class Reporter:
         if last is None:
             return
         notice = {**last, "transition": "resolved", "count": 0, "peak": move.peak, "at": now.isoformat()}
+        notice |= {"summary": incident.summary}
         if detail:
             notice |= {"detail": detail, "summary": f"{incident.summary}; closed: {detail}"}
         senders = [each for each in informed if each in self._senders]

@@ -36,6 +36,12 @@ class Breaches:
         peak = sa.select(sa.func.max(column.peak)).where(column.fingerprint == fingerprint, column.ended_at >= since)
         return int(transaction.execute(peak).scalar_one() or 0)
 
+    def ended(self, transaction: Transaction, since: datetime) -> list[tuple[OpenBreach, datetime]]:
+        """The breaches that ended since then, as they were, and when; the latest first."""
+        column = t.breaches.c
+        ended = sa.select(t.breaches).where(column.ended_at >= since).order_by(column.ended_at.desc(), column.id)
+        return [(_open(row), row.ended_at) for row in transaction.execute(ended)]
+
     def save(self, transaction: Transaction, breach_id: int, values: Mapping[str, Any]) -> int:
         """Insert (id 0) or update a breach; returns its id."""
         if breach_id == 0:

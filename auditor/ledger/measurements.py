@@ -94,6 +94,12 @@ class Measurements:
             found = [int(each) for each in connection.execute(wanted).one()]
         return [WindowCounts(*found[at : at + len(_WINDOWS)]) for at in range(0, len(found), len(_WINDOWS))]
 
+    def missed_after(self, transaction: Transaction, flow: str, at: datetime) -> int:
+        """How many windows of a flow were missed after an instant, in slots that began after it."""
+        column = t.window_counts.c
+        missed = sa.select(sa.func.coalesce(sa.func.sum(column.missed), 0))
+        return int(transaction.execute(missed.where(column.flow == flow, column.slot_at > at)).scalar_one())
+
     def windows_by_hour(self, flow: str, since: datetime) -> list[WindowCounts]:
         """The verdicts on windows of a flow by hour, oldest first, hours without any left out."""
         column = t.window_counts.c

@@ -18,6 +18,7 @@ from checks.incidents import (
     IncidentMove,
     Transition,
     extent_of,
+    kept_cause,
     next_move,
     placements,
     spent,
@@ -131,15 +132,54 @@ def test_growth_by_2_10_and_100_times_is_reported_once_each() -> None:
     assert reported == [(10, 2), (50, 10), (500, 100)]
 
 
-def test_further_growth_is_reported_after_a_pause() -> None:
+def test_a_doubling_waits_and_more_growth_is_reported_at_once() -> None:
     known = incident()
-    moved = next_move(known, of(10), HIGH, later(60))
-    assert moved.transition is Transition.GROWN
-    known = after(known, moved, later(60))
-    soon, due = later(659), later(660)
-    assert next_move(known, of(50), HIGH, soon).transition is None
-    moved = next_move(known, of(50), HIGH, due)
-    assert (moved.transition, moved.growth) == (Transition.GROWN, 10)
+    assert next_move(known, of(10), HIGH, later(599)).transition is None
+    doubled = next_move(known, of(10), HIGH, later(600))
+    assert (doubled.transition, doubled.growth) == (Transition.GROWN, 2)
+    known = after(known, next_move(known, of(50), HIGH, later(60)), later(60))
+    assert known.growth == 10
+    moved = next_move(known, of(500), HIGH, later(61))
+    assert (moved.transition, moved.growth) == (Transition.GROWN, 100)
+
+
+def test_missed_changes_and_waiting_conflicts_are_no_records() -> None:
+    late, missed = of(2).breaches[0], replace(of(9).breaches[0], breach=Breach.OBJECTIVE)
+    waiting = replace(of(4).breaches[0], breach=Breach.CONFLICTS_WAITING)
+    whole = extent_of([late, missed, waiting])
+    assert (whole.records, whole.changes, whole.conflicts) == (2, 0, 4)
+    assert (whole.count, whole.unit) == (2, "record")
+    assert extent_of([replace(late, count=0), missed]).count == 0
+    assert (extent_of([missed]).count, extent_of([missed]).unit) == (9, "change")
+    assert (extent_of([waiting]).count, extent_of([waiting]).unit) == (4, "conflict")
+    assert (extent_of([]).count, extent_of([]).unit) == (0, "record")
+
+
+def test_the_cause_that_was_known_stays_while_its_breaches_end_one_by_one() -> None:
+    known = incident(fingerprint="system/crm/nothing_leaves", cause="nothing_leaves", explained=True)
+    kept = kept_cause(of(3), known)
+    assert (kept.cause, kept.subject, kept.fingerprint) == ("nothing_leaves", "system/crm", known.fingerprint)
+    assert kept_cause(of(3), replace(known, state="resolved")).cause is Breach.ORPHAN
+    stronger = replace(of(3), cause=RootCause.STOPPED_CONSUMER, subject="queue/f/q")
+    assert kept_cause(stronger, known) is stronger
+    plain = of(3)
+    assert kept_cause(plain, incident()) is plain
+    assert kept_cause(plain, None) is plain
+
+
+def test_late_records_leave_the_incident_of_the_dead_letters_that_they_have_outgrown() -> None:
+    letters, late = of(10).breaches[0], of(36).breaches[0]
+    letters = replace(letters, breach_id=101, incident_id=1, breach=Breach.DEAD_LETTERS, fingerprint="letters")
+    late = replace(late, breach_id=102, incident_id=1, breach=Breach.NOT_ARRIVING, fingerprint="late")
+    grouped = [
+        Group(cause=RootCause.REJECTED_MESSAGES, subject="queue/f/dead", breaches=(letters,)),
+        Group(cause=Breach.NOT_ARRIVING, subject="flow/f", breaches=(late,)),
+    ]
+    placed = placements(grouped, {1: incident(1)}, {})
+    assert [(each.incident_id, each.group and each.group.lead.breach) for each in placed] == [
+        (1, Breach.DEAD_LETTERS),
+        (0, Breach.NOT_ARRIVING),
+    ]
 
 
 def test_its_end_waits_for_the_breach_to_return() -> None:

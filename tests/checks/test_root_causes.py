@@ -200,6 +200,31 @@ def test_flows_that_stop_together_share_their_target_or_else_their_source() -> N
     assert [cause for cause, _, _ in apart] == ["not_arriving", "not_arriving"]
 
 
+def test_flows_that_stop_together_in_a_chain_have_one_cause_if_they_are_three() -> None:
+    chain = {
+        "a_to_b": FlowPlace(source="a", target="b"),
+        "b_to_c": FlowPlace(source="b", target="c"),
+        "c_to_d": FlowPlace(source="c", target="d"),
+        "elsewhere": FlowPlace(source="x", target="y"),
+    }
+    late = [breach("not_arriving", flow) for flow in chain]
+    alone, together = sorted(groups(late, chain), key=lambda each: len(each.breaches))
+    assert (together.cause, together.subject) == ("nothing_moves", "system/a+b+c+d")
+    assert [each.flow for each in together.breaches] == ["a_to_b", "b_to_c", "c_to_d"]
+    assert (alone.cause, alone.subject) == ("not_arriving", "flow/elsewhere")
+    assert [each.cause for each in groups(late[:2], chain)] == ["not_arriving", "not_arriving"]
+
+
+def test_dead_letters_explain_no_more_late_records_than_they_can_carry() -> None:
+    for letters, late, causes in (
+        (1, 10, ["rejected_messages"]),
+        (10, 20, ["rejected_messages"]),
+        (10, 21, ["rejected_messages", "not_arriving"]),
+    ):
+        found = grouped(breach("dead_letters", queue="dead", number=letters), breach("not_arriving", number=late))
+        assert sorted(str(cause) for cause, _, _ in found) == sorted(causes)
+
+
 def test_what_began_long_before_is_not_explained() -> None:
     long_ago = breach("not_arriving", after_s=-3600)
     causes = [cause for cause, _, _ in grouped(long_ago, breach("stalled", queue="jobs"))]

@@ -14,6 +14,7 @@ from auditor.alerts.reporter import Reporter, places_of
 from auditor.map.loader import load_map
 from checks.breach_life import BreachSignal
 from checks.breaches import Breach
+from checks.convergence import Verdict
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -78,19 +79,66 @@ def test_one_stopped_consumer_is_one_incident_and_is_explained_when_it_is_certai
         "opened",
         "grown 10x from 5",
         "explained",
-        "grown 2x from 80 records and 100 messages",
     ]
+    desk.report(700, signal("stalled", 400, queue="dead"))
+    assert desk.messages[-1] == (1, "grown 2x from 75 records and 100 messages")
     last = desk.notices[-1]
     assert (last["cause"], last["severity"]) == ("stopped_consumer", "high")
-    assert last["summary"].startswith("to_billing, queue dead: no consumer is reading from it (400 messages, 80 cu")
+    assert last["summary"].startswith("to_billing, queue dead: no consumer is reading from it (400 messages, 75 cu")
     assert "These changes pass through the queue" in last["evidence"]
     assert len(last["breaches"]) == 3
     gone = [signal("not_arriving", 0), signal("objective", 0), signal("stalled", 0, queue="dead")]
-    desk.report(80, *gone)
-    desk.report(141, *gone)
+    desk.report(710, *gone)
+    desk.report(771, *gone)
     assert desk.incidents == [("stopped_consumer", "resolved")]
     assert [each for _, each in desk.messages][-1] == "resolved"
     assert all(row["ended_at"] is not None for row in desk.rows("breaches"))
+
+
+def test_changes_that_were_late_while_a_consumer_stood_still_are_no_second_incident(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 5))
+    missed(desk, 5, at_s=30)
+    desk.report(60, signal("not_arriving", 0))
+    desk.report(121, signal("not_arriving", 0))
+    assert desk.incidents == [("not_arriving", "resolved")]
+    told = desk.messages
+    desk.report(130, signal("objective", 5))
+    desk.report(190, signal("objective", 5))
+    assert desk.incidents == [("not_arriving", "resolved")]
+    assert desk.messages == told
+    (objective,) = (row for row in desk.rows("breaches") if row["breach"] == "objective")
+    assert (objective["incident_id"], objective["peak"], objective["count"]) == (1, 5, 0)
+    missed(desk, 1, at_s=1500)
+    desk.report(1510, signal("objective", 6))
+    assert desk.incidents == [("not_arriving", "resolved"), ("objective", "open")]
+
+
+def test_changes_that_are_late_after_the_cause_was_over_are_an_incident(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 5))
+    desk.report(60, signal("not_arriving", 0))
+    desk.report(121, signal("not_arriving", 0))
+    missed(desk, 5, at_s=900)
+    desk.report(910, signal("objective", 5))
+    assert desk.incidents == [("not_arriving", "resolved"), ("objective", "open")]
+
+
+def missed(desk: Desk, number: int, *, at_s: float) -> None:
+    with desk.ledger.write() as transaction:
+        desk.ledger.measurements.count_windows(transaction, "to_billing", {Verdict.BREACH: number}, later(at_s))
+
+
+def test_what_an_incident_says_of_its_size_is_what_its_count_says(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 12), signal("objective", 40))
+    (row,) = desk.rows("incidents")
+    assert (row["count"], row["peak"]) == (12, 12)
+    assert row["summary"] == "to_billing: changes do not arrive within the window (12 customer records)"
+    desk.report(10, signal("not_arriving", 0))
+    (row,) = desk.rows("incidents")
+    assert row["count"] == 0
+    assert row["summary"] == "to_billing: changes do not arrive within the window (up to 12 records; none now)"
+    desk.report(71, signal("not_arriving", 0))
+    assert desk.notices[-1]["transition"] == "resolved"
+    assert desk.notices[-1]["summary"] == row["summary"]
 
 
 def test_the_first_message_waits_and_says_what_is_so_by_then(stand: Stand) -> None:
