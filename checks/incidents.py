@@ -26,7 +26,7 @@ GROWTH = (100, 10, 2)
 """Growth factors at which an incident is reported again."""
 
 GROWTH_PAUSE = timedelta(minutes=10)
-"""How long after the last message an incident may double before that is reported; more growth is at once."""
+"""An incident that has been reported for its growth is so again after this time at the earliest, or at 100 times."""
 
 GROWN_AT_LEAST = 10
 """Growth to fewer records or messages than this is not reported."""
@@ -330,7 +330,8 @@ def next_move(
         said = Transition.WORSE if worse else Transition.EXPLAINED
         return replace(kept, transition=said, told=extent.records, told_messages=extent.messages, growth=0)
     growth = max(_growth(extent.records, kept.told), _growth(extent.messages, kept.told_messages))
-    rested = growth > GROWTH[-1] or incident.tell_at is None or now - incident.tell_at >= GROWTH_PAUSE
+    paused = incident.tell_at is None or now - incident.tell_at >= GROWTH_PAUSE
+    rested = not kept.growth or paused or growth == GROWTH[0]
     if growth > kept.growth and rested:
         return replace(kept, transition=Transition.GROWN, growth=growth, tell_at=now)
     return kept if kept.told_messages else replace(kept, told_messages=extent.messages)

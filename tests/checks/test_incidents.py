@@ -132,14 +132,16 @@ def test_growth_by_2_10_and_100_times_is_reported_once_each() -> None:
     assert reported == [(10, 2), (50, 10), (500, 100)]
 
 
-def test_a_doubling_waits_and_more_growth_is_reported_at_once() -> None:
+def test_further_growth_is_reported_after_a_pause_and_that_to_100_times_at_once() -> None:
     known = incident()
-    assert next_move(known, of(10), HIGH, later(599)).transition is None
-    doubled = next_move(known, of(10), HIGH, later(600))
-    assert (doubled.transition, doubled.growth) == (Transition.GROWN, 2)
-    known = after(known, next_move(known, of(50), HIGH, later(60)), later(60))
-    assert known.growth == 10
-    moved = next_move(known, of(500), HIGH, later(61))
+    moved = next_move(known, of(10), HIGH, later(60))
+    assert (moved.transition, moved.growth) == (Transition.GROWN, 2)
+    known = after(known, moved, later(60))
+    soon, due = later(659), later(660)
+    assert next_move(known, of(50), HIGH, soon).transition is None
+    moved = next_move(known, of(50), HIGH, due)
+    assert (moved.transition, moved.growth) == (Transition.GROWN, 10)
+    moved = next_move(known, of(500), HIGH, soon)
     assert (moved.transition, moved.growth) == (Transition.GROWN, 100)
 
 
