@@ -51,12 +51,15 @@ class Native:
         kind: PostgreSQL's sort of type: b(ase), a(rray), c(omposite), e(num), r(ange), m(ultirange).
         schema: where PostgreSQL has the type.
         width: bits of a BIT column.
+        charset, collation: of a column of text in MariaDB or MySQL.
     """
 
     name: str
     kind: str = "b"
     schema: str = ""
     width: int = 0
+    charset: str = ""
+    collation: str = ""
 
 
 UNKNOWN = Native(name="")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -40,14 +39,8 @@ AS_TEXT = frozenset({"time", "uuid", "inet4", "inet6"})
 TEXTS = MYSQL_TEXT | {"json", "tinyblob", "blob", "mediumblob", "longblob"}
 """Types of columns that hold texts or bytes of any length."""
 
-CODECS = {
-    **dict.fromkeys(("utf8mb4", "utf8mb3", "utf8", "utf16", "utf32"), "utf-8"),
-    "latin1": "cp1252",
-    "latin2": "iso8859-2",
-    "latin5": "iso8859-9",
-    "ascii": "ascii",
-}
-"""Character sets of which is known what they can hold."""
+EVERY_CHARACTER = "utf8mb4"
+"""The character set that holds each text."""
 
 _ERRORS = {
     1040: Reason.UNREACHABLE,
@@ -84,13 +77,10 @@ _COLUMNS = sa.text(
     "numeric_precision AS digits, numeric_scale AS scale, datetime_precision AS fsp FROM information_schema.columns "
     "WHERE table_schema = coalesce(:schema, database()) AND table_name = :name ORDER BY ordinal_position"
 )
-_COLLATION = sa.text("""
-    SELECT character_set_name, collation_name FROM information_schema.columns
-    WHERE table_schema = coalesce(:schema, database()) AND table_name = :name AND column_name = :column
-    AND collation_name IS NOT NULL""")
 _NAME = re.compile(r"\w+", re.ASCII)
 _TYPES = sa.text("""
-    SELECT column_name, lower(data_type), numeric_precision FROM information_schema.columns
+    SELECT column_name, lower(data_type), numeric_precision, character_set_name, collation_name
+    FROM information_schema.columns
     WHERE table_schema = coalesce(:schema, database()) AND table_name = :name""")
 
 
@@ -174,7 +164,10 @@ class MySql(Dialect):
 
     def native_types(self, connection: sa.Connection, schema: str | None, name: str) -> dict[str, Native]:
         rows = connection.execute(_TYPES, {"schema": schema, "name": name})
-        return {each: Native(name=_text(type_), width=int(width or 0)) for each, type_, width in rows}
+        return {
+            each: Native(name=_text(type_), width=int(width or 0), **_characters(*named))
+            for each, type_, width, *named in rows
+        }
 
     # -- reading
 
@@ -218,21 +211,18 @@ class MySql(Dialect):
             raise bytes_have_no_case(column)
         if native.name not in MYSQL_TEXT:
             return self.key_column(column, native)
-        place = {"schema": table.schema, "name": table.name, "column": column.name}
-        row = connection.execute(_COLLATION, place).one_or_none()
-        charset, collation = map(_text, row) if row is not None else ("", "")
-        if charset in CODECS and self._ignores_case(connection, charset, collation):
+        if native.charset and self._ignores_case(connection, native):
             plain = sa.type_coerce(column, sa.String())
-            return _WrittenText(plain, False, native, column.type, written, CODECS[charset])
+            return _WrittenText(plain, False, native, column.type, written)
         using = column.op("USING")(sa.literal_column("utf8mb4"))
         held = sa.collate(sa.func.convert(using), "utf8mb4_general_ci")
         return self.written_column(held, native, column.type, written)
 
-    def _ignores_case(self, connection: sa.Connection, charset: str, collation: str) -> bool:
-        if not (_NAME.fullmatch(charset) and _NAME.fullmatch(collation)):
-            return False
-        upper, lower = (f"CONVERT('{each}' USING {charset})" for each in (ASCII_LETTERS, ASCII_LETTERS.lower()))
-        return bool(connection.exec_driver_sql(f"SELECT {upper} = {lower} COLLATE {collation}").scalar())
+    def _ignores_case(self, connection: sa.Connection, native: Native) -> bool:
+        upper, lower = (
+            f"CONVERT('{each}' USING {native.charset})" for each in (ASCII_LETTERS, ASCII_LETTERS.lower())
+        )
+        return bool(connection.exec_driver_sql(f"SELECT {upper} = {lower} COLLATE {native.collation}").scalar())
 
     def containing_column(
         self, column: sa.ColumnElement[Any], native: Native, declared: Any, part: Callable[[str], str]
@@ -273,10 +263,36 @@ class MariaDb(MySql):
     read_only_words = tuple(reversed(MySql.read_only_words))
 
 
+class _AsColumn(sa.types.UserDefinedType[Any]):
+    """A text in the characters of a column. Without that, the server refuses the whole comparison if the column
+    cannot hold one of them. What it cannot hold becomes a question mark: records with one are not the requested ones.
+    """
+
+    cache_ok = True
+
+    def __init__(self, charset: str, collation: str) -> None:
+        self.charset = charset
+        self.collation = collation
+
+    def bind_expression(self, bindvalue: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
+        using = bindvalue.op("USING")(sa.literal_column(self.charset))
+        return sa.collate(sa.func.convert(using), self.collation)
+
+
+def _among(column: sa.ColumnElement[Any], native: Native, at: str) -> sa.ColumnElement[bool]:
+    """The condition that a column holds one of the texts in `keys`."""
+    type_ = _AsColumn(native.charset, native.collation)
+    return sa.type_coerce(column, sa.types.NullType()).in_(sa.bindparam(f"keys{at}", expanding=True, type_=type_))
+
+
 class _MySqlKey(KeyColumn):
     """Keys in a column of MariaDB or MySQL."""
 
     bounds = range(INT64.start, UINT64.stop)
+
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        narrow = self.native.charset not in {"", EVERY_CHARACTER}
+        return _among(self.column, self.native, at) if narrow else super().among(at)
 
     def held(self, keys: Sequence[Key]) -> list[Any]:
         if self.binary:
@@ -288,26 +304,18 @@ class _MySqlKey(KeyColumn):
         return super().held(keys)
 
 
-@dataclass(frozen=True, slots=True)
 class _WrittenText(WrittenColumn):
-    """Keys in a column whose own collation ignores case.
+    """Keys in a column whose own collation ignores case."""
 
-    Attributes:
-        codec: of its character set. The server refuses to compare the column with other characters.
-    """
-
-    codec: str = "utf-8"
-
-    def bind(self, keys: Sequence[Key]) -> list[Any]:
-        return [text for text in WrittenColumn.bind(self, keys) if _encodes(text, self.codec)]
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        narrow = self.native.charset != EVERY_CHARACTER
+        return _among(self.column, self.native, at) if narrow else super().among(at)
 
 
-def _encodes(text: str, codec: str) -> bool:
-    try:
-        text.encode(codec)
-    except UnicodeEncodeError:
-        return False
-    return True
+def _characters(charset: Any, collation: Any) -> dict[str, str]:
+    """The words of a `Native` for the characters of a column, as far as it has any."""
+    named = [_text(each or "") for each in (charset, collation)]
+    return dict(zip(("charset", "collation"), named, strict=True)) if all(map(_NAME.fullmatch, named)) else {}
 
 
 def _type_of(connection: sa.Connection, row: Any) -> Any:
