@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from checks.fields import FieldRule, parser_for
 from checks.values import Parser, UnreadableError
 from probes.composite_keys import joined, parted
 from probes.contract import KEY, MISSING, Key, Row
-from probes.letter_case import CASELESS, folded, is_countable, is_in_one_form, mistakable
+from probes.letter_case import CASELESS, folded, is_countable, is_in_one_form, loose
 from probes.phone_numbers import PHONE, NotPhoneNumberError, digits_of, e164, tail
 
 KEY_LIMIT_BYTES = 2_000
@@ -60,13 +60,25 @@ def key_parser(
     return parse_kept
 
 
-def composite_parser(key_types: Sequence[str], system: str, normalize: str = "nfc") -> Parser:
+def composite_parser(
+    key_types: Sequence[str],
+    system: str,
+    normalize: str = "nfc",
+    *,
+    region: str | None = None,
+    written: str | None = None,
+) -> Parser:
     """The parser of keys of several fields: from the values of the fields, or from the text that stands for them.
 
     Args:
         key_types: of each field.
+        region: as in `key_parser`.
+        written: as in `key_parser`, of the parts whose type has this form.
     """
-    parsers = [key_parser(each, system, normalize) for each in key_types]
+    parsers = [
+        key_parser(each, system, normalize, region=region, written=written if WRITTEN.get(each) == written else None)
+        for each in key_types
+    ]
 
     def parse(raw: Any) -> str:
         try:
@@ -83,24 +95,32 @@ def composite_parser(key_types: Sequence[str], system: str, normalize: str = "nf
     return parse
 
 
-def requested(key_type: str, keys: Iterable[Key], rows: Iterable[Row], region: str | None) -> list[Row]:
-    """The rows that have one of the keys, which may be written in several ways."""
-    forms = set(keys)
-    return [row for row in rows if _form(key_type, row[KEY], region) in forms]
+def requested(key_types: Sequence[str], keys: Iterable[Key], rows: Iterable[Row], region: str | None) -> list[Row]:
+    """The rows that have one of the keys, which may be written in several ways.
+
+    Args:
+        key_types: of each field of the key.
+    """
+    form = _former(key_types, region)
+    forms = set(map(form, keys))
+    return [row for row in rows if (of_row := form(row[KEY])) is not None and of_row in forms]
 
 
-def without_record(key_type: str, keys: Iterable[Key], returned: Iterable[Any], region: str | None) -> list[Key]:
+def without_record(
+    key_types: Sequence[str], keys: Iterable[Key], returned: Iterable[Any], region: str | None
+) -> list[Key]:
     """Those of the keys, which may be written in several ways, for which no record was returned.
 
     Args:
         returned: the raw keys of the records that were.
     """
-    there = {_form(key_type, raw, region) for raw in returned}
-    return [key for key in keys if key not in there]
+    form = _former(key_types, region)
+    there = set(map(form, returned))
+    return [key for key in keys if form(key) not in there]
 
 
 def doubtful(
-    key_type: str, keys: Sequence[Key], returned: Iterable[Any], region: str | None, system: str
+    key_types: Sequence[str], keys: Sequence[Key], returned: Iterable[Any], region: str | None, system: str
 ) -> dict[Key, str]:
     """Of keys that may be written in several ways, those that a system may hold although it has no record of them.
 
@@ -111,32 +131,86 @@ def doubtful(
     Returns:
         Why it is unknown.
     """
-    forms = {_form(key_type, raw, region) or str(raw) for raw in returned}
-    absent = {str(key): key for key in keys if key not in forms}
-    if key_type == CASELESS:
-        countless = f"not found in {system} in its usual writings, and it has too many others"
-        why = {absent[each]: countless for each in absent if not is_countable(each)}
-        like_it = (
-            f"{system} holds a key that some software takes for the same (ß and ss, ı and i, accents), and the map "
-            "does not"
-        )
-        return why | {absent[each]: like_it for each in mistakable(absent, forms)}
-    odd = [digits_of(each) for each in forms if _form(key_type, each, region) is None]
-    return {
-        key: f"{system} holds a phone number with the same digits that cannot be read"
-        for text, key in absent.items()
-        if any(tail(text) in each for each in odd)
-    }
+    form = _former(key_types, region)
+    there: set[tuple[Any, ...]] = set()
+    odd: list[Sequence[Any]] = []
+    for raw in returned:
+        of_raw = form(raw)
+        if of_raw is not None:
+            there.add(of_raw)
+        elif (parts := _parts(raw, len(key_types))) is not None:
+            odd.append(parts)
+    like_them = {_loose(key_types, each) for each in there}
+    why: dict[Key, str] = {}
+    for key in keys:
+        parts = form(key)
+        if parts is None or parts in there:
+            continue
+        if _loose(key_types, parts) in like_them:
+            why[key] = (
+                f"{system} holds a key that some software takes for the same (ß and ss, ı and i, accents), and the "
+                "map does not"
+            )
+        elif not all(is_countable(part) for type_, part in zip(key_types, parts, strict=True) if type_ == CASELESS):
+            why[key] = f"not found in {system} in its usual writings, and it has too many others"
+        elif any(_may_be(key_types, parts, each, region) for each in odd):
+            why[key] = f"{system} holds a phone number with the same digits that cannot be read"
+    return why
 
 
-def _form(key_type: str, raw: Any, region: str | None) -> str | None:
-    """The one form of a key, None for a text that is no phone number."""
-    if key_type == CASELESS:
-        return folded(str(raw))
+def _former(key_types: Sequence[str], region: str | None) -> Callable[[Any], tuple[Any, ...] | None]:
+    """What makes the one form of a key, part by part, from its text or what a system holds; None if it has none."""
+    of_part = [_part_former(each, region) for each in key_types]
+
+    def form(raw: Any) -> tuple[Any, ...] | None:
+        parts = _parts(raw, len(of_part))
+        forms = () if parts is None else tuple(of(part) for of, part in zip(of_part, parts, strict=True))
+        return None if parts is None or None in forms else forms
+
+    return form
+
+
+def _parts(raw: Any, count: int) -> Sequence[Any] | None:
+    """The parts of a key; None if it has others."""
+    if isinstance(raw, tuple | list):
+        return raw if len(raw) == count else None
+    if count == 1:
+        return (raw,)
     try:
-        return e164(str(raw), region)
-    except NotPhoneNumberError:
+        return parted(raw, count)
+    except ValueError:
         return None
+
+
+def _part_former(key_type: str, region: str | None) -> Callable[[Any], Any]:
+    if key_type == CASELESS:
+        return lambda raw: None if raw is None else folded(str(raw))
+    parse = key_parser(key_type, "", region=region)
+
+    def form(raw: Any) -> Any:
+        try:
+            return None if raw is None or raw is MISSING else parse(raw)
+        except UnreadableError:
+            return None
+
+    return form
+
+
+def _loose(key_types: Sequence[str], parts: Sequence[Any]) -> tuple[Any, ...]:
+    """What a key shares with those that it may be mistaken for."""
+    return tuple(loose(part) if type_ == CASELESS else part for type_, part in zip(key_types, parts, strict=True))
+
+
+def _may_be(key_types: Sequence[str], key: Sequence[Any], held: Sequence[Any], region: str | None) -> bool:
+    """Whether a system may hold a key, of which a phone number cannot be read, as these parts."""
+    for type_, part, raw in zip(key_types, key, held, strict=True):
+        form = _part_former(type_, region)(raw)
+        if form is None and type_ == PHONE and raw is not None:
+            if tail(part) not in digits_of(str(raw)):
+                return False
+        elif form is None or _loose((type_,), (form,)) != _loose((type_,), (part,)):
+            return False
+    return True
 
 
 def _caseless_parser(system: str, normalize: str, written: str | None) -> Parser:

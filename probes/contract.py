@@ -206,7 +206,19 @@ class ReadSpec:
     @property
     def lists_whole_keys(self) -> bool:
         """Whether a listing shows all rows of a key together: not if one key is written in several ways or paired."""
-        return self.pairs is None and self.key_type not in WRITTEN_FREELY
+        return self.pairs is None and not self.written_freely
+
+    @property
+    def key_types(self) -> tuple[str, ...]:
+        """The type of each of the `key_fields`."""
+        if not self.key_parts:
+            return (self.key_type,)
+        return self.part_types or ("string",) * len(self.key_parts)
+
+    @property
+    def written_freely(self) -> bool:
+        """Whether the key, or a part of it, may be written in several ways."""
+        return not WRITTEN_FREELY.isdisjoint(self.key_types)
 
     @property
     def keys_alone(self) -> bool:

@@ -9,7 +9,7 @@ how they fold these: a key is looked up in each way in which its other letters c
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import cache
 from itertools import product
 
@@ -56,7 +56,7 @@ def writings(key: str, *, mistaken: bool = False) -> list[str]:
     (`is_countable`).
 
     Args:
-        mistaken: also other keys that software takes for the same (`ß` and `ss`, `ı` and `i`), for `mistakable`.
+        mistaken: also other keys that software takes for the same (`ß` and `ss`, `ı` and `i`), for `loose`.
     """
     texts: dict[str, None] = {}
     for base in dict.fromkeys((key, unicodedata.normalize("NFD", key))):
@@ -71,7 +71,7 @@ def writings(key: str, *, mistaken: bool = False) -> list[str]:
 
 def _mistaken(key: str) -> Iterable[str]:
     """Keys that some software takes for the same as this one: a letter is another, or each such letter is."""
-    for plain in dict.fromkeys((key, _loose(key))):
+    for plain in dict.fromkeys((key, loose(key))):
         yield plain.casefold().translate(_LOWER)
         yield plain.replace("ss", "ß")
         for letter, others in (("ss", "ß"), ("i", "ıİ")):
@@ -86,12 +86,11 @@ def is_countable(key: str) -> bool:
     return all(_count(base) <= WRITINGS_LIMIT for base in (key, unicodedata.normalize("NFD", key)))
 
 
-def mistakable(keys: Iterable[str], others: Collection[str]) -> set[str]:
-    """Those of the keys that some software takes for the same as one of the others: by accents, `ß` or `ı`."""
-    if not others:
-        return set()
-    loose = set(map(_loose, others))
-    return {key for key in keys if _loose(key) in loose}
+def loose(text: str) -> str:
+    """A text without anything by which software is known to take different letters for the same: keys that share it
+    may be mistaken for each other, by accents, `ß` or `ı`."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join("i" if sign == "ı" else sign for sign in plain if not unicodedata.combining(sign))
 
 
 def _cased(text: str) -> Iterable[str]:
@@ -115,12 +114,6 @@ def _count(text: str) -> int:
         if count > WRITINGS_LIMIT:
             break
     return count
-
-
-def _loose(text: str) -> str:
-    """A text without anything by which software is known to take different letters for the same."""
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return "".join("i" if sign == "ı" else sign for sign in plain if not unicodedata.combining(sign))
 
 
 def _folded(sign: str) -> str:

@@ -22,7 +22,7 @@ from checks.records import Grouped, RecordComparer
 from checks.sides import raw_values
 from checks.values import UnreadableError
 from probes import registry
-from probes.contract import KEY, MISSING, WRITTEN_FREELY, Key, ProbeError, ReadSpec, Row
+from probes.contract import KEY, MISSING, Key, ProbeError, ReadSpec, Row
 from probes.exact_json import Undecodable
 from probes.settings import Binding
 from probes.wording import counted
@@ -253,7 +253,7 @@ def _of_record(
         named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
         added = _whole(flow, divergence, resolution, "insert", flow.target_name, named, {})
         # The target may write the key in any way; where it has no form of its own, it is the owner's.
-        free = flow.target_spec.key_type in WRITTEN_FREELY
+        free = flow.target_spec.written_freely
         return [replace(added, held_key=rows[0][0][KEY]) if free else added]
     proposals = []
     sides = (comparer.owner, comparer.target)

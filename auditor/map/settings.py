@@ -25,11 +25,11 @@ from auditor.senders.registry import SENDERS, sender_settings
 from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule
-from checks.keys import KeyType, composite_parser, key_parser
+from checks.keys import WRITTEN, KeyType, composite_parser, key_parser
 from checks.routes import SEVERITIES, WEEKDAYS, Hours, Route, Routing
 from checks.values import Parser
 from probes.composite_keys import parted
-from probes.contract import Key, Pairs, ReadSpec
+from probes.contract import WRITTEN_FREELY, Key, Pairs, ReadSpec
 from probes.durations import Duration
 from probes.settings import Binding, PluginSettings
 from probes.wording import did_you_mean
@@ -96,9 +96,10 @@ class DataType(PluginSettings):
         return self._parser(self.owner, None)
 
     def _parser(self, system: str, written: str | None) -> Parser:
-        if isinstance(self.key_type, str) and self.key_count == 1:
-            return key_parser(self.key_type, system, self.key_normalize, region=self.key_region, written=written)
-        return composite_parser(self.key_types, system, self.key_normalize)
+        words: Any = {"normalize": self.key_normalize, "region": self.key_region, "written": written}
+        if self._is_single:
+            return key_parser(self.whole_key_type, system, **words)
+        return composite_parser(self.key_types, system, **words)
 
     def key_written(self, system: str) -> str | None:
         """How a system writes every key, as far as the map says so."""
@@ -120,7 +121,16 @@ class DataType(PluginSettings):
     @property
     def whole_key_type(self) -> str:
         """The type of the key as a whole: that of several parts is a text."""
-        return self.key_type if isinstance(self.key_type, str) and self.key_count == 1 else "string"
+        return self.key_types[0] if self._is_single else "string"
+
+    @property
+    def _is_single(self) -> bool:
+        return self.key_count == len(self.key_types) == 1
+
+    @property
+    def types_written_freely(self) -> tuple[str, ...]:
+        """Those types of its parts that a system may write in several ways, each once."""
+        return tuple(dict.fromkeys(each for each in self.key_types if each in WRITTEN_FREELY))
 
     def spec(self, name: str, system: str, binding: Binding, carried: Sequence[str], *, zone: str | None) -> ReadSpec:
         """How to read fields of this data type in a system.
@@ -129,10 +139,11 @@ class DataType(PluginSettings):
             name: of the data type.
             carried: the canonical names of the fields.
         """
-        spec = binding.spec(name, carried, zone=zone, key_type=self._type_to_look_up(binding.key_written))
+        spec = binding.spec(name, carried, zone=zone, key_type=_to_look_up(self.whole_key_type, binding.key_written))
         spec = replace(spec, key_region=self.key_region)
         if spec.key_parts:
-            spec = replace(spec, part_types=self.key_types)
+            types = (_to_look_up(each, binding.key_written) for each in self.key_types)
+            spec = replace(spec, part_types=tuple(types))
         crosswalk = binding.crosswalk
         if crosswalk is None:
             return spec
@@ -151,6 +162,7 @@ class DataType(PluginSettings):
                 place,
                 key=crosswalk.key_fields[0],
                 key_parts=() if isinstance(crosswalk.key, str) else crosswalk.key,
+                part_types=() if isinstance(crosswalk.key, str) else self.key_types,
                 key_type=self.whole_key_type,
                 key_region=self.key_region,
                 fields=(crosswalk.own_key,),
@@ -161,17 +173,18 @@ class DataType(PluginSettings):
         )
         return replace(spec, key_type=crosswalk.own_key_type, pairs=pairs)
 
-    def _type_to_look_up(self, written: str | None) -> str:
-        """The type of the keys of a system: if it writes all of them in their one form, they are plain text."""
-        return "string" if written in {"lower", "e164"} else self.whole_key_type
-
     def key_values(self, key: Key) -> tuple[Key, ...]:
         """The values of the parts of a canonical key."""
         parts = parted(key, self.key_count)
         return tuple(
-            key_parser(each, self.owner, self.key_normalize)(part)
+            key_parser(each, self.owner, self.key_normalize, region=self.key_region)(part)
             for each, part in zip(self.key_types, parts, strict=True)
         )
+
+
+def _to_look_up(key_type: str, written: str | None) -> str:
+    """The type of the keys of a system, or a part of them: if it writes all of them in one form, they are text."""
+    return "string" if written is not None and WRITTEN.get(key_type) == written else key_type
 
 
 class Objective(PluginSettings):

@@ -20,7 +20,6 @@ from checks.fields import ACTS_ON, FieldRule
 from checks.keys import WRITTEN
 from checks.per_system import named
 from checks.validity import RuleError, RuleSet
-from probes.contract import WRITTEN_FREELY
 from probes.letter_case import CASELESS
 from probes.phone_numbers import EXTRA, PHONE, library, regions
 from probes.registry import RECORD_KINDS, record_kind
@@ -178,8 +177,6 @@ def _key_contradictions(path: Path_, data_type: DataType) -> Iterator[tuple[Path
             )
     if data_type.key_normalize != "nfc" and not {"string", CASELESS} & set(types):
         yield (*path, "key_normalize"), f"does nothing for key_type {', '.join(types)}; it acts on string"
-    if len(types) > 1 and WRITTEN_FREELY & set(types):
-        yield (*path, "key_type"), f"{' and '.join(sorted(WRITTEN_FREELY & set(types)))} is for keys of one field"
     region = data_type.key_region
     if region is not None and PHONE not in types:
         yield (*path, "key_region"), f"does nothing for key_type {', '.join(types)}; it acts on {PHONE}"
@@ -193,24 +190,38 @@ def _written_contradictions(
     name: str, holder: str, binding: Binding, integration_map: IntegrationMap
 ) -> Iterator[tuple[Path_, str]]:
     """Keys that may be written in several ways, and systems that do not find them in each."""
-    key_type, written = integration_map.data_types[name].whole_key_type, binding.key_written
+    data_type, written = integration_map.data_types[name], binding.key_written
     path: Path_ = ("data_types", name, "in", holder)
     kind = integration_map.systems[holder].kind
-    word = WRITTEN.get(key_type)
-    if word is None or binding.crosswalk is not None:
+    freely = data_type.types_written_freely
+    key_type, words = " and ".join(freely or dict.fromkeys(data_type.key_types)), [WRITTEN[each] for each in freely]
+    word = " or ".join(words)
+    if not freely or binding.crosswalk is not None:
         if written is not None:
             why = f"does nothing for key_type {key_type}; it acts on {' and '.join(WRITTEN)}"
             own = "does nothing: the crosswalk says which keys the system has of its own"
-            yield (*path, "key_written"), why if word is None else own
-    elif written not in {None, "any", word}:
+            yield (*path, "key_written"), own if freely else why
+    elif written not in {None, "any", *words}:
         yield (*path, "key_written"), f"keys of type {key_type} in their one form are {word}"
+    elif (
+        isinstance(binding.key, str)
+        and data_type.key_count > 1
+        and [written] != words
+        and (kind, written) != ("rest", "any")
+    ):
+        one = f" or say key_written: {word} if it writes all of them so," if len(words) == 1 else ""
+        yield (
+            (*path, "key"),
+            f"{holder} holds the whole key in one field, by which it is not found however its parts are written;"
+            f"{one} name a field for each part",
+        )
     elif written is None and kind == "rest":
         yield (
             (*path, "key"),
             f"only you know how the API compares keys of type {key_type}: say key_written: any if it finds a key "
             f"however it is written, or key_written: {word} if it holds all of them so",
         )
-    elif written in {None, "any"} and kind != "rest" and key_type not in record_kind_finds(kind):
+    elif written in {None, "any"} and kind != "rest" and not record_kind_finds(kind).issuperset(freely):
         yield (
             (*path, "key"),
             f"a system of kind {kind} does not find a {key_type} key however it is written; say key_written: {word} "
@@ -267,14 +278,20 @@ def _crosswalk_contradictions(
             f"pairs are looked up by either of their keys, and a system of kind {holder.kind} is not read by any "
             f"field; copy them to a system of kind {', '.join(most)} or {last}",
         )
-    if holder is not None and data_type.whole_key_type in WRITTEN_FREELY - record_kind_finds(holder.kind):
+    freely = data_type.types_written_freely
+    if holder is not None and not record_kind_finds(holder.kind).issuperset(freely):
         yield (
             (*where, "system"),
-            f"a system of kind {holder.kind} does not find a {data_type.whole_key_type} key however it is written",
+            f"a system of kind {holder.kind} does not find a {' and '.join(freely)} key however it is written",
         )
     count = len(crosswalk.key_fields)
     if count not in {1, data_type.key_count}:
         yield (*where, "key"), f"{count} fields, and the key of the data type has {data_type.key_count}"
+    elif count < data_type.key_count and freely:
+        yield (
+            (*where, "key"),
+            "one field, by which a key is not found however its parts are written; name a field for each part",
+        )
 
 
 def record_kind_finds(kind: str) -> frozenset[str]:

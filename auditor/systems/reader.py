@@ -23,7 +23,6 @@ from checks.keys import doubtful, requested, without_record
 from probes import registry
 from probes.contract import (
     KEY,
-    WRITTEN_FREELY,
     Announcements,
     AnnouncesChanges,
     Key,
@@ -135,10 +134,10 @@ class SystemReader(Caller):
 
         Keys without a record are read once more, with those that may be mistaken for them.
         """
-        if spec.key_type not in WRITTEN_FREELY or error is not None:
+        if not spec.written_freely or error is not None:
             return {}
         returned = [row[KEY] for row in batches.rows]
-        absent = without_record(spec.key_type, batches.instants, returned, spec.key_region)
+        absent = without_record(spec.key_types, batches.instants, returned, spec.key_region)
         if not absent or not registry.record_kind(self._settings).finds_mistaken:
             return {}
         again = replace(spec.keys_only(), mistaken=True)
@@ -147,7 +146,7 @@ class SystemReader(Caller):
             self._read_batches(alone, absent, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
         except ProbeError as failure:
             return dict.fromkeys(absent, str(failure))
-        doubts = doubtful(spec.key_type, absent, [row[KEY] for row in alone.rows], spec.key_region, self.name)
+        doubts = doubtful(spec.key_types, absent, [row[KEY] for row in alone.rows], spec.key_region, self.name)
         return {**doubts, **alone.unreadable}
 
     def _batches(self, spec: ReadSpec) -> Batches:
@@ -158,9 +157,9 @@ class SystemReader(Caller):
             with spending(worth):
                 rows = self.patiently(patience, lambda: self.probe.fetch(spec, batch), parts=len(batch) > 1)
             self.allowance.read(len(batch))
-            if spec.key_type in WRITTEN_FREELY and not spec.mistaken:
+            if spec.written_freely and not spec.mistaken:
                 # A system also returns records that only look like the requested ones, in several batches perhaps.
-                rows = requested(spec.key_type, batch, rows, spec.key_region)
+                rows = requested(spec.key_types, batch, rows, spec.key_region)
             if len(batch) > 1:
                 more = max(0, patience.sent - 1) / (len(batch) - 1)
                 self._more_calls += (more - self._more_calls) / LEARNS_FROM

@@ -9,6 +9,7 @@ from typing import Any
 from probes.call_deadline import within
 from probes.contract import MISSING, WRITTEN_FREELY, CollectionSchema, FieldSchema, ProbeError, ReadSpec, Reason
 from probes.letter_case import CASELESS
+from probes.phone_numbers import PHONE
 from probes.records.mongodb import documents, stream
 from probes.records.mongodb.session import Session
 from probes.wording import did_you_mean
@@ -63,12 +64,16 @@ def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
             raise
         return [f"{spec.collection}: the login may not see whether its fields have an index"]
     led = {next(iter(index["key"])) for index in indexes if index.get("key") and _answers_all(index)}
-    keyed = next((each for each in spec.key_fields if each in led), spec.key)
-    written = [spec.key] if spec.key_type in WRITTEN_FREELY else []
-    word = "lower" if spec.key_type == CASELESS else "e164"
+    freely = {
+        path: type_ for path, type_ in zip(spec.key_fields, spec.key_types, strict=True) if type_ in WRITTEN_FREELY
+    }
+    exact = [path for path in spec.key_fields if path not in freely]
+    keyed = next((each for each in exact if each in led), exact[0] if exact else spec.key)
+    written = [] if keyed in led and exact else list(freely)
+    words = {CASELESS: "lower", PHONE: "e164"}
     remarks = [
         f"{spec.collection}.{path}: every read by key compares all keys of the collection; if they are all written "
-        f"in their one form, say key_written: {word}, and an index serves them"
+        f"in their one form, say key_written: {words[freely[path]]}, and an index serves them"
         for path in written
     ]
     remarks += [

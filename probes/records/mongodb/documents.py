@@ -32,7 +32,7 @@ from bson.regex import Regex
 from bson.timestamp import Timestamp
 
 from probes.call_deadline import left
-from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason
+from probes.contract import MISSING, Key, ProbeError, Reason
 from probes.exact_json import Undecodable
 from probes.letter_case import writings
 from probes.phone_numbers import PHONE, tail
@@ -294,15 +294,15 @@ def alternatives(key_type: str, key: Key, legacy: str | None) -> list[Any]:
     return forms
 
 
-def however_written(spec: ReadSpec, keys: Sequence[Key]) -> list[Any]:
-    """Conditions on the values as which MongoDB may store keys that are written in several ways.
+def however_written(key_type: str, keys: Sequence[Key], *, mistaken: bool) -> list[Any]:
+    """Conditions on the values as which MongoDB may store keys, or parts of them, that are written in several ways.
 
     A regular expression compares like everywhere, whichever server it is; a collation is not had by all of them.
     """
-    if spec.key_type == PHONE:
+    if key_type == PHONE:
         ends = dict.fromkeys(r"\D*".join(tail(str(key))) for key in keys)
-        return [Regex(rf"(?:{'|'.join(ends)})" + ("" if spec.mistaken else r"\D*$"))]
-    texts = [text for key in keys for text in writings(str(key), mistaken=spec.mistaken) if "\0" not in text]
+        return [Regex(rf"(?:{'|'.join(ends)})" + ("" if mistaken else r"\D*$"))]
+    texts = [text for key in keys for text in writings(str(key), mistaken=mistaken) if "\0" not in text]
     others = [form for key in keys for form in alternatives("string", key, None)]
     return [*others, Regex(f"^(?:{'|'.join(map(re.escape, texts))})$", "i")] if texts else others
 

@@ -69,7 +69,7 @@ class MongoDbProbe(Unranked):
     # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        return (WRITTEN_AT_ONCE if spec.key_type in WRITTEN_FREELY else KEYS_AT_ONCE) // len(spec.key_fields)
+        return (WRITTEN_AT_ONCE if spec.written_freely else KEYS_AT_ONCE) // len(spec.key_fields)
 
     @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class MongoDbProbe(Unranked):
         """The filter for documents with one of these keys."""
         legacy = self._settings.uuid
         if spec.key_type in WRITTEN_FREELY:
-            return {spec.key: {"$in": self._bson.however_written(spec, keys)}}
+            return {spec.key: {"$in": self._bson.however_written(spec.key_type, keys, mistaken=spec.mistaken)}}
         if not spec.key_parts:
             spelled = [each for key in keys for each in self._bson.alternatives(spec.key_type, key, legacy)]
             return {spec.key: {"$in": spelled}}
@@ -109,8 +109,12 @@ class MongoDbProbe(Unranked):
         return {
             "$or": [
                 {
-                    path: {"$in": self._bson.part_alternatives(part, legacy)}
-                    for path, part in zip(spec.key_parts, parts, strict=True)
+                    path: {
+                        "$in": self._bson.however_written(type_, [part], mistaken=spec.mistaken)
+                        if type_ in WRITTEN_FREELY
+                        else self._bson.part_alternatives(part, legacy)
+                    }
+                    for path, type_, part in zip(spec.key_parts, spec.key_types, parts, strict=True)
                 }
                 for parts in whole
             ]

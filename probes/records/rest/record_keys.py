@@ -24,7 +24,7 @@ def unlikely(spec: ReadSpec) -> Key:
     """A key that hardly exists."""
     keys: dict[str, Key] = {"integer": 0, "uuid": str(UUID(int=0))}
     if spec.key_parts:
-        return joined(keys.get(each, "0") for each in _part_types(spec))
+        return joined(keys.get(each, "0") for each in spec.key_types)
     return keys.get(spec.key_type, "0")
 
 
@@ -42,7 +42,7 @@ def likeness(spec: ReadSpec, key: Any) -> Any:
     if not spec.key_parts:
         return alike(spec.key_type, key, spec.key_region)
     parts = key if isinstance(key, tuple) else parted(key, len(spec.key_parts))
-    return tuple(alike(type_, part) for type_, part in zip(_part_types(spec), parts, strict=True))
+    return tuple(alike(type_, part, spec.key_region) for type_, part in zip(spec.key_types, parts, strict=True))
 
 
 def spelt_apart(spec: ReadSpec, key: Key) -> str | None:
@@ -82,16 +82,12 @@ def values_of_one(spec: ReadSpec, key: Key) -> dict[str, Key]:
     """The values of a `one`: the key, and the parts of a key of several fields; whole numbers as such."""
     if not spec.key_parts:
         return {"key": key}
-    parts = zip(_part_types(spec), parted(key, len(spec.key_parts)), strict=True)
+    parts = zip(spec.key_types, parted(key, len(spec.key_parts)), strict=True)
     numbered = {
         f"key{number}": int(part) if type_ == "integer" else part
         for number, (type_, part) in enumerate(parts, start=1)
     }
     return {"key": key, **numbered}
-
-
-def _part_types(spec: ReadSpec) -> Sequence[str]:
-    return spec.part_types or ("string",) * len(spec.key_parts)
 
 
 def _list_of(spec: ReadSpec) -> str:

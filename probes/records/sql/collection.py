@@ -19,7 +19,7 @@ class Collection:
     Attributes:
         lookup: how its keys are compared, or their first part.
         keys, lookups: all columns of the key, and how each is compared.
-        finder: how records are found by their keys, which may be written in several ways.
+        finders: how records are found by each column of their keys, which may be written in several ways.
         plain: whether it held a value that the driver cannot convert, so it is read plainly.
     """
 
@@ -32,7 +32,7 @@ class Collection:
     keys: tuple[sa.ColumnClause[Any], ...]
     lookups: tuple[KeyColumn, ...]
     stamps: Ordered | Written | None
-    finder: KeyColumn
+    finders: tuple[KeyColumn, ...]
     plain: bool = False
     known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
 

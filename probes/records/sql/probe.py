@@ -99,8 +99,13 @@ class SqlProbe:
                 return (f"{spec.collection}: the login may not see whether its columns have an index",)
             unmarked = self._unmarked(connection, spec, collection) if spec.mark in led else ()
             unfound = self._unfound(connection, spec, collection, led)
-        keyed = next((each for each in spec.key_fields if each in led), spec.key)
-        wanted = ([] if unfound else [keyed]) + ([spec.mark] if collection.mark is not None else [])
+        exact = [
+            name for name, type_ in zip(spec.key_fields, spec.key_types, strict=True) if type_ not in WRITTEN_FREELY
+        ]
+        keyed = next((each for each in exact or spec.key_fields if each in led), spec.key)
+        wanted = ([] if unfound or (spec.written_freely and spec.key_parts) else [keyed]) + (
+            [spec.mark] if collection.mark is not None else []
+        )
         slow = (
             f"{spec.collection}.{column} has no index: every read scans the table"
             for column in wanted
@@ -112,13 +117,18 @@ class SqlProbe:
         self, connection: sa.Connection, spec: ReadSpec, collection: Collection, led: Sequence[str]
     ) -> tuple[str, ...]:
         """Remarks on a key that may be written in several ways, if no index serves it."""
-        if spec.key_type not in WRITTEN_FREELY:
-            return ()
-        remedy = self._dialect.unserved(connection, collection.finder, spec.key, collection.table, led, self._engine)
-        if remedy is None:
-            return ()
-        what = "in whatever case" if spec.key_type == CASELESS else "however a number is written"
-        return (f"{spec.collection}.{spec.key} has no index by which it is found {what}: {remedy}",)
+        remarks = []
+        for column, type_, finder in zip(spec.key_fields, spec.key_types, collection.finders, strict=True):
+            if type_ in WRITTEN_FREELY:
+                remedy = self._dialect.unserved(connection, finder, column, collection.table, led, self._engine)
+                what = "in whatever case" if type_ == CASELESS else "however a number is written"
+                remarks += [
+                    remedy and f"{spec.collection}.{column} has no index by which it is found {what}: {remedy}"
+                ]
+            elif column in led:
+                return ()
+        # One part that an index finds is enough: of its records, the other parts are compared.
+        return tuple(each for each in remarks if each) if all(remarks) else ()
 
     def _unmarked(self, connection: sa.Connection, spec: ReadSpec, collection: Collection) -> tuple[str, ...]:
         """Remarks on records without a stamp or version."""
@@ -151,7 +161,7 @@ class SqlProbe:
 
     def _collection(self, spec: ReadSpec) -> Collection:
         cached = (
-            *(spec.collection, spec.key_fields, spec.key_type, spec.mistaken),
+            *(spec.collection, spec.key_fields, spec.key_types, spec.mistaken),
             *(spec.changed_at, spec.version, spec.fields),
         )
         collection = self._collections.get(cached)
@@ -182,9 +192,12 @@ class SqlProbe:
             mark = table.c[spec.mark] if spec.mark else None
             stamps = stamps_of(connection, self._dialect, spec, mark if spec.changed_at else None)
             natives = self._dialect.native_types(connection, schema, name)
-            finder = self._finder(connection, spec, table, natives)
-        keys = tuple(table.c[each] for each in spec.key_fields)
-        lookups = tuple(self._dialect.key_column(each, natives.get(each.name, UNKNOWN)) for each in keys)
+            keys = tuple(table.c[each] for each in spec.key_fields)
+            lookups = tuple(self._dialect.key_column(each, natives.get(each.name, UNKNOWN)) for each in keys)
+            finders = tuple(
+                self._finder(connection, spec, type_, table, lookup, each, natives.get(each.name, UNKNOWN))
+                for each, type_, lookup in zip(keys, spec.key_types, lookups, strict=True)
+            )
         return Collection(
             table=table,
             key=table.c[spec.key],
@@ -195,24 +208,30 @@ class SqlProbe:
             keys=keys,
             lookups=lookups,
             stamps=stamps,
-            finder=finder or lookups[0],
+            finders=finders,
         )
 
     def _finder(
-        self, connection: sa.Connection, spec: ReadSpec, table: sa.TableClause, natives: dict[str, Native]
-    ) -> KeyColumn | None:
-        """How records are found by a key that may be written in several ways; None for every other key."""
-        column, native = table.c[spec.key], natives.get(spec.key, UNKNOWN)
-        if spec.key_type == CASELESS:
+        self,
+        connection: sa.Connection,
+        spec: ReadSpec,
+        key_type: str,
+        table: sa.TableClause,
+        lookup: KeyColumn,
+        column: sa.ColumnClause[Any],
+        native: Native,
+    ) -> KeyColumn:
+        """How records are found by a column of their keys, which may be written in several ways."""
+        if key_type == CASELESS:
             written = partial(writings, mistaken=spec.mistaken)
             return self._dialect.caseless_column(connection, table, column, native, written)
-        if spec.key_type == PHONE:
+        if key_type == PHONE:
             text = self._dialect.without(column, SEPARATORS)
             if spec.mistaken:
                 return self._dialect.containing_column(text, native, column.type, tail)
             text = self._dialect.last(text, TAIL)
             return self._dialect.written_column(text, native, column.type, lambda key: [tail(key)])
-        return None
+        return lookup
 
     @undisturbed
     def column_types(self, spec: ReadSpec) -> dict[str, Native]:
@@ -223,22 +242,23 @@ class SqlProbe:
     # -- reading
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        return key_parts.AT_ONCE if spec.key_parts or spec.key_type in WRITTEN_FREELY else 5000
+        return key_parts.AT_ONCE if spec.key_parts or spec.written_freely else 5000
 
     @one_call
     @undisturbed
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         collection = self._collection(spec)
-        if spec.key_parts:
-            found = key_parts.among(collection.lookups, keys)
+        return self._among(collection, collection.finders, keys)
+
+    def _among(self, collection: Collection, lookups: Sequence[KeyColumn], keys: Sequence[Key]) -> list[Row]:
+        """The rows with one of these keys."""
+        if len(lookups) > 1:
+            found = key_parts.among(lookups, keys)
             if found is None:
                 return []
             wanted, parameters = found
             return self._rows(collection, lambda columns: sa.select(*columns).where(wanted), parameters)
-        return self._among(collection, collection.finder, keys)
-
-    def _among(self, collection: Collection, column: KeyColumn, keys: Sequence[Key]) -> list[Row]:
-        """The rows with one of these keys in a column."""
+        (column,) = lookups
         parameters = column.parameters(keys)
         if not any(parameters.values()):
             return []
@@ -336,7 +356,7 @@ class SqlProbe:
     @one_call
     @undisturbed
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        if spec.key_parts or spec.key_type in WRITTEN_FREELY:
+        if spec.key_parts or spec.written_freely:
             return False
         table = self._collection(spec.keys_only()).table
         some = sa.select(sa.literal(1).label("one")).select_from(table).limit(RANK_SCAN_LIMIT + 1).subquery()
@@ -349,7 +369,7 @@ class SqlProbe:
             return self._dialect.ranks_by_index(connection, ranked, self._engine)
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        if spec.key_parts or spec.key_type in WRITTEN_FREELY:
+        if spec.key_parts or spec.written_freely:
             return None
         table = self._quoted.format_table(self._collection(spec.keys_only()).table)
         return self._dialect.rank_index(table, self._rank(spec, seed))
@@ -423,9 +443,7 @@ class SqlProbe:
                 last = [row[0] for row in rows if _folded(row[0]) == beyond]
                 rows = [row for row in rows if _folded(row[0]) != beyond]
                 whole = list(dict.fromkeys(last))
-                rows += (
-                    self.fetch(spec, whole) if spec.key_parts else self._among(collection, collection.lookup, whole)
-                )
+                rows += self._among(collection, lookups, whole)
         return nameless + rows, more
 
     def _rows(

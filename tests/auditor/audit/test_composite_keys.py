@@ -15,6 +15,7 @@ from auditor.conflicts.repair_formats import write_sql
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.systems.live_record import read_record
+from checks.values import UnreadableError
 from tests.auditor.audit.test_flow_audit import open_causes
 from tests.stand import Stand
 
@@ -157,3 +158,94 @@ def test_a_kind_of_system_that_has_keys_of_one_field_says_so(lines: Lines) -> No
     lines.map_file.write_text(text[: text.index("    queues:")])
     with pytest.raises(MapError, match="name one field that holds all of it"):
         load_map(lines.map_file, {})
+
+
+FREE = [
+    ("[integer, caseless]", "a", "A"),
+    ("[integer, phone]\n    key_region: DE", "030 123456", "+49 (30) 12-34-56"),
+]
+
+
+@pytest.mark.parametrize(("types", "ours", "theirs"), FREE)
+def test_parts_that_each_system_writes_in_its_own_way_are_one_key(
+    lines: Lines, types: str, ours: str, theirs: str
+) -> None:
+    lines.lines(one_column=False)
+    lines.remap("key_type: [integer, string]", f"key_type: {types}")
+    for tenant in range(1, 5):
+        lines.line("crm", tenant, ours)
+        if tenant != 2:
+            lines.line("billing", tenant, theirs, "Eve" if tenant == 3 else "Ada")
+    lines.line("billing", 4, ours)
+    lines.line("billing", 5, theirs)
+    lines.sweep()
+    lines.audit_until(lambda: sum(open_causes(lines).values()) == 4)
+    form = "a" if "caseless" in types else "+4930123456"
+    found = {each["key"]: each["kind"] for each in lines.rows("divergences") if each["state"] == "open"}
+    assert found == {f"2/{form}": "missing", f"3/{form}": "value", f"4/{form}": "duplicate", f"5/{form}": "orphan"}
+    proposals = propose(lines.map, lines.ledger, lines.readers, b"k" * 32, ["to_billing"])
+    for line in write_sql(lines.map, proposals).splitlines():
+        if line and not line.startswith("--"):
+            lines.run("billing", line)
+    with lines.open("billing") as database:
+        rows = database.execute("SELECT tenant, code, name FROM lines WHERE tenant < 4").fetchall()
+    assert sorted(rows) == [(1, theirs, "Ada"), (2, ours, "Ada"), (3, theirs, "Ada")]
+
+
+def test_a_key_is_not_missing_where_a_part_may_be_mistaken_or_cannot_be_read(lines: Lines) -> None:
+    lines.lines(one_column=False)
+    lines.remap("key_type: [integer, string]", "key_type: [phone, caseless]\n    key_region: DE")
+    keys = ["030 123456/straße", "030 123456/ann", "040 654321/ann"]
+    for system in ("crm", "billing"):
+        lines.run(system, "DROP TABLE lines")
+        stamp = ", updated_at text" if system == "crm" else ""
+        lines.run(system, f"CREATE TABLE lines (tenant text, code text, name text, amount text{stamp})")
+    lines.run(
+        "billing", "INSERT INTO lines VALUES ('030/123456', 'strasse', 'Ada', 1), ('040654321x', 'ANN', 'Ada', 1)"
+    )
+    flow = lines.map.flow("to_billing")
+    reading = lines.readers["billing"].fetch(flow.target_spec, flow.parse_keys(keys))
+    assert reading.rows == []
+    assert {key: "cannot be read" in why for key, why in reading.unreadable.items()} == {
+        "+4930123456/straße": False,
+        "+4940654321/ann": True,
+    }
+    assert reading.instants.keys() == {"+4930123456/ann"}
+
+
+@pytest.mark.parametrize(
+    ("types", "written", "said"),
+    [
+        ("[integer, caseless]", "", "holds the whole key in one field, by which it is not found"),
+        ("[integer, caseless]", "lower", ""),
+        ("[phone, caseless]", "lower", "name a field for each part"),
+        ("[integer, caseless]", "e164", "keys of type caseless in their one form are lower"),
+        ("[integer, string]", "lower", "does nothing for key_type integer and string"),
+    ],
+)
+def test_a_key_in_one_field_has_its_parts_in_their_one_form(
+    lines: Lines, types: str, written: str, said: str
+) -> None:
+    lines.lines(one_column=True)
+    text = lines.map_file.read_text().replace("key_type: [integer, string]", f"key_type: {types}")
+    words = f"key_written: {written}, key: ref" if written else "key: ref"
+    lines.map_file.write_text(text.replace("key: ref", words))
+    if not said:
+        assert load_map(lines.map_file, {}).flow("to_billing").target_spec.key_type == "string"
+        return
+    with pytest.raises(MapError) as refused:
+        load_map(lines.map_file, {})
+    assert said in str(refused.value)
+
+
+def test_parts_that_a_system_writes_in_their_one_form_are_looked_up_as_they_are(lines: Lines) -> None:
+    lines.lines(one_column=False)
+    text = lines.map_file.read_text().replace("key_type: [integer, string]", "key_type: [phone, caseless]")
+    place = "billing: {collection: lines, "
+    lines.map_file.write_text(text.replace(place, f"{place}key_written: lower, "))
+    flow = load_map(lines.map_file, {}).flow("to_billing")
+    assert (flow.source_spec.key_types, flow.target_spec.key_types) == (("phone", "caseless"), ("phone", "string"))
+    parse = flow.data_type.key_parser("billing")
+    assert parse(("+49 30 123456", "ann")) == "+4930123456/ann"
+    with pytest.raises(UnreadableError, match="key_written: lower"):
+        parse(("+49 30 123456", "Ann"))

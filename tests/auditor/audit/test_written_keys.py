@@ -252,7 +252,6 @@ REST = "crm: {kind: rest, url: 'https://crm.example.com'}"
             {"integer": "caseless", BILLING: f"{BILLING}key_written: e164, "},
             "of type caseless in their one form are lower",
         ),
-        ({"integer": "[integer, caseless]", "key: id": "key: [id, name]"}, "caseless is for keys of one field"),
         (
             {"integer": "caseless", 'crm: {kind: sql, url: "sqlite:///PLACE/crm.sqlite", zone: UTC}': REST}
             | {"key: id, changed_at: updated_at": "key: id, list: /c, one: '/c/{key}'"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from bson import Binary, ObjectId
 from pymongo.database import Database
 
-from checks.keys import composite_parser
+from checks.keys import composite_parser, requested
 from probes.composite_keys import joined
 from probes.contract import ReadSpec
 from probes.records.mongodb.probe import MongoDbProbe
@@ -89,3 +90,36 @@ def test_lists_carry_whole_keys_and_records_without_a_part(
     assert (1, None) in found
     assert len(probe.changed(spec("t", "c"), AT, 100).rows) == 10
     assert not any("c has no index" in remark for remark in probe.inspect(spec("t", "c")))
+
+
+def test_parts_are_found_in_every_writing(shop: Database[dict[str, Any]], probe: MongoDbProbe) -> None:
+    shop["lines"].insert_many(
+        [
+            *(
+                {"t": 1, "c": each, "p": "030 123456", "name": "n", "at": AT}
+                for each in ("Ann@X.de", "ANN@x.de", "a.c", "abc")
+            ),
+            {"t": 2, "c": "ann@x.de", "p": "(030) 123-456"},
+            {"t": 2, "c": "MÜLLER", "p": "040 123456"},
+            {"t": 2, "c": "strasse", "p": "030 123456 ext. 5"},
+        ]
+    )
+
+    def found(place: ReadSpec, *wanted: str) -> list[Any]:
+        rows = probe.fetch(place, list(wanted))
+        return sorted(row[0] for row in requested(place.key_types, wanted, rows, place.key_region))
+
+    mails = replace(spec("t", "c"), part_types=("integer", "caseless"))
+    assert found(mails, "1/ann@x.de") == [(1, "ANN@x.de"), (1, "Ann@X.de")]
+    assert found(mails, "2/ann@x.de", "2/müller", "1/a.c") == [(1, "a.c"), (2, "MÜLLER"), (2, "ann@x.de")]
+    assert found(mails, "2/straße") == []
+    assert [row[0] for row in probe.fetch(replace(mails, mistaken=True), ["2/straße"])] == [(2, "strasse")]
+    phones = replace(spec("c", "p"), part_types=("caseless", "phone"), key_region="DE")
+    assert found(phones, "ann@x.de/+4930123456", "müller/+4930123456") == [
+        *(("ANN@x.de", "030 123456"), ("Ann@X.de", "030 123456"), ("ann@x.de", "(030) 123-456")),
+    ]
+    odd = probe.fetch(replace(phones, mistaken=True), ["strasse/+4930123456"])
+    assert [row[0] for row in odd] == [("strasse", "030 123456 ext. 5")]
+    assert any("c: every read by key compares all keys" in each for each in probe.inspect(phones))
+    shop["lines"].create_index("t")
+    assert not any("compares all keys" in each or ".t has no index" in each for each in probe.inspect(mails))

@@ -181,3 +181,15 @@ def test_the_whole_way(api: Api, stand: Stand) -> None:
     result = swept(loaded, "to_billing", stand.ledger)
     assert (result.read, result.counts[Outcome.AGREED]) == (len(LINES) + 1, len(LINES) - 1)
     assert open_causes(stand) == {}  # suspected, and confirmed by the next audit
+
+
+def test_parts_in_another_case_or_format_are_the_requested_ones() -> None:
+    spec = replace(spec_of(**ONE), part_types=("phone", "caseless"), key_region="DE")
+    wanted = record_keys.likeness(spec, "+4930123456/ann@x.de")
+    assert record_keys.likeness(spec, ("030 12 34 56", "Ann@X.de")) == wanted
+    assert record_keys.likeness(spec, ("040 12 34 56", "Ann@X.de")) != wanted
+    assert record_keys.values_of_one(spec, "+4930123456/ann@x.de") == {
+        "key": "+4930123456/ann@x.de",
+        "key1": "+4930123456",
+        "key2": "ann@x.de",
+    }
