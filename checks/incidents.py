@@ -66,13 +66,6 @@ class Extent:
         """The number that people read: records if there are any. Missed changes are none: their records may agree."""
         return self.records or self.messages or self.changes or self.conflicts or self.audits
 
-    @property
-    def unit(self) -> str:
-        """What `count` counts."""
-        units = {"record": self.records, "message": self.messages, "change": self.changes}
-        units |= {"conflict": self.conflicts, "failed audit": self.audits}
-        return next((unit for unit, number in units.items() if number), "record")
-
 
 def extent_of(breaches: Collection[OpenBreach], repeats: Collection[int] = ()) -> Extent:
     """How large an incident of these breaches is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from auditor.map.flow import Flow
 from auditor.map.settings import Consumer
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, Breach
-from checks.incidents import Extent, Incident, Transition
+from checks.incidents import Extent, Transition, extent_of
 from checks.root_causes import Group, RootCause, evidence_text
 from checks.severity import Severity
 from checks.tables import complete
@@ -130,16 +131,12 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
     return f"{_where(kind, name)}: {_WORDS[cause]}" + (f" ({', '.join(sizes)})" if sizes else "")
 
 
-def clearing_text(group: Group, extent: Extent, incident: Incident, flows: Mapping[str, Flow]) -> str:
-    """An incident of which nothing is left for now, in a line: where, what, and how many there were at most."""
-    cause = group.cause
-    if isinstance(cause, RootCause):
-        kind, _, name = group.subject.partition("/")
-        what = f"{_where(kind, name)}: {_WORDS[cause]}"
-    else:
-        what = breach_text(group.lead, flows).rpartition(" (")[0] or breach_text(group.lead, flows)
-    unit = "record" if incident.told else "message" if incident.told_messages else extent.unit
-    return f"{what} (up to {counted(incident.peak, unit)}; none now)"
+def clearing_text(group: Group, flows: Mapping[str, Flow]) -> str:
+    """An incident of which nothing is left for now, in a line: where, what, and how large it was at most."""
+    largest = replace(group, breaches=tuple(replace(each, count=each.peak) for each in group.breaches))
+    text = summary_text(largest, extent_of(largest.breaches, largest.repeats), flows)
+    what, sized, size = text.rpartition(" (")
+    return f"{what} (at most {size.removesuffix(')')}; none now)" if sized else f"{text} (over for now)"
 
 
 def _where(kind: str, name: str) -> str:

@@ -288,7 +288,7 @@ class Reporter:
         if group is None:
             return incident.summary if incident is not None else ""
         if incident is not None and incident.live and not move.extent.count:
-            return clearing_text(group, move.extent, incident, self._flows)
+            return clearing_text(group, self._flows)
         return summary_text(group, move.extent, self._flows)
 
     def _unspent(

@@ -150,11 +150,9 @@ def test_missed_changes_and_waiting_conflicts_are_no_records() -> None:
     waiting = replace(of(4).breaches[0], breach=Breach.CONFLICTS_WAITING)
     whole = extent_of([late, missed, waiting])
     assert (whole.records, whole.changes, whole.conflicts) == (2, 0, 4)
-    assert (whole.count, whole.unit) == (2, "record")
+    assert whole.count == 2
     assert extent_of([replace(late, count=0), missed]).count == 0
-    assert (extent_of([missed]).count, extent_of([missed]).unit) == (9, "change")
-    assert (extent_of([waiting]).count, extent_of([waiting]).unit) == (4, "conflict")
-    assert (extent_of([]).count, extent_of([]).unit) == (0, "record")
+    assert [extent_of(each).count for each in ([missed], [waiting], [])] == [9, 4, 0]
 
 
 def test_the_cause_that_was_known_stays_while_its_breaches_end_one_by_one() -> None:

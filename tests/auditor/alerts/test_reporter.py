@@ -134,10 +134,20 @@ def test_what_an_incident_says_of_its_size_is_what_its_count_says(desk: Desk) ->
     desk.report(10, signal("not_arriving", 0))
     (row,) = desk.rows("incidents")
     assert row["count"] == 0
-    assert row["summary"] == "to_billing: changes do not arrive within the window (up to 12 records; none now)"
+    assert (
+        row["summary"]
+        == "to_billing: changes do not arrive within the window (at most 12 customer records; none now)"
+    )
     desk.report(71, signal("not_arriving", 0))
     assert desk.notices[-1]["transition"] == "resolved"
     assert desk.notices[-1]["summary"] == row["summary"]
+
+
+def test_what_clears_up_says_how_many_of_each_there_were(desk: Desk) -> None:
+    desk.report(0, signal("dead_letters", 16, queue="dead"), signal("not_arriving", 7))
+    desk.report(10, signal("dead_letters", 0, queue="dead"), signal("not_arriving", 0))
+    (row,) = desk.rows("incidents")
+    assert row["summary"].endswith("were dead-lettered (at most 16 messages, 7 customer records affected; none now)")
 
 
 def test_the_first_message_waits_and_says_what_is_so_by_then(stand: Stand) -> None:
