@@ -75,6 +75,13 @@ def e164(text: str, region: str | None) -> str:
     return form
 
 
+def region_of(form: str) -> str | None:
+    """The region of a number in its one form, as two letters; None if it has none (satellites, freephone)."""
+    plans = library()
+    region = None if plans is None else plans.region_code_for_number(plans.parse(form))
+    return region if region in regions() else None
+
+
 def digits_of(text: str) -> str:
     """A writing without separators."""
     return text.translate(_NO_SEPARATORS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -14,10 +15,11 @@ from auditor.systems.matches import NUMBERS, Compared, FieldMatch, Found, KeyFie
 from auditor.systems.reader import SystemReader
 from checks.fields import FieldRule, parser_for
 from checks.keys import composite_parser, key_parser
-from checks.values import UnreadableError
+from checks.values import Parser, UnreadableError
 from probes.composite_keys import joined
 from probes.contract import KEY, MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Key, ReadSpec, Row
-from probes.letter_case import CASELESS, folded
+from probes.letter_case import CASELESS
+from probes.phone_numbers import PHONE, NotPhoneNumberError, digits_of, e164, library, region_of
 
 SAMPLE = 200
 """Most records of one collection with compared values."""
@@ -72,7 +74,26 @@ COMMON = {
 }
 """The type under which two compatible types are compared."""
 
+SHORTEST_NUMBER = 7
+"""Digits of a phone number; fewer are rather a number or a code."""
+
+REGIONS = 3
+"""Most regions that are tried for phone numbers without a country code."""
+
 _KEY = re.compile(r"(?i:(?:^|[_.])(?:id|key|no|number|code)$)|(?<=[a-z0-9])(?:Id|ID|Key|No|Number|Code)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writing:
+    """How the keys of two systems may be the same.
+
+    Attributes:
+        types: of each part.
+        region: of phone numbers without a country code.
+    """
+
+    types: tuple[str, ...]
+    region: str | None = None
 
 
 def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: None) -> Found:
@@ -124,38 +145,85 @@ def _match(left: SystemReader, right: SystemReader, mine: CollectionSchema, thei
             continue
         values = [row[KEY] for row in by_key.values()]
         named = _counterparts(mine, key, theirs)
-        for others in (named, _by_values(left, right, mine, theirs, key)):
+        for others in (named, _by_values(left, right, mine, theirs, key, values)):
             if best is not None and best.share >= HELD and others is not named:
                 break
             for other in others:
                 theirs_by_key = _fetch(right, theirs, other, values)
                 common = {label: (by_key[label], row) for label, row in theirs_by_key.items() if label in by_key}
                 match = _paired(mine, theirs, (key, other), common, len(by_key))
-                if match.common < match.asked and _may_be_caseless(key, other):
-                    match = _in_any_case(right, match, by_key)
+                if match.common < match.asked:
+                    match = _in_other_writings(right, match, by_key)
                 if best is None or match.score > best.score:
                     best = match
     return best
 
 
-def _may_be_caseless(key: KeyFields, other: KeyFields) -> bool:
-    """Whether both keys are single texts."""
-    return len(key) == len(other) == 1 and key_type(key[0]) == key_type(other[0]) == "string"
+def _in_other_writings(right: SystemReader, match: Match, by_key: Mapping[str, Row]) -> Match:
+    """The match by keys that each system writes in its own way, if it finds more records; otherwise the given one."""
+    best = match
+    for writing in _writings(right, match, [row[KEY] for row in by_key.values()]):
+        parse = _parser(writing, right.name)
+        ours = _by_form(parse, by_key.values())
+        theirs = _fetch(right, match.right, match.keys[1], [row[KEY] for row in by_key.values()], writing)
+        common = {form: (ours[form], row) for form, row in _by_form(parse, theirs.values()).items() if form in ours}
+        if len(common) > best.common:
+            found = _paired(match.left, match.right, match.keys, common, len(ours))
+            best = replace(found, as_written=match.common, key_types=writing.types, key_region=writing.region)
+    return best
 
 
-def _in_any_case(right: SystemReader, match: Match, by_key: Mapping[str, Row]) -> Match:
-    """The match by keys whose case does not matter, if it finds more records; otherwise the one that is given."""
-    values = [row[KEY] for row in by_key.values()]
-    theirs = _fetch(right, match.right, match.keys[1], values, CASELESS)
-    if len(theirs) <= match.common:
-        return match
-    folded_rows = {folded(label): row for label, row in by_key.items()}
-    theirs_by_key = {folded(label): row for label, row in theirs.items()}
-    common = {label: (folded_rows[label], row) for label, row in theirs_by_key.items() if label in folded_rows}
-    if len(common) <= match.common:
-        return match
-    found = _paired(match.left, match.right, match.keys, common, len(folded_rows))
-    return replace(found, as_written=match.common)
+def _writings(right: SystemReader, match: Match, ours: Sequence[Any]) -> Iterator[_Writing]:
+    """The types under which the parts of a key may be the same although they are written differently."""
+    types = tuple(common_key_type(one, other) for one, other in zip(*match.keys, strict=True))
+    texts = _texts(*match.keys)
+    if not texts:
+        return
+    yield _Writing(types=tuple(CASELESS if at in texts else type_ for at, type_ in enumerate(types)))
+    at = next((at for at in texts if _are_numbers([_part(each, at) for each in ours])), None)
+    if at is None:
+        return
+    theirs = [row[KEY] for row in _page(right, match.right, match.keys[1]) if _is_whole(row[KEY])]
+    for region in _regions([_part(each, at) for each in (*ours, *theirs)]):
+        yield _Writing(types=(*types[:at], PHONE, *types[at + 1 :]), region=region)
+
+
+def _texts(key: KeyFields, other: KeyFields) -> list[int]:
+    """The parts of two keys that are texts in both."""
+    pairs = enumerate(zip(key, other, strict=True))
+    return [at for at, (one, another) in pairs if key_type(one) == key_type(another) == "string"]
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether nearly all values have the signs of phone numbers."""
+    written = [digits_of(each).removeprefix("+") for each in values if isinstance(each, str)]
+    numbers = sum(each.isdecimal() and each.isascii() and len(each) >= SHORTEST_NUMBER for each in written)
+    return len(values) >= MANY and numbers >= UNIQUE * len(values)
+
+
+def _regions(values: Sequence[Any]) -> list[str | None]:
+    """Where numbers without a country code may be: none of them, or where the others are, most of them first."""
+    found: Counter[str] = Counter()
+    for each in values:
+        try:
+            region = region_of(e164(str(each), None))
+        except NotPhoneNumberError:
+            continue
+        found.update([region] if region else [])
+    return [None, *(region for region, _ in found.most_common(REGIONS))] if library() is not None else []
+
+
+def _part(raw: Any, at: int) -> Any:
+    return raw[at] if isinstance(raw, tuple) else raw
+
+
+def _by_form(parse: Parser, rows: Iterable[Row]) -> dict[Any, Row]:
+    """Records by the one form of their keys, without those that have none."""
+    found: dict[Any, Row] = {}
+    for row in rows:
+        with contextlib.suppress(UnreadableError):
+            found.setdefault(parse(row[KEY]), row)
+    return found
 
 
 def _key_name(collection: CollectionSchema, key: FieldSchema) -> str:
@@ -188,11 +256,19 @@ def _alike_parts(mine: CollectionSchema, key: KeyFields, theirs: CollectionSchem
 
 
 def _by_values(
-    left: SystemReader, right: SystemReader, mine: CollectionSchema, theirs: CollectionSchema, key: KeyFields
+    left: SystemReader,
+    right: SystemReader,
+    mine: CollectionSchema,
+    theirs: CollectionSchema,
+    key: KeyFields,
+    ours: Sequence[Any],
 ) -> Iterator[KeyFields]:
     """Further fields of the other collection whose values are keys of this one, whatever their names.
 
     The values of a field's first records are looked up here, by a key that is unique.
+
+    Args:
+        ours: values of the key here.
     """
     if len(key) > 1 or not key[0].unique or not theirs.fields:
         return
@@ -206,8 +282,13 @@ def _by_values(
         }
         if len(values) < max(MANY, UNIQUE * len(rows)):
             continue
-        types = ["string", CASELESS] if _may_be_caseless(key, (field,)) else ["string"]
-        if any(len(_fetch(left, mine, key, list(values.values()), each)) >= HELD * len(values) for each in types):
+        raw = list(values.values())
+        writings: list[_Writing | None] = [None]
+        if _texts(key, (field,)):
+            writings.append(_Writing(types=(CASELESS,)))
+            if _are_numbers(raw):
+                writings += [_Writing(types=(PHONE,), region=region) for region in _regions([*raw, *ours])]
+        if any(len(_fetch(left, mine, key, raw, each)) >= HELD * len(values) for each in writings):
             yield (field,)
 
 
@@ -226,14 +307,17 @@ def _label(raw: Any) -> str:
     return joined(map(str, raw)) if isinstance(raw, tuple) else str(raw)
 
 
-def _spec(collection: CollectionSchema, key: KeyFields, type_: str = "string") -> ReadSpec:
+def _spec(collection: CollectionSchema, key: KeyFields, writing: _Writing | None = None) -> ReadSpec:
+    types = (key_type(key[0]),) if writing is None else writing.types
     return ReadSpec(
         data_type=collection.name,
         collection=collection.name,
         key=key[0].name,
         key_parts=tuple(each.name for each in key) if len(key) > 1 else (),
         changed_at=None,
-        key_type=type_ if type_ == CASELESS or len(key) > 1 else key_type(key[0]),
+        key_type=types[0] if len(key) == 1 else "string",
+        part_types=types if len(key) > 1 and writing is not None else (),
+        key_region=None if writing is None else writing.region,
         fields=tuple(each.name for each in collection.fields),
     )
 
@@ -243,16 +327,30 @@ def key_type(key: FieldSchema) -> str:
     return key.type if key.type in {"integer", "uuid"} else "string"
 
 
+def common_key_type(one: FieldSchema, other: FieldSchema) -> str:
+    """The type under which two fields hold one part of a key."""
+    return key_type(one) if key_type(one) == key_type(other) else "string"
+
+
+def _parser(writing: _Writing, system: str) -> Parser:
+    if len(writing.types) == 1:
+        return key_parser(writing.types[0], system, region=writing.region)
+    return composite_parser(writing.types, system, region=writing.region)
+
+
 def _page(reader: SystemReader, collection: CollectionSchema, key: KeyFields) -> Sequence[Row]:
     reading = reader.page(_spec(collection, key), None, SAMPLE)
     return [] if reading.error is not None else reading.rows
 
 
 def _fetch(
-    reader: SystemReader, collection: CollectionSchema, key: KeyFields, values: Sequence[Any], type_: str = "string"
+    reader: SystemReader,
+    collection: CollectionSchema,
+    key: KeyFields,
+    values: Sequence[Any],
+    writing: _Writing | None = None,
 ) -> dict[str, Row]:
-    types = [type_ if type_ == CASELESS else key_type(each) for each in key]
-    parse = key_parser(types[0], reader.name) if len(key) == 1 else composite_parser(types, reader.name)
+    parse = _parser(writing or _Writing(types=tuple(map(key_type, key))), reader.name)
     keys: list[Key] = []
     for value in values:
         try:
@@ -261,7 +359,7 @@ def _fetch(
             continue
     if not keys:
         return {}
-    reading = reader.fetch(_spec(collection, key, type_), keys)
+    reading = reader.fetch(_spec(collection, key, writing), keys)
     return {} if reading.error is not None else {_label(row[KEY]): row for row in reading.rows}
 
 

@@ -104,7 +104,8 @@ class Match:
     Attributes:
         keys: the fields that identify a record in each, part by part.
         common: how many of the `asked` records of the left are in the right, too.
-        as_written: how many of them where the case of the key matters; None if it was not ignored.
+        as_written: how many of them if keys are compared as they are written; None if they are.
+        key_types, key_region: otherwise the type of each part of the key, and where its phone numbers are.
         unmatched: fields without a counterpart, by side.
     """
 
@@ -116,6 +117,8 @@ class Match:
     fields: tuple[FieldMatch, ...]
     unmatched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     as_written: int | None = None
+    key_types: tuple[str, ...] = ()
+    key_region: str | None = None
 
     @property
     def share(self) -> float:

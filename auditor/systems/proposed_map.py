@@ -7,9 +7,9 @@ from collections.abc import Container, Iterable, Iterator
 
 from auditor.escaping import visible
 from auditor.systems.alike_names import words_of
-from auditor.systems.discovery import common_type, key_type
+from auditor.systems.discovery import common_key_type, common_type
 from auditor.systems.matches import FieldMatch, Found, Match
-from probes.contract import FieldSchema
+from probes.phone_numbers import PHONE
 
 STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
 """Names of fields that say when a record changed."""
@@ -136,11 +136,14 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
     yield f"  {_name(name)}:  # {match.common} of {match.asked} records are in both"
     yield f"    owner: {_name(left)}  # TODO which of the two is the source of truth?"
     yield "    window: 60s  # TODO how long may a copy differ?"
-    types = [_common_key_type(one, other) for one, other in zip(*match.keys, strict=True)]
+    types = match.key_types or tuple(common_key_type(one, other) for one, other in zip(*match.keys, strict=True))
+    text = types[0] if len({*types}) == 1 else _list(types)
     if match.as_written is not None:
-        yield f"    key_type: caseless  # {match.as_written} of {match.asked} where case matters"
-    else:
-        yield f"    key_type: {types[0] if len({*types}) == 1 else _list(types)}"
+        why = "as they are written" if PHONE in types else "where case matters"
+        text += f"  # {match.as_written} of {match.asked} {why}"
+    yield f"    key_type: {text}"
+    if match.key_region is not None:
+        yield f"    key_region: {_quoted(match.key_region)}  # TODO of numbers without a country code"
     stamps = [
         next((each.name for each in side.fields if STAMPS.search(each.name)), None)
         for side in (match.left, match.right)
@@ -178,11 +181,6 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
         yield f"      {_name(system)}: {_mapping(words)}"
         if match.unmatched[at]:
             yield f"      {_comment(f'not matched in {system}: ' + ', '.join(match.unmatched[at]))}"
-
-
-def _common_key_type(one: FieldSchema, other: FieldSchema) -> str:
-    """The type under which two fields hold one part of a key."""
-    return key_type(one) if key_type(one) == key_type(other) else "string"
 
 
 def _rule(pair: FieldMatch, systems: tuple[str, str]) -> str:

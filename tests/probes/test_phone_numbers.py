@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, example_number, format_number, format_out_of_country_calling_number
 
-from probes.phone_numbers import SEPARATORS, TAIL, NotPhoneNumberError, digits_of, e164, regions, tail
+from probes.phone_numbers import SEPARATORS, TAIL, NotPhoneNumberError, digits_of, e164, region_of, regions, tail
 
 WRITTEN = [
     ("030 12 34 56", "DE", "+4930123456"),
@@ -83,3 +83,7 @@ def test_every_accepted_writing_ends_with_the_digits_it_is_looked_up_by(region: 
 def test_regions_are_those_with_a_numbering_plan() -> None:
     assert {"DE", "US", "CH"} <= regions()
     assert example_number("DE") is not None
+
+
+def test_the_region_of_a_number() -> None:
+    assert [region_of(each) for each in ("+4930123456", "+12025550123", "+80012345678")] == ["DE", "US", None]

@@ -275,3 +275,46 @@ def test_keys_that_agree_as_written_keep_their_case(pair: tuple[Path, SystemRead
     filled(place / "dwh.sqlite", "CREATE TABLE people (code text PRIMARY KEY, name text)", rows[5:])
     (match,) = discover(crm, dwh).matches
     assert (match.common, match.as_written) == (55, None)
+
+
+@pytest.mark.parametrize(("ours", "region"), [("030 {}", "DE"), ("+49 (30) {}", None)])
+def test_keys_that_are_phone_numbers_in_two_formats_are_found(
+    pair: tuple[Path, SystemReader, SystemReader], ours: str, region: str | None
+) -> None:
+    place, crm, dwh = pair
+    rows: list[tuple[object, ...]] = [(ours.format(number), f"Name {number}") for number in range(123400, 123460)]
+    filled(place / "crm.sqlite", "CREATE TABLE callers (mobile text PRIMARY KEY, name text)", list(rows))
+    theirs: list[tuple[object, ...]] = [(f"+4930{number}", f"Name {number}") for number in range(123400, 123455)]
+    filled(place / "dwh.sqlite", "CREATE TABLE callers (phone text PRIMARY KEY, who text)", theirs)
+    (match,) = discover(crm, dwh).matches
+    assert (match.common, match.asked, match.as_written) == (55, 60, 0)
+    assert (match.key_types, match.key_region) == (("phone",), region)
+    text, proposed = checked(place, discover(crm, dwh))
+    assert "key_type: phone  # 0 of 60 as they are written" in text
+    assert ('key_region: "DE"' in text) == (region is not None)
+    assert proposed.flow(next(iter(proposed.flows))).parse_key("+49 30 123400") == "+4930123400"
+
+
+def test_parts_of_a_key_in_another_case_are_found(pair: tuple[Path, SystemReader, SystemReader]) -> None:
+    place, crm, dwh = pair
+    table = "CREATE TABLE lines (tenant integer, code text, name text, PRIMARY KEY (tenant, code))"
+    rows: list[tuple[object, ...]] = [
+        (number % 3, f"c{number // 3}x", f"Name {number}") for number in range(100, 160)
+    ]
+    filled(place / "crm.sqlite", table, list(rows))
+    filled(place / "dwh.sqlite", table, [(tenant, str(code).upper(), name) for tenant, code, name in rows])
+    (match,) = discover(crm, dwh).matches
+    assert (match.common, match.as_written, match.key_types) == (60, 0, ("integer", "caseless"))
+    text, _ = checked(place, discover(crm, dwh))
+    assert "key_type: [integer, caseless]  # 0 of 60 where case matters" in text
+
+
+def test_codes_of_digits_that_agree_as_written_are_no_phone_numbers(
+    pair: tuple[Path, SystemReader, SystemReader],
+) -> None:
+    place, crm, dwh = pair
+    rows: list[tuple[object, ...]] = [(f"{number}", f"Name {number}") for number in range(49301000, 49301060)]
+    filled(place / "crm.sqlite", "CREATE TABLE people (code text PRIMARY KEY, name text)", list(rows))
+    filled(place / "dwh.sqlite", "CREATE TABLE people (code text PRIMARY KEY, name text)", rows[5:])
+    (match,) = discover(crm, dwh).matches
+    assert (match.common, match.as_written, match.key_types) == (55, None, ())
