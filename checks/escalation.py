@@ -36,6 +36,8 @@ class Act(StrEnum):
     DEFER = "defer"
     ASSIGN = "assign"
     COMMENT = "comment"
+    ACKNOWLEDGE = "acknowledge"
+    UNACKNOWLEDGE = "unacknowledge"
     OPENED = "opened"
     CAME_BACK = "came_back"
     OVERDUE = "overdue"
@@ -65,6 +67,7 @@ class Conflict:
         expected: fingerprint on which the copies should agree; None if a person chose another value.
         due_at: the deadline for that.
         came_back_of: the decided conflict that this one repeats.
+        acknowledged_at, acknowledged_by: when and by whom it was acknowledged.
     """
 
     conflict_id: int
@@ -83,6 +86,8 @@ class Conflict:
     due_at: datetime | None = None
     closed_at: datetime | None = None
     came_back_of: int | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +134,10 @@ def check_act(conflict: Conflict, act: Act, *, choice: str | None, systems: Sequ
         raise RefusedError(f"a decision is for {', '.join(systems)} or {OTHER}, not for {choice}")
     if act is Act.DEFER and conflict.state not in WAITING:
         raise RefusedError(f"conflict {conflict.conflict_id} is decided; there is nothing to defer")
+    if act is Act.ACKNOWLEDGE and conflict.acknowledged_by is not None:
+        raise RefusedError(f"conflict {conflict.conflict_id} was already acknowledged by {conflict.acknowledged_by}")
+    if act is Act.UNACKNOWLEDGE and conflict.acknowledged_by is None:
+        raise RefusedError(f"conflict {conflict.conflict_id} is not acknowledged")
 
 
 def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> ConflictMove | None:

@@ -26,6 +26,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "flow": ("flow",),
     "data_type": ("data_type",),
     "system": ("system", "source", "target"),
+    "cause": ("cause", "breach"),
 }
 """For each matcher, the keys of a notice of which one has to match."""
 
@@ -88,10 +89,7 @@ class Route:
         """Whether the route applies to a notice at an instant."""
         if self.hours is not None and not self.hours.holds(at):
             return False
-        return all(
-            any(fnmatchcase(value, pattern) for value in _values(notice, subject) for pattern in patterns)
-            for subject, patterns in self.matchers.items()
-        )
+        return matches(self.matchers, notice)
 
     def covers(self, other: Route) -> bool:
         """Whether this route, if it stands first, leaves nothing for the other one."""
@@ -102,6 +100,15 @@ class Route:
             and all(any(fnmatchcase(value, pattern) for pattern in patterns) for value in other.matchers[subject])
             for subject, patterns in self.matchers.items()
         )
+
+
+def matches(matchers: Mapping[str, Sequence[str]], notice: Mapping[str, Any]) -> bool:
+    """Whether a notice has an accepted value for every subject that has patterns."""
+    return all(
+        any(fnmatchcase(value, pattern) for value in _values(notice, subject) for pattern in patterns)
+        for subject, patterns in matchers.items()
+        if patterns
+    )
 
 
 def _values(notice: Mapping[str, Any], subject: str) -> list[str]:

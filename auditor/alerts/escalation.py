@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from auditor.ledger import Ledger
+from checks.handling import Event, State, Verb
 from checks.routes import Routing
+from checks.silences import first_hiding
 from probes.durations import format_duration
 
 
@@ -18,16 +20,22 @@ def escalate(ledger: Ledger, routing: Routing, now: datetime) -> int:
     if not routing.escalates:
         return 0
     escalated = 0
+    silences = ledger.silences.listed(at=now)
+    unattended = ledger.incident_events.unattended_since()
     for incident_id, opened_at, notice in ledger.outbox.last_notices():
-        waited_s = (now - opened_at).total_seconds()
+        waited_s = (now - max(opened_at, unattended.get(incident_id, opened_at))).total_seconds()
         recipients = routing.escalations(notice, now, waited_s)
-        if not recipients:
+        if not recipients or first_hiding(silences, notice, now) is not None:
             continue
-        escalated += 1
         reason = f"nobody has acknowledged it for {format_duration(waited_s)}"
         detail = "; ".join(filter(None, (str(notice.get("detail") or ""), reason)))
-        escalation = {**notice, "transition": "escalated", "detail": detail, "at": now.isoformat()}
+        escalation = {**notice, "transition": "escalated", "detail": detail, "act": "", "at": now.isoformat()}
         with ledger.write() as transaction:
+            handling = ledger.incident_events.handling(transaction, incident_id)
+            if handling is None or handling.state != State.OPEN:
+                continue  # somebody has just acknowledged it
+            event = Event(verb=Verb.ESCALATED, acted_at=now, text=reason)
+            ledger.incident_events.record(transaction, incident_id, event)
             for recipient in recipients:
                 ledger.outbox.queue_to(
                     transaction,
@@ -37,4 +45,5 @@ def escalate(ledger: Ledger, routing: Routing, now: datetime) -> int:
                     notice=escalation,
                     at=now,
                 )
+        escalated += 1
     return escalated

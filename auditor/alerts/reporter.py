@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from auditor.map.integration_map import IntegrationMap
 from checks.breach_life import BreachSignal, OpenBreach
 from checks.breach_life import next_move as next_breach
 from checks.breaches import Breach
+from checks.handling import OF_TRANSITION, Event, Verb, is_told, returns
 from checks.incidents import (
     ABSORB,
     Incident,
@@ -257,6 +258,7 @@ class Reporter:
             moved = [each.breach_id for each in group.breaches if each.incident_id != number]
             if moved:
                 self._ledger.breaches.assign(transaction, moved, number)
+        told = move.transition is not None and self._record(transaction, number, move, summary, detail, now)
         if move.transition is Transition.REOPENED and not self._ledger.outbox.informed(transaction, number):
             move = replace(move, transition=Transition.OPENED)  # what nobody heard of cannot come back
         for absorbed in placement.absorbed:
@@ -277,11 +279,26 @@ class Reporter:
                 flows=self._flows,
             )
             self._ledger.outbox.rewrite(transaction, number, notice)
-            if move.transition:
+            if told:
                 self._queue(transaction, number, move, notice, group.fingerprint, now, self._senders)
         elif move.transition is Transition.RESOLVED and incident is not None:
             self._end(transaction, incident, move, now, detail=detail)
         return move.state
+
+    def _record(
+        self, transaction: Transaction, number: int, move: IncidentMove, summary: str, detail: str, now: datetime
+    ) -> bool:
+        """Add a transition to the timeline of an incident; returns whether those who attend to it have to hear it."""
+        assert move.transition is not None
+        text = detail if move.transition is Transition.RESOLVED else summary
+        events = self._ledger.incident_events
+        handling = events.handling(transaction, number)
+        assert handling is not None
+        events.record(transaction, number, Event(verb=OF_TRANSITION[move.transition], acted_at=now, text=text))
+        needed = returns(handling, move.transition, move.growth, move.severity)
+        if needed:
+            events.record(transaction, number, Event(verb=Verb.RETURNED, acted_at=now, text=needed))
+        return bool(needed) or is_told(handling, move.transition)
 
     def _summary(self, group: Group | None, move: IncidentMove, incident: Incident | None) -> str:
         """What is wrong and how large it is; of what is clearing up, how large it was at most."""
@@ -340,7 +357,7 @@ class Reporter:
         informed = ledger.outbox.informed(transaction, number)
         if last is None:
             return
-        notice = {**last, "transition": "resolved", "count": 0, "peak": move.peak, "at": now.isoformat()}
+        notice = {**last, "transition": "resolved", "act": "", "count": 0, "peak": move.peak, "at": now.isoformat()}
         notice |= {"summary": incident.summary}
         if detail:
             notice |= {"detail": detail, "summary": f"{incident.summary}; closed: {detail}"}
@@ -349,12 +366,51 @@ class Reporter:
 
     def _absorb(self, transaction: Transaction, absorbed: Incident, into: int, summary: str, now: datetime) -> None:
         """Close an incident whose breaches another one has taken over."""
-        values = {"state": "resolved", "resolved_at": now, "clear_since_at": None, "merged_into": into}
-        self._ledger.incidents.save(transaction, absorbed.incident_id, values)
-        over = replace(
-            next_move(absorbed, None, absorbed.severity, now), transition=Transition.RESOLVED, state="resolved"
+        detail = f"it is part of incident {into}: {summary}"
+        self._close(transaction, absorbed, now, detail=detail, merged_into=into)
+        event = Event(verb=Verb.RESOLVED, acted_at=now, text=detail)
+        self._ledger.incident_events.record(transaction, absorbed.incident_id, event)
+
+    def _close(
+        self, transaction: Transaction, incident: Incident, now: datetime, *, detail: str, **values: Any
+    ) -> None:
+        """Close an incident that no audit has found to be over."""
+        over = {"state": "resolved", "resolved_at": now, "clear_since_at": None, **values}
+        self._ledger.incidents.save(transaction, incident.incident_id, over)
+        move = replace(
+            next_move(incident, None, incident.severity, now), transition=Transition.RESOLVED, state="resolved"
         )
-        self._end(transaction, absorbed, over, now, detail=f"it is part of incident {into}: {summary}")
+        self._end(transaction, incident, move, now, detail=detail)
+
+    def close(self, transaction: Transaction, incident_id: int, why: str, now: datetime) -> None:
+        """Close a live incident as a person says; what an audit still finds opens it again."""
+        incident = self._live(transaction, incident_id)
+        self._ledger.breaches.end_all(transaction, incident_id, now)
+        self._close(transaction, incident, now, detail=why, count=0)
+
+    def split(self, transaction: Transaction, incident_id: int, breach_ids: Collection[int], now: datetime) -> int:
+        """Make an incident of its own of some open breaches of a live one, which stays apart; returns its number."""
+        chosen = [each for each in self._ledger.breaches.open(transaction) if each.breach_id in breach_ids]
+        apart = [replace(each, incident_id=0) for each in chosen]
+        self._advance(transaction, self._alone(0, apart), {}, now, detail=f"split off from incident {incident_id}")
+        found = self._ledger.breaches.by_fingerprint(transaction, [chosen[0].fingerprint])
+        number = found[chosen[0].fingerprint].incident_id
+        self._ledger.incidents.save(transaction, number, {"apart": True})
+        self._move_incidents(transaction, now)
+        return number
+
+    def merge(self, transaction: Transaction, incident_id: int, into: int, now: datetime) -> None:
+        """Put the open breaches of one live incident into another one, and close the first."""
+        absorbed, kept = self._live(transaction, incident_id), self._live(transaction, into)
+        open_breaches = self._ledger.breaches.open(transaction)
+        moved = [each.breach_id for each in open_breaches if each.incident_id == incident_id]
+        self._ledger.breaches.assign(transaction, moved, into)
+        self._absorb(transaction, absorbed, into, kept.summary, now)
+        self._move_incidents(transaction, now)
+
+    def _live(self, transaction: Transaction, incident_id: int) -> Incident:
+        live = self._ledger.incidents.live(transaction)
+        return next(each for each in live if each.incident_id == incident_id)
 
     def _strict(self, group: Group) -> bool:
         return any(self._flows[each.flow].settings.sla.strict for each in group.breaches if each.flow in self._flows)

@@ -136,9 +136,10 @@ class Recorder:
                 ledger, transaction, flow=self.flow, divergences=divergences, now=result.finished_at
             )
             evidence = evidence_of(ledger, transaction, self.flow, open_by_cause)
+            expected = ledger.expected_records.counts(transaction, flow, result.finished_at)
             signals = signals_of(
                 self.flow,
-                open_by_cause=open_by_cause,
+                open_by_cause={cause: count - expected.get(cause, 0) for cause, count in open_by_cause.items()},
                 waiting=waiting,
                 doubt=doubt,
                 objective=audited.objective,

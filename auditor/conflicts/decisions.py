@@ -135,6 +135,10 @@ def act(
         if not assignee:
             raise RefusedError("name the person to assign it to")
         new_values = {"assignee": assignee}
+    elif what is Act.ACKNOWLEDGE:
+        new_values = {"acknowledged_at": now, "acknowledged_by": who}
+    elif what is Act.UNACKNOWLEDGE:
+        new_values = {"acknowledged_at": None, "acknowledged_by": None}
     elif not text:
         raise RefusedError("the comment is empty")
     decision = Decision(

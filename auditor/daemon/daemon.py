@@ -18,6 +18,7 @@ from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_pace,
 from auditor.alerts.escalation import escalate
 from auditor.alerts.leftovers import end_leftovers
 from auditor.alerts.reporter import Reporter
+from auditor.alerts.waking import wake
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
@@ -58,6 +59,7 @@ SEND_FOR_S = 30.0
 """How long a sender goes on before it is its turn again, so that one that hangs can be recognised."""
 
 ESCALATE_EVERY_S = 5.0
+WAKE_EVERY_S = 5.0
 
 ARCHIVE_EVERY_S = 900.0
 
@@ -257,6 +259,7 @@ class Daemon:
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name), longest_s=HANGS_S + SEND_FOR_S)
         if self._routing.escalates:
             self._add("escalation", ESCALATE_EVERY_S, self._escalate)
+        self._add("waking", WAKE_EVERY_S, self._wake)
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S, longest_s=ARCHIVE_HANGS_S)
         self._add("pulse", PULSE_EVERY_S, self.vitals.pulse, longest_s=HANGS_S)
         self._add("pulse file", PULSE_FILE_EVERY_S, self._pulse_file.touch, longest_s=HANGS_S)
@@ -447,6 +450,11 @@ class Daemon:
         escalated = escalate(self.ledger, self._routing, datetime.now(UTC))
         if escalated:
             log.info("escalated %s that nobody has acknowledged", counted(escalated, "incident"))
+
+    def _wake(self) -> None:
+        woken = wake(self.ledger, list(self._senders), datetime.now(UTC))
+        if woken:
+            log.info("reported %s again: a snooze or a silence has ended", counted(woken, "incident"))
 
     def _send_heartbeat(self) -> None:
         """Send the heartbeat if audits were recorded since the last one, and none is overdue."""

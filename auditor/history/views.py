@@ -74,6 +74,26 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         opened_at:instant resolved_at:instant count:integer peak:integer told:integer growth:integer
         clear_since_at:instant reopened:integer summary:text cause:text severity:text evidence:text
         tell_at:instant told_messages:integer explained:boolean apart:boolean merged_into:integer
+        acknowledged_at:instant acknowledged_by:text snoozed_until_at:instant assignee:text
+        expected_until_at:instant
+        """
+    ),
+    "incident_events": _columns(
+        """
+        id:integer rev:integer incident_id:integer verb:text who:text known_by:text acted_at:instant
+        assignee:text until_at:instant text:text
+        """
+    ),
+    "silences": _columns(
+        """
+        id:integer rev:integer matchers:text from_at:instant until_at:instant reason:text who:text
+        known_by:text made_at:instant window:text ended_at:instant ended_by:text
+        """
+    ),
+    "expected_records": _columns(
+        """
+        id:integer rev:integer incident_id:integer flow:text key:text breach:text since_at:instant
+        until_at:instant
         """
     ),
     "breaches": _columns(
@@ -88,7 +108,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         id:integer rev:integer incident_id:integer transition:text sender:text
         channel:text severity:text digest_id:integer state:text created_at:instant
         next_try_at:instant tries:integer sent_at:instant possible_repeat:boolean error:text
-        notice:text
+        notice:text silence_id:integer
         """
     ),
     "window_counts": _columns(
@@ -125,7 +145,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         """
         id:integer rev:integer flow:text data_type:text key:text divergence_id:integer cause:text why:text
         opened_at:instant state:text assignee:text until_at:instant choice:text due_at:instant
-        closed_at:instant came_back_of:integer
+        closed_at:instant came_back_of:integer acknowledged_at:instant acknowledged_by:text
         """
     ),
     "decisions": _columns(
@@ -172,6 +192,16 @@ def _incident(breach: str, begun_at: str, ended_at: str) -> str:
         )[1].id"""  # noqa: S608
 
 
+_EXPECTED_UNTIL = f"""
+        list_max(list_transform(list_filter(
+            (SELECT list(struct_pack(flow := flow, key := key, breach := breach, since_at := since_at,
+                                     until_at := until_at)) FROM {{expected_records}}),
+            lambda each: each.flow = subject.flow AND each.key = subject.key
+                AND each.breach = CASE subject.cause {_BREACHES} END
+                AND each.since_at <= coalesce(subject.closed_at, TIMESTAMPTZ 'infinity')
+                AND each.until_at >= subject.first_seen_at
+        ), lambda each: each.until_at))"""  # noqa: S608
+
 _OF_CHANGE = _incident("'not_arriving'", "subject.committed_to_at", "subject.settled_at")
 _OF_DIVERGENCE = _incident(f"CASE subject.cause {_BREACHES} END", "subject.opened_at", "subject.closed_at")
 
@@ -186,7 +216,8 @@ VIEWS = {
         SELECT subject.* EXCLUDE (rev, next_check_at, steady_at),
                {{family}} AS family,
                CASE WHEN opened_at IS NOT NULL THEN {_OF_DIVERGENCE}
-               END AS incident_id
+               END AS incident_id,
+               {_EXPECTED_UNTIL} AS expected_until_at
         FROM {{divergences}} subject""",  # noqa: S608
     "unverified": "SELECT * EXCLUDE (rev, next_check_at) FROM {unverified}",
     "dead_letters": """
@@ -198,6 +229,28 @@ VIEWS = {
     "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
     "incidents": """
         SELECT * EXCLUDE (rev, told, told_messages, growth, tell_at, explained, apart) FROM {incidents}""",
+    "incident_events": "SELECT * EXCLUDE (rev) FROM {incident_events}",
+    "incident_times": f"""
+        SELECT incident.id, incident.flow, incident.system, incident.cause, incident.severity, incident.state,
+               begun.begun_at, incident.opened_at, attended.attended_at, incident.resolved_at,
+               epoch(incident.opened_at - begun.begun_at) AS detect_s,
+               epoch(attended.attended_at - incident.opened_at) AS acknowledge_s,
+               epoch(incident.resolved_at - incident.opened_at) AS resolve_s
+        FROM {{incidents}} incident
+        LEFT JOIN (
+            SELECT breach.incident_id, min(least(subject.first_seen_at, subject.first_missed_at)) AS begun_at
+            FROM {{breaches}} breach JOIN {{divergences}} subject
+                ON subject.flow = breach.flow AND breach.breach = CASE subject.cause {_BREACHES} END
+                AND subject.opened_at <= coalesce(breach.ended_at, TIMESTAMPTZ 'infinity')
+                AND coalesce(subject.closed_at, TIMESTAMPTZ 'infinity') >= breach.opened_at
+            GROUP BY ALL
+        ) begun ON begun.incident_id = incident.id
+        LEFT JOIN (
+            SELECT incident_id, min(acted_at) AS attended_at FROM {{incident_events}}
+            WHERE verb IN ('acknowledge', 'snooze') GROUP BY ALL
+        ) attended ON attended.incident_id = incident.id""",  # noqa: S608
+    "silences": "SELECT * EXCLUDE (rev) FROM {silences}",
+    "expected_records": "SELECT * EXCLUDE (rev) FROM {expected_records}",
     "breaches": "SELECT * EXCLUDE (rev) FROM {breaches}",
     "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts} WHERE incident_id IS NOT NULL",
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",

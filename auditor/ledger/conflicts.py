@@ -204,4 +204,6 @@ def _conflict(row: Any) -> Conflict:
         due_at=row.due_at,
         closed_at=row.closed_at,
         came_back_of=row.came_back_of,
+        acknowledged_at=row.acknowledged_at,
+        acknowledged_by=row.acknowledged_by,
     )

@@ -29,6 +29,11 @@ _INCIDENT_COLUMNS = (
     "reopened",
     "opened_at",
     "resolved_at",
+    "assignee",
+    "acknowledged_at",
+    "acknowledged_by",
+    "snoozed_until_at",
+    "expected_until_at",
     "summary",
 )
 
@@ -75,6 +80,14 @@ class Incidents:
         latest = sa.select(column.notice).where(column.incident_id == incident_id).order_by(column.id.desc()).limit(1)
         notice = transaction.execute(latest).scalar()
         return None if notice is None else dict(json.loads(notice))
+
+    def present_notice(self, transaction: Transaction, incident_id: int) -> dict[str, Any] | None:
+        """The last notice about an incident with its present size; None if there was none."""
+        notice = self.last_notice(transaction, incident_id)
+        column = t.incidents.c
+        wanted = sa.select(column.count, column.peak, column.severity, column.summary, column.evidence, column.cause)
+        row = transaction.execute(wanted.where(column.id == incident_id)).first()
+        return None if notice is None or row is None else {**notice, **row._asdict()}
 
     def save(self, transaction: Transaction, incident_id: int, values: Mapping[str, Any]) -> int:
         """Insert (id 0) or update an incident; returns its id."""

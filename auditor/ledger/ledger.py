@@ -9,11 +9,13 @@ from auditor.ledger.bursts import Bursts
 from auditor.ledger.conflicts import Conflicts
 from auditor.ledger.database import Database
 from auditor.ledger.drills import Drills
+from auditor.ledger.expected_records import ExpectedRecords
 from auditor.ledger.exports import Exports
 from auditor.ledger.findings import Findings
 from auditor.ledger.flows import Flows
 from auditor.ledger.heartbeats import Heartbeats
 from auditor.ledger.identities import Identities
+from auditor.ledger.incident_events import IncidentEvents
 from auditor.ledger.incidents import Incidents
 from auditor.ledger.installation import Installation
 from auditor.ledger.lease import Leases
@@ -21,6 +23,7 @@ from auditor.ledger.measurements import Measurements
 from auditor.ledger.outbox import Outbox
 from auditor.ledger.queues import Queues
 from auditor.ledger.records import Records
+from auditor.ledger.silences import Silences
 from auditor.ledger.spending import Spending
 from auditor.ledger.transaction import Transaction
 from auditor.ledger.unverified import UnverifiedList
@@ -44,11 +47,13 @@ class Ledger:
         self.bursts = Bursts(database)
         self.conflicts = Conflicts(database)
         self.drills = Drills(database)
+        self.expected_records = ExpectedRecords(database)
         self.exports = Exports(database)
         self.findings = Findings(database)
         self.flows = Flows(database)
         self.heartbeats = Heartbeats(database)
         self.identities = Identities(database)
+        self.incident_events = IncidentEvents(database)
         self.incidents = Incidents(database)
         self.installation = Installation(database)
         self.lease = Leases(database)
@@ -56,6 +61,7 @@ class Ledger:
         self.outbox = Outbox(database)
         self.queues = Queues(database)
         self.records = Records(database)
+        self.silences = Silences(database)
         self.spending = Spending(database)
         self.unverified = UnverifiedList(database)
 

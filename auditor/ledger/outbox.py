@@ -12,11 +12,14 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
+from auditor.ledger.silences import active_silences
 from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
 from auditor.senders.contract import Place
 from auditor.senders.registry import posts_in_channels
+from checks.handling import Verb
 from checks.routes import SEVERITIES, Recipient, Routing, severity_of
+from checks.silences import Silence, first_hiding
 from probes.wording import counted
 
 DUE_LIMIT = 100
@@ -110,12 +113,15 @@ class Outbox:
         """Put a message into the outbox, if the routes name its sender; a transition of an incident is never queued
         twice.
 
-        A message that went out while the ledger was unable to record it is recorded as sent.
+        A message that went out while the ledger was unable to record it is recorded as sent. One that a silence hides
+        is recorded as silenced; that an incident is over is still reported to those who know of it.
 
         Args:
             due_at: when it may be sent; by default at once.
             fingerprint: the incident's fingerprint.
         """
+        over = notice.get("transition") == "resolved"
+        silence = None if over else first_hiding(active_silences(transaction, at), notice, at)
         for recipient in self._recipients(transaction, incident_id, sender, notice, at):
             self.queue_to(
                 transaction,
@@ -126,6 +132,7 @@ class Outbox:
                 at=at,
                 due_at=due_at,
                 fingerprint=fingerprint,
+                silence=silence,
             )
 
     def _recipients(
@@ -145,13 +152,16 @@ class Outbox:
         ]
         if notice["transition"] == "opened":
             return list(dict.fromkeys(routed))
-        column = t.alerts.c
-        queued = (column.incident_id == incident_id) & (column.state != "withdrawn")
-        informed = sa.select(column.sender, column.channel).where(queued).distinct()
-        heard = [Recipient(row.sender, row.channel) for row in transaction.execute(informed)]
+        heard = self.heard(transaction, incident_id)
         mine = [each for each in heard if each.sender == sender]
         over = notice["transition"] == "resolved" and heard
         return sorted({*mine, *(() if over else routed)})
+
+    def heard(self, transaction: Transaction, incident_id: int) -> list[Recipient]:
+        """Who got or will get a message about an incident."""
+        column = t.alerts.c
+        informed = sa.select(column.sender, column.channel).where(column.incident_id == incident_id, _reaches(column))
+        return [Recipient(row.sender, row.channel) for row in transaction.execute(informed.distinct())]
 
     def queue_to(
         self,
@@ -164,10 +174,15 @@ class Outbox:
         at: datetime,
         due_at: datetime | None = None,
         fingerprint: str = "",
+        silence: Silence | None = None,
     ) -> None:
-        """Put a message to one recipient into the outbox, whatever the routes say; see `queue`."""
+        """Put a message to one recipient into the outbox, whatever the routes say; see `queue`.
+
+        Args:
+            silence: because of which it is not sent.
+        """
         about = (fingerprint, transition)
-        watch = self._database.watch if fingerprint else None
+        watch = self._database.watch if fingerprint and silence is None else None
         sent_at = watch.sent_at(recipient.sender, about) if watch is not None else None
         if watch is not None and sent_at is None:
             watch.queued(transaction, recipient.sender, about, addressed(notice, recipient.channel))
@@ -186,6 +201,8 @@ class Outbox:
             "possible_repeat": False,
             "notice": json.dumps(notice),
         }
+        if silence is not None:
+            values |= {"state": "silenced", "next_try_at": None, "silence_id": silence.silence_id}
         transaction.execute(self._database.statements.insert(t.alerts).values(values).on_conflict_do_nothing())
 
     def queue_drill(self, sender: str, notice: Mapping[str, Any], at: datetime) -> None:
@@ -237,10 +254,44 @@ class Outbox:
             .values(rev=transaction.revision, state="withdrawn", next_try_at=None)
         )
 
+    def silence(self, transaction: Transaction, incident_id: int, silence_id: int) -> None:
+        """Do not send an incident's messages that nobody has tried to send yet."""
+        transaction.execute(
+            sa.update(t.alerts)
+            .where(_untried(incident_id))
+            .values(rev=transaction.revision, state="silenced", next_try_at=None, silence_id=silence_id)
+        )
+
+    def silenced(self) -> dict[int, int]:
+        """By incident that is not over, the last silence because of which a message about it was not sent.
+
+        Incidents about which a later message was sent, or will be, are left out, and those whose silence is known to
+        have ended.
+        """
+        column, incident, later = t.alerts.c, t.incidents.c, t.alerts.alias("later")
+        event = t.incident_events.c
+        ended = sa.exists().where(
+            event.incident_id == column.incident_id,
+            event.verb == Verb.SILENCE_ENDED.value,
+            event.acted_at >= column.created_at,
+        )
+        heard_since = sa.exists().where(
+            later.c.incident_id == column.incident_id, later.c.id > column.id, _reaches(later.c)
+        )
+        hidden = (
+            sa.select(column.incident_id, sa.func.max(column.silence_id).label("silence_id"))
+            .join(t.incidents, incident.id == column.incident_id)
+            .where(column.silence_id.is_not(None), column.state == "silenced")
+            .where(incident.state != "resolved", ~heard_since, ~ended)
+            .group_by(column.incident_id)
+        )
+        with self._database.read() as connection:
+            return {row.incident_id: int(row.silence_id) for row in connection.execute(hidden)}
+
     def informed(self, transaction: Transaction, incident_id: int) -> list[str]:
         """The senders that got or will get a message about an incident."""
         column = t.alerts.c
-        wanted = sa.select(column.sender).where(column.incident_id == incident_id, column.state != "withdrawn")
+        wanted = sa.select(column.sender).where(column.incident_id == incident_id, _reaches(column))
         return sorted(transaction.execute(wanted.distinct()).scalars())
 
     def waiting_senders(self) -> list[str]:
@@ -384,13 +435,13 @@ class Outbox:
             return {(row.sender, row.channel): row.at for row in connection.execute(latest)}
 
     def last_notices(self) -> list[tuple[int, datetime, Mapping[str, Any]]]:
-        """Of each live incident that was never escalated since it last opened: its id, when its opening was queued,
-        and its last notice."""
+        """Of each unacknowledged incident that was never escalated since it was last reported as open: its id, when
+        that message was queued, and its last notice."""
         column, incident = t.alerts.c, t.incidents.c
         opening = column.transition.startswith("opened") | column.transition.startswith("reopened")
         opened = (
             sa.select(column.incident_id, sa.func.max(column.id).label("id"))
-            .where(opening)
+            .where(opening, _reaches(column))
             .group_by(column.incident_id)
             .subquery()
         )
@@ -453,6 +504,12 @@ class Outbox:
                 .values(rev=transaction.revision, state="pending", possible_repeat=True, next_try_at=now)
             )
             return int(marked.rowcount)
+
+
+def _reaches(alert: Any) -> sa.ColumnElement[bool]:
+    """Whether a message was sent or will be, given the columns of its table."""
+    condition: sa.ColumnElement[bool] = alert.state.not_in(("withdrawn", "silenced"))
+    return condition
 
 
 def _untried(incident_id: int) -> sa.ColumnElement[bool]:

@@ -130,6 +130,7 @@ class SenderSettings(PluginSettings):
         links: whether its messages carry links to the dashboard and to a flow's runbook.
         channels: whether it posts in channels that a flow or a route may name.
         folds: whether many messages may become one that counts them; not where each is about an alert of its own.
+        acts: which acts of people it shows (acknowledged, unacknowledged, snoozed, assigned).
         ignores_channel: why it makes nothing of a flow's `slack_channel`; "" where it passes that on.
     """
 
@@ -140,6 +141,7 @@ class SenderSettings(PluginSettings):
     links: ClassVar[bool] = False
     channels: ClassVar[bool] = False
     folds: ClassVar[bool] = False
+    acts: ClassVar[frozenset[str]] = frozenset()
     ignores_channel: ClassVar[str] = ""
 
     @property

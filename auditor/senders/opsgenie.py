@@ -31,6 +31,9 @@ def alert(
     if notice["transition"] == "resolved":
         closed = f"/v2/alerts/{quote(alias, safe='')}/close?identifierType=alias"
         return closed, {"source": "Plumbline", "note": clipped(notice["summary"], DESCRIPTION_LIMIT)}
+    if notice["transition"] == "acknowledged":
+        path = f"/v2/alerts/{quote(alias, safe='')}/acknowledge?identifierType=alias"
+        return path, {"source": "Plumbline", "note": clipped(notice.get("act") or "", DESCRIPTION_LIMIT)}
     details = {name: clipped(text, FACT_LIMIT) for name, text in facts(notice)}
     details |= dict(links(dashboard, notice))
     if possible_repeat:
@@ -62,6 +65,7 @@ class OpsgenieSettings(SenderSettings):
     needs = ("api_key",)
     links = True
     closes = True
+    acts = frozenset({"acknowledged"})
     ignores_channel = "the API integration decides which team gets the alert"
 
     api_key: Key

@@ -29,6 +29,8 @@ def event(
     addressed = {"routing_key": routing_key, "dedup_key": incident_key(notice)}
     if notice["transition"] == "resolved":
         return {**addressed, "event_action": "resolve"}
+    if notice["transition"] == "acknowledged":
+        return {**addressed, "event_action": "acknowledge"}
     details = {name: clipped(text, FACT_LIMIT) for name, text in facts(notice)}
     if notice.get("detail"):
         details["Detail"] = clipped(notice["detail"], DETAIL_LIMIT)
@@ -64,6 +66,7 @@ class PagerDutySettings(SenderSettings):
     needs = ("routing_key",)
     links = True
     closes = True
+    acts = frozenset({"acknowledged"})
     ignores_channel = "the routing key decides which service gets the alert"
 
     routing_key: Key

@@ -36,6 +36,11 @@ def posts_in_channels(name: str) -> bool:
     return name in SENDERS and sender_settings(name).channels
 
 
+def acts_heard(name: str) -> frozenset[str]:
+    """Which acts of people a sender shows; none for one that there is not."""
+    return sender_settings(name).acts if name in SENDERS else frozenset()
+
+
 def open_sender(
     name: str, settings: SenderSettings, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S
 ) -> Sender:

@@ -102,6 +102,7 @@ class SlackBotSettings(SenderSettings):
     links = True
     channels = True
     folds = True
+    acts = frozenset({"acknowledged", "unacknowledged", "snoozed", "assigned"})
 
     token: Key
     channel: str = Field(min_length=1)

@@ -8,6 +8,7 @@ misses a row. Instants are microseconds since 1970 UTC.
 from auditor.ledger.tables.columns import Identity, Instant, Text, metadata
 from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
+from auditor.ledger.tables.handling import expected_records, incident_events, silences
 from auditor.ledger.tables.incidents import alert_places, alerts, breaches, incidents
 from auditor.ledger.tables.installation import archive_files, drill, heartbeat, installation, lease, revision
 from auditor.ledger.tables.measurements import (
@@ -41,9 +42,11 @@ __all__ = [
     "decisions",
     "divergences",
     "drill",
+    "expected_records",
     "flow_state",
     "heartbeat",
     "identities",
+    "incident_events",
     "incidents",
     "installation",
     "lag_cells",
@@ -54,6 +57,7 @@ __all__ = [
     "revision",
     "samples",
     "sent_calls",
+    "silences",
     "systems",
     "unverified",
     "window_counts",

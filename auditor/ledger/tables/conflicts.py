@@ -26,6 +26,8 @@ conflicts = sa.Table(
     sa.Column("due_at", Instant),
     sa.Column("closed_at", Instant),
     sa.Column("came_back_of", sa.BigInteger),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("acknowledged_by", Text),
     sqlite_autoincrement=True,
 )
 _undecided = conflicts.c.closed_at.is_(None)

@@ -33,6 +33,11 @@ incidents = sa.Table(
     sa.Column("explained", sa.Boolean, nullable=False),
     sa.Column("apart", sa.Boolean, nullable=False),
     sa.Column("merged_into", Identity),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("acknowledged_by", Text),
+    sa.Column("snoozed_until_at", Instant),
+    sa.Column("assignee", Text),
+    sa.Column("expected_until_at", Instant),
     sqlite_autoincrement=True,
 )
 
@@ -76,6 +81,7 @@ alerts = sa.Table(
     sa.Column("possible_repeat", sa.Boolean, nullable=False),
     sa.Column("error", Text),
     sa.Column("notice", Text, nullable=False),
+    sa.Column("silence_id", Identity),
     sa.UniqueConstraint("incident_id", "transition", "sender", "channel", name="alerts_once"),
     sa.Index("alerts_waiting", "sender", "state", "next_try_at"),
     sqlite_autoincrement=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -13,7 +14,8 @@ from alembic.migration import MigrationContext
 
 from auditor.ledger import Ledger, LedgerError
 from auditor.ledger import tables as t
-from tests.auditor.older_ledger import made_at
+from checks.handling import Event, Verb
+from tests.auditor.older_ledger import made_at, taken_back
 
 
 def test_migrating_twice_changes_nothing_and_matches_the_tables(ledger: Ledger) -> None:
@@ -54,6 +56,36 @@ def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> 
         assert (known.count, known.peak, known.told, known.growth, known.clear_since_at) == (7, 9, 7, None, None)
         assert (known.cause, known.severity, known.fingerprint) == ("orphan", "low", "x")
         assert (breach.incident_id, breach.fingerprint, breach.count, breach.peak) == (known.incident_id, "x", 7, 9)
+        older.close()
+
+
+def test_incidents_of_an_older_ledger_have_a_timeline_and_can_go_back(request: pytest.FixtureRequest) -> None:
+    for engine in ("sqlite", "postgresql"):
+        older = made_at(request.getfixturevalue(f"{engine}_url"), "0032")
+        with older.database.unnumbered() as connection:
+            for number, state, resolved_at in ((1, "open", None), (2, "resolved", 9)):
+                connection.execute(
+                    sa.text(
+                        "INSERT INTO incidents (rev, fingerprint, breach, state, opened_at, resolved_at, count, "
+                        "peak, reopened, summary, cause, severity, evidence, told_messages, explained, apart) VALUES "
+                        "(:number, 'x', 'orphan', :state, 5, :resolved_at, 7, 9, 0, 's', 'orphan', 'low', '', 0, "
+                        ":no, :no)"
+                    ),
+                    {"number": number, "state": state, "resolved_at": resolved_at, "no": False},
+                )
+        older.migrate()
+        assert [str(each.verb) for each in older.incident_events.of(1)] == ["opened"]
+        assert [str(each.verb) for each in older.incident_events.of(2)] == ["opened", "resolved"]
+        with older.write() as transaction:
+            event = Event(verb=Verb.ACKNOWLEDGE, acted_at=datetime.now(UTC), who="ada")
+            older.incident_events.record(transaction, 1, event)
+        taken_back(older, "0032")
+        with older.database.read() as connection:
+            assert list(connection.scalars(sa.text("SELECT state FROM incidents ORDER BY id"))) == [
+                "open",
+                "resolved",
+            ]
+        older.migrate()
         older.close()
 
 

@@ -1,0 +1,100 @@
+"""Silences: what they hide, for how long, and which are too wide to begin unconfirmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from checks.escalation import RefusedError
+from checks.silences import Silence, check_matchers, first_hiding, too_wide
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+NOTICE = {
+    "flow": "to_billing",
+    "source": "crm",
+    "target": "billing",
+    "team": "sales",
+    "severity": "high",
+    "cause": "stopped_consumer",
+    "breach": "stalled",
+}
+SILENCE = Silence(
+    silence_id=3,
+    matchers={"flow": ("to_*",)},
+    from_at=NOW,
+    until_at=NOW + 2 * HOUR,
+    reason="migration",
+    who="ada",
+    made_at=NOW,
+)
+
+
+@pytest.mark.parametrize(
+    ("matchers", "hides"),
+    [
+        ({}, True),
+        ({"flow": ("to_*",)}, True),
+        ({"flow": ("other",)}, False),
+        ({"system": ("billing",)}, True),
+        ({"cause": ("stopped_consumer",)}, True),
+        ({"cause": ("stalled",)}, True),
+        ({"cause": ("orphan",)}, False),
+        ({"team": ("sales",), "severity": ("low",)}, False),
+        ({"team": ("sales",), "severity": ("low", "high")}, True),
+    ],
+)
+def test_every_subject_has_to_match(matchers: dict[str, tuple[str, ...]], hides: bool) -> None:
+    assert replace(SILENCE, matchers=matchers).hides(NOTICE, NOW) is hides
+
+
+def test_it_holds_from_its_beginning_to_its_end() -> None:
+    instants = [NOW - HOUR, NOW, NOW + HOUR, NOW + 2 * HOUR]
+    assert [SILENCE.holds(each) for each in instants] == [False, True, True, False]
+    ended = replace(SILENCE, ended_at=NOW + HOUR, ended_by="bob")
+    assert [ended.holds(each) for each in instants] == [False, True, False, False]
+    assert first_hiding([ended, SILENCE], NOTICE, NOW + HOUR) is SILENCE
+    assert first_hiding([ended, SILENCE], NOTICE, NOW + 3 * HOUR) is None
+
+
+@pytest.mark.parametrize(
+    ("matchers", "notices", "says"),
+    [
+        ({}, [], "silences every incident"),
+        ({"flow": ("*",)}, [NOTICE], "silences every incident"),
+        ({"flow": ("a", "*")}, [], "silences every incident"),
+        ({"flow": ("*",), "team": ("sales",)}, [NOTICE], ""),
+        ({"flow": ("to_billing",)}, [NOTICE], ""),
+        ({"flow": ("to_billing",)}, [NOTICE, NOTICE], "silences all 2 open incidents"),
+        ({"flow": ("to_billing",)}, [NOTICE, {**NOTICE, "flow": "x"}], ""),
+    ],
+)
+def test_what_would_hide_everything_has_to_be_confirmed(
+    matchers: dict[str, tuple[str, ...]], notices: list[dict[str, Any]], says: str
+) -> None:
+    found = too_wide(matchers, notices)
+    assert (says in found) if says else found == ""
+
+
+@pytest.mark.parametrize(
+    ("matchers", "why"),
+    [
+        ({"owner": ("x",)}, "not for owner"),
+        ({"flow": (" ",)}, "a pattern for flow is empty"),
+        ({"flow": ("x" * 101,)}, "has 101 characters"),
+        ({"flow": ("x",) * 51}, "at most 50 patterns"),
+    ],
+)
+def test_odd_matchers_are_refused(matchers: dict[str, tuple[str, ...]], why: str) -> None:
+    with pytest.raises(RefusedError, match=why):
+        check_matchers(matchers)
+
+
+def test_it_is_described_in_words() -> None:
+    assert SILENCE.matcher_text == "flow to_*"
+    assert replace(SILENCE, matchers={}).matcher_text == "everything"
+    both = {"data_type": ("order", "invoice"), "severity": ("low",)}
+    assert replace(SILENCE, matchers=both).matcher_text == "data type order or invoice, severity low"
