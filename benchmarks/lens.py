@@ -264,7 +264,7 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "dead_letters.funnels": lambda: data.funnels(day),
         "overview.misled": data.misled,
         "drift.patterns": data.patterns,
-        "sla.incidents": lambda: data.incidents(day),
+        "overview.incidents": data.open_incidents,
         "sla.coverage": lambda: data.coverage(day),
     }
 

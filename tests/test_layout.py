@@ -194,7 +194,18 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         },
         **{
             f"auditor/dashboard/pages/{name}.py": "auditor/dashboard/test_pages.py"
-            for name in ("conflicts", "dead_letters", "drift", "lag", "map", "overview", "query", "record", "sla")
+            for name in (
+                "conflicts",
+                "dead_letters",
+                "drift",
+                "lag",
+                "map",
+                "overview",
+                "query",
+                "record",
+                "sla",
+                "incidents",
+            )
         },
         "auditor/dashboard/acting.py": "auditor/dashboard/test_access.py",
         "auditor/dashboard/guard.py": "auditor/dashboard/test_access.py",

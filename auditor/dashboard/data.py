@@ -268,10 +268,6 @@ class Data:
         """Unstable fields: flow, system, field, differed, reread."""
         return self.query(queries.NOISE, [since.at])
 
-    def incidents(self, since: Since) -> pd.DataFrame:
-        """Incidents that are open or were open in this range, latest first."""
-        return self.query(queries.INCIDENTS, [since.at])
-
     def open_incidents(self) -> pd.DataFrame:
         """Open incidents, the gravest first: id, severity, breach, cause, flow, system, count, peak, summary, ..."""
         return self.query(queries.OPEN_INCIDENTS)

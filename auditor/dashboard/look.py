@@ -149,6 +149,8 @@ SEVERITY = complete(
 
 INCIDENT: Mapping[str, Sign] = {
     "open": Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
+    "acknowledged": Sign(word="acknowledged", glyph="◐", icon="visibility", tone=Tone.NOTE),
+    "snoozed": Sign(word="snoozed", glyph="◌", icon="snooze", tone=Tone.QUIET),
     "resolved": Sign(word="resolved", glyph="✓", icon="check_circle", tone=Tone.GOOD),
 }
 """The states of an incident."""

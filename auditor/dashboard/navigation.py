@@ -14,6 +14,7 @@ from auditor.dashboard.time_range import RANGES
 GROUPS = {
     "Now": {
         "overview": ("Overview", "dashboard"),
+        "incidents": ("Incidents", "notifications_active"),
         "sla": ("SLA breaches", "flag"),
         "conflicts": ("Conflicts", "gavel"),
     },
@@ -35,7 +36,7 @@ PAGES = {name: title for pages in GROUPS.values() for name, (title, _) in pages.
 ICONS = {name: f":material/{icon}:" for pages in GROUPS.values() for name, (_, icon) in pages.items()}
 """Symbol by address."""
 
-REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
+REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "60 s": 60.0}
 
 _SHARED = {"range": "1 h", "refresh": "10 s"}
 _NEXT = "_next_page"
@@ -66,12 +67,12 @@ def drift(**filters: str) -> Target:
 
 def incident(number: int) -> Target:
     """One incident."""
-    return Target(page="sla", shows={"incident": str(number)})
+    return Target(page="incidents", shows={"id": str(number)})
 
 
 def incidents() -> Target:
     """What is wrong now."""
-    return Target(page="sla", shows={})
+    return Target(page="incidents", shows={})
 
 
 def run(first: str = "overview") -> None:

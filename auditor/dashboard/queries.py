@@ -85,12 +85,6 @@ NOISE = """
     SELECT flow, system, field, sum(differed)::BIGINT AS differed, sum(reread)::BIGINT AS reread
     FROM noise WHERE hour_at >= date_trunc('hour', ?) GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
 
-INCIDENTS = """
-    SELECT id, state, severity, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened,
-           opened_at, resolved_at
-    FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
-    LIMIT 500"""
-
 OPEN_INCIDENTS = """
     SELECT id, severity, breach, cause, flow, system, count, peak, summary, evidence, opened_at
     FROM incidents WHERE resolved_at IS NULL

@@ -185,14 +185,20 @@ def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:
     return cells
 
 
-def timeline_chart(timeline: pd.DataFrame) -> go.Figure:
-    """Bars of records that newly differ, by family. Columns: bucket_at, family, opened."""
+def timeline_chart(timeline: pd.DataFrame, shaded: tuple[datetime, datetime] | None = None) -> go.Figure:
+    """Bars of records that newly differ, by family. Columns: bucket_at, family, opened.
+
+    Args:
+        shaded: a span of time that is marked.
+    """
     figure = go.Figure()
     for sign in look.FAMILY.values():
         part = timeline[timeline["family"] == sign.word]
         if not part.empty:
             figure.add_bar(x=part["bucket_at"], y=part["opened"], name=sign.word, marker_color=look.HEX[sign.tone])
     figure.update_layout(barmode="stack", yaxis_title="records")
+    if shaded is not None:
+        figure.add_vrect(x0=shaded[0], x1=shaded[1], fillcolor=look.HEX[look.Tone.BAD], opacity=0.12, line_width=0)
     return _plain(figure, 240)
 
 

@@ -1,13 +1,12 @@
-"""SLA breaches: incidents, objectives kept and broken, and the messages sent."""
+"""SLA breaches: objectives kept and broken, how well everything is known, and the messages sent."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, look, tables, view
+from auditor.dashboard import components, look, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
@@ -17,7 +16,6 @@ from auditor.history.figure_text import ratio_text
 from auditor.history.objectives import ObjectiveFigure
 from auditor.history.status import Standing
 from checks.intervals import clopper_pearson
-from checks.severity import Severity
 
 
 def page() -> None:
@@ -27,41 +25,6 @@ def page() -> None:
 
 def _draw(data: Data, since: Since) -> None:
     now = datetime.now(UTC)
-    incidents = data.incidents(since)
-    st.subheader("Incidents")
-    if incidents.empty:
-        components.nothing(f"No incidents in the last {since.label}.", well=data.all_known())
-    else:
-        incidents["lasted"] = [
-            view.ago(opened_at, now if pd.isna(resolved_at) else resolved_at).removesuffix(" ago")
-            for opened_at, resolved_at in zip(incidents["opened_at"], incidents["resolved_at"], strict=True)
-        ]
-        tables.table(
-            incidents[
-                [
-                    "id",
-                    "summary",
-                    "count",
-                    "peak",
-                    "lasted",
-                    "opened_at",
-                    "resolved_at",
-                    "reopened",
-                ]
-            ],
-            key="incidents",
-            signs={
-                "severity": [look.SEVERITY[Severity(each)] for each in incidents["severity"]],
-                "state": [look.INCIDENT[each] for each in incidents["state"]],
-            },
-            alt="Incidents with state, summary, records affected and duration",
-            column_config={
-                "summary": st.column_config.TextColumn("what", width="large"),
-                "count": st.column_config.NumberColumn("now"),
-                "opened_at": st.column_config.DatetimeColumn("opened", format="MM-DD HH:mm:ss"),
-                "resolved_at": st.column_config.DatetimeColumn("resolved", format="MM-DD HH:mm:ss"),
-            },
-        )
     st.subheader("Objectives")
     st.caption(
         "Over the period of each flow's SLA, whatever time range is chosen; queues as they are now. A share is "
@@ -118,8 +81,11 @@ def _messages(data: Data, since: Since) -> None:
     else:
         alerts["possible_repeat"] = ["possible duplicate" if each else "" for each in alerts["possible_repeat"]]
         tables.table(
-            alerts.rename(columns={"incident_id": "incident", "possible_repeat": "note"}),
+            alerts.assign(incident_id=alerts["incident_id"].astype(str)).rename(
+                columns={"incident_id": "incident", "possible_repeat": "note"}
+            ),
             key="alerts",
+            links={"incident": [navigation.incident(int(each)) for each in alerts["incident_id"]]},
             signs={"state": [look.MESSAGE[each] for each in alerts["state"]]},
             alt="Messages sent, waiting and not delivered",
             column_config={

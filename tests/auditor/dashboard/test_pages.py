@@ -165,13 +165,12 @@ def test_without_a_ledger_says_so_and_makes_none(
 
 def test_an_empty_list_is_good_news_only_when_all_is_known(watched: Stand) -> None:
     def signs() -> list[str]:
-        return [each.icon for each in run("sla").info if each.value.startswith("No incidents")]
+        return [each.icon for each in run("incidents").info if each.value.startswith("No incident")]
 
     assert signs() == [":material/info:"]
     watched.agree(5)
     assert signs() == [":material/check_circle:"]
-    for key in range(1, 4):
-        watched.put("billing", key, amount="a lot")
+    watched.run("billing", "UPDATE customers SET amount = 'a lot' WHERE id < 4")
     watched.sweep()
     assert signs() == [":material/info:"]
 
@@ -202,6 +201,57 @@ def test_overview_counts_what_differs_and_links_to_it(watched: Stand) -> None:
     assert values["Flows consistent"] == "0 of 1"
     assert any(each.endswith("1 foreign write]") for each in links(app))
     assert any("billing: records are changed there" in each.value for each in app.error)
+
+
+def test_the_incidents_are_listed_and_each_shows_its_evidence_records_and_messages(watched: Stand) -> None:
+    drift(watched)
+    app = run("incidents")
+    assert not app.exception
+    listed = table_with(app, "what")
+    assert list(listed["what"]) == [
+        "billing: records are changed there that it does not own (1 customer record affected)"
+    ]
+    assert signs(listed["severity"]) == ["▲ high"]
+    assert signs(listed["state"]) == ["● open"]
+    app = run("incidents", id="1")
+    assert not app.exception
+    assert "second writer" in text(app)
+    assert "Find out who writes there" in text(app)
+    assert list(table_with(app, "where")["what"]) == ["records were changed in a system that does not own them"]
+    assert list(table_with(app, "record")["record"]) == ["3"]
+    assert list(table_with(app, "transition")["sender"]) == ["slack"]
+
+
+def test_resolved_incidents_are_shown_when_asked_for_and_what_came_before(watched: Stand) -> None:
+    at = watched.clock.now()
+    with watched.ledger.write() as transaction:
+        for number in (1, 2):
+            watched.ledger.incidents.save(
+                transaction,
+                0,
+                incident_row(
+                    opened_at=at - timedelta(minutes=9 - number),
+                    resolved_at=at - timedelta(minutes=8 - number),
+                    state="resolved",
+                    summary=f"s{number}",
+                ),
+            )
+    watched.agree(3)
+    assert "No incident is open" in text(run("incidents"))
+    assert list(table_with(run("incidents", all="true"), "what")["what"]) == ["s2", "s1"]
+    assert list(table_with(run("incidents", all="true", search="S1"), "what")["what"]) == ["s1"]
+    assert "2 incidents hidden" in text(run("incidents", all="true", search="zzz"))
+    app = run("incidents", id="2")
+    assert "lasted 60 s" in text(app)
+    assert list(table_with(app, "incident")["incident"]) == ["1"]
+
+
+def test_an_incident_that_is_not_there_is_said(watched: Stand) -> None:
+    watched.agree(3)
+    for number in ("99", "x", "-1", "9" * 40, "1; DROP"):
+        app = run("incidents", id=number)
+        assert not app.exception
+        assert "There is no incident" in text(app)
 
 
 def test_records_that_cannot_be_read_look_fine_on_no_page(watched: Stand) -> None:
@@ -323,9 +373,9 @@ def test_idle_is_no_lag_and_the_clocks_are_still_there(watched: Stand) -> None:
 def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
     drift(watched)
     watched.sweep()
-    covered = run("sla").dataframe[2].value
+    covered = table_with(run("sla"), "differed, last sweep")
     assert list(covered["differed, last sweep"]) == ["1 of 5"]
-    budgets = run("sla").dataframe[3].value
+    budgets = table_with(run("sla"), "by sample")
     assert list(budgets["system"]) == ["crm", "billing"]
     assert list(budgets["calls in 24 h"]) == ["no limit", "no limit"]
     assert all(each.startswith("at most ") for each in budgets["by sample"])

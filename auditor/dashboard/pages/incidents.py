@@ -1,0 +1,330 @@
+"""Incidents: what is wrong and was wrong; one of them with its evidence, its records, and what was reported."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from auditor import escaping
+from auditor.alerts.notices import ADVICE
+from auditor.dashboard import components, look, navigation, tables, view
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import Since
+from auditor.map.consumers import told as consumer_text
+from checks.breaches import MEANINGS, Breach
+from checks.root_causes import RootCause
+from checks.severity import Severity
+from probes.wording import counted
+
+RECORDS_SHOWN = 100
+"""Records of an incident that its page lists; the Drift page has all."""
+
+AROUND = timedelta(minutes=15)
+"""How much time before and after an incident its chart shows."""
+
+BUCKETS = 60
+
+_LISTED = """
+    SELECT id, state, severity, count, peak, summary, opened_at, resolved_at
+    FROM incidents WHERE (resolved_at IS NULL OR (? AND resolved_at >= ?)) AND merged_into IS NULL
+    ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
+    LIMIT 500"""
+
+_ONE = "SELECT * FROM incidents WHERE id = ?"
+
+_BREACHES = """
+    SELECT breach, coalesce(flow, system) AS subject, queue, opened_at, ended_at, count, peak, detail
+    FROM breaches WHERE incident_id = ? ORDER BY ended_at IS NOT NULL, opened_at"""
+
+_FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
+
+_RECORDS = """
+    SELECT data_type, key, flow, cause, state, differences, detail, first_seen_at, closed_at
+    FROM divergences WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND incident_id = ?
+    ORDER BY closed_at IS NOT NULL, first_seen_at LIMIT ?"""
+
+_LETTERS = """
+    SELECT flow, queue, reason, count(*)::INTEGER AS letters, min(first_failed_at) AS first_failed_at
+    FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND first_seen_at <= ?
+        AND coalesce(gone_at, now()) >= ? GROUP BY ALL ORDER BY letters DESC LIMIT 20"""
+
+_MESSAGES = """
+    SELECT transition, sender, state, created_at, sent_at, tries, error
+    FROM alerts WHERE incident_id = ? ORDER BY id"""
+
+_BEFORE = """
+    SELECT id, severity, summary, peak, opened_at, resolved_at
+    FROM incidents WHERE fingerprint = ? AND id <> ? ORDER BY opened_at DESC LIMIT 20"""
+
+_OPENED = """
+    SELECT time_bucket(?, opened_at) AS bucket_at, family, count(*) AS opened
+    FROM divergences WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND opened_at BETWEEN ? AND ?
+    GROUP BY ALL ORDER BY bucket_at"""
+
+
+def page() -> None:
+    """Draw the page."""
+    components.framed("Incidents", _draw, live=False)
+
+
+def _draw(data: Data, since: Since) -> None:
+    number = st.query_params.get("id", "")
+    if number:
+        _one(data, number)
+    else:
+        _list(data, since)
+
+
+def _list(data: Data, since: Since) -> None:
+    row = st.columns([2, 2, 3, 1], vertical_alignment="bottom")
+    over = row[0].toggle("Include resolved", key="all", bind="query-params")
+    severities = row[1].multiselect(
+        "Severity", [each.value for each in Severity], key="severity", bind="query-params"
+    )
+    search = row[2].text_input("Contains", key="search", bind="query-params")
+    row[3].button("Refresh", width="stretch")
+    found = data.query(_LISTED, [over, since.at])
+    total = len(found)
+    if severities:
+        found = found[found["severity"].isin(severities)]
+    if search:
+        found = found[found["summary"].str.contains(search, case=False, regex=False)]
+    if found.empty:
+        if total:
+            st.info(f"{counted(total, 'incident')} hidden by these filters.", icon=":material/search:")
+        else:
+            components.nothing("No incident is open.", well=data.all_known())
+        return
+    now = datetime.now(UTC)
+    tables.table(
+        pd.DataFrame(
+            {
+                "incident": [str(each) for each in found["id"]],
+                "what": list(found["summary"]),
+                "now": list(found["count"]),
+                "peak": list(found["peak"]),
+                "began": list(found["opened_at"]),
+                "lasted": [_lasted(each, now) for each in found.itertuples()],
+            }
+        ),
+        key="incidents",
+        links={"incident": [navigation.incident(int(each)) for each in found["id"]]},
+        signs={
+            "severity": [look.SEVERITY[Severity(each)] for each in found["severity"]],
+            "state": [look.INCIDENT[each] for each in found["state"]],
+        },
+        alt="Incidents, the gravest open one first",
+        column_config={
+            "what": st.column_config.TextColumn(width=640),
+            "began": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+        },
+    )
+
+
+def _one(data: Data, number: str) -> None:
+    navigation.link("← All incidents", navigation.incidents())
+    found = data.query(_ONE, [int(number)]) if number.isascii() and number.isdigit() and len(number) < 19 else None
+    if found is None or found.empty:
+        st.error(f"There is no incident {escaping.markdown(number)}.", icon=":material/error:")
+        return
+    incident = found.iloc[0]
+    now = datetime.now(UTC)
+    over = not pd.isna(incident["resolved_at"])
+    flows = [str(each) for each in data.query(_FLOWS, [int(incident["id"])])["flow"]]
+    st.subheader(escaping.markdown(incident["summary"]), anchor=False)
+    state, severity = look.INCIDENT[incident["state"]], look.SEVERITY[Severity(incident["severity"])]
+    until = f" to {incident['resolved_at']:%d %b %H:%M:%S}" if over else ""
+    st.markdown(
+        f"{severity.badge} {state.badge} {incident['opened_at']:%d %b %Y %H:%M:%S}{until} UTC, "
+        f"{'lasted' if over else 'for'} {_lasted(incident, now)}"
+    )
+    if not pd.isna(incident["merged_into"]):
+        navigation.link(
+            f"It is part of incident {int(incident['merged_into'])}",
+            navigation.incident(int(incident["merged_into"])),
+        )
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _evidence(data, incident)
+        _chart(data, incident, flows, now)
+    with right:
+        _about(data, incident, flows)
+    _records(data, incident, flows)
+    _letters(data, incident, flows, now)
+    _messages(data, incident)
+    _before(data, incident, now)
+
+
+def _evidence(data: Data, incident: pd.Series) -> None:
+    if incident["evidence"]:
+        st.info(escaping.markdown(incident["evidence"]), icon=":material/hub:")
+    breaches = data.query(_BREACHES, [int(incident["id"])])
+    tables.table(
+        pd.DataFrame(
+            {
+                "what": [MEANINGS[Breach(each)].words for each in breaches["breach"]],
+                "where": [
+                    f"{subject}, queue {queue}" if queue else subject
+                    for subject, queue in zip(breaches["subject"], breaches["queue"], strict=True)
+                ],
+                "now": list(breaches["count"]),
+                "peak": list(breaches["peak"]),
+                "began": list(breaches["opened_at"]),
+                "ended": list(breaches["ended_at"]),
+                "detail": list(breaches["detail"]),
+            }
+        ),
+        key="breaches",
+        alt="What does not hold, or did not, in this incident",
+        column_config={
+            "began": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            "ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+        },
+    )
+
+
+def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:
+    """Cause, advice, and who is concerned."""
+    known = {str(each): each for each in (*RootCause, *Breach)}
+    st.markdown(f"**Likely cause**  \n{escaping.markdown(_words(incident['cause']))}")
+    st.markdown(f"**What to do**  \n{ADVICE[known[incident['cause']]]}")
+    shown = [data.map.flow(name) for name in flows if name in data.map.flows]
+    readers = {
+        consumer_text(reader): None
+        for flow in shown
+        for reader in flow.data_type.consumers
+        if reader.reads == flow.target_name
+    }
+    if readers:
+        st.markdown(f"**Who acts on it**  \n{escaping.markdown(', '.join(readers))}")
+    teams = {flow.settings.team: None for flow in shown if flow.settings.team}
+    if teams:
+        st.markdown(f"**Team**  \n{escaping.markdown(', '.join(teams))}")
+    for flow in shown:
+        if flow.settings.runbook:
+            st.link_button("Runbook", flow.settings.runbook, icon=":material/menu_book:")
+            break
+    if flows:
+        navigation.link("Records that differ now →", navigation.drift(flow=flows[0]))
+
+
+def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> None:
+    begin = incident["opened_at"] - AROUND
+    end = now if pd.isna(incident["resolved_at"]) else min(now, incident["resolved_at"] + AROUND)
+    width = timedelta(seconds=max(1, round((end - begin).total_seconds() / BUCKETS)))
+    opened = data.query(_OPENED, [width, flows, begin, end])
+    if opened.empty:
+        return
+    st.markdown("**New differences on these flows, the incident shaded**")
+    until = now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]
+    figure = view.timeline_chart(opened, shaded=(incident["opened_at"], until))
+    st.plotly_chart(
+        figure, key="opened", config={"displayModeBar": False}, alt="New differences before, during and after it"
+    )
+
+
+def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
+    records = data.query(_RECORDS, [flows, int(incident["id"]), RECORDS_SHOWN])
+    if records.empty:
+        return
+    st.subheader("Records", anchor=False)
+    tables.table(
+        pd.DataFrame(
+            {
+                "record": list(records["key"]),
+                "difference": [
+                    view.differences_text(differences, detail)
+                    for differences, detail in zip(records["differences"], records["detail"], strict=True)
+                ],
+                "flow": list(records["flow"]),
+                "first seen": list(records["first_seen_at"]),
+                "closed": list(records["closed_at"]),
+            }
+        ),
+        key="records",
+        links={
+            "record": [
+                navigation.record(data_type, key)
+                for data_type, key in zip(records["data_type"], records["key"], strict=True)
+            ]
+        },
+        signs={"cause": [look.cause(each) for each in records["cause"]]},
+        alt="Records of this incident, those that still differ first",
+        column_config={
+            "difference": st.column_config.TextColumn("owner → copy", width="large"),
+            "first seen": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            "closed": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+        },
+    )
+    if len(records) == RECORDS_SHOWN:
+        st.caption(f"The first {RECORDS_SHOWN}.")
+
+
+def _letters(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> None:
+    until = now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]
+    letters = data.query(_LETTERS, [flows, until, incident["opened_at"]])
+    if letters.empty:
+        return
+    st.subheader("Dead letters of these flows meanwhile", anchor=False)
+    tables.table(
+        letters.rename(columns={"first_failed_at": "first failed"}),
+        key="letters",
+        alt="Dead letters of these flows while the incident lasted, by reason",
+        column_config={
+            "reason": st.column_config.TextColumn(width="large"),
+            "first failed": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+        },
+    )
+
+
+def _messages(data: Data, incident: pd.Series) -> None:
+    st.subheader("Messages", anchor=False)
+    messages = data.query(_MESSAGES, [int(incident["id"])])
+    if messages.empty:
+        st.caption("Nobody was told: no sender is configured, or it was over before its first message was due.")
+        return
+    tables.table(
+        messages.drop(columns="state").rename(columns={"created_at": "created", "sent_at": "sent"}),
+        key="messages",
+        signs={"state": [look.MESSAGE[each] for each in messages["state"]]},
+        alt="Messages about this incident",
+        column_config={
+            "created": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            "sent": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+        },
+    )
+
+
+def _before(data: Data, incident: pd.Series, now: datetime) -> None:
+    before = data.query(_BEFORE, [incident["fingerprint"], int(incident["id"])])
+    if before.empty:
+        return
+    st.subheader("The same cause before", anchor=False)
+    tables.table(
+        pd.DataFrame(
+            {
+                "incident": [str(each) for each in before["id"]],
+                "what": list(before["summary"]),
+                "peak": list(before["peak"]),
+                "opened": list(before["opened_at"]),
+                "lasted": [_lasted(each, now) for each in before.itertuples()],
+            }
+        ),
+        key="before",
+        links={"incident": [navigation.incident(int(each)) for each in before["id"]]},
+        signs={"severity": [look.SEVERITY[Severity(each)] for each in before["severity"]]},
+        alt="Earlier incidents of the same cause",
+        column_config={"opened": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss")},
+    )
+
+
+def _lasted(incident: Any, now: datetime) -> str:
+    until = now if pd.isna(incident.resolved_at) else incident.resolved_at
+    return view.span((until - incident.opened_at).total_seconds())
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
