@@ -82,7 +82,7 @@ def partial_batch(stage: Stage) -> Iterator[float]:
 def poison_message(stage: Stage) -> Iterator[float]:
     """Sales enters addresses that billing refuses; they are corrected, and the dead letters replayed."""
     stage.bad_addresses = True
-    yield 15
+    yield 35
     stage.bad_addresses = False
     stage.correct_addresses()
     while stage.replay():
@@ -126,9 +126,9 @@ def zone_bug(stage: Stage) -> Iterator[float]:
 
 def second_writer(stage: Stage) -> Iterator[float]:
     """A script of billing's team changes plans there, which the CRM owns; the records are repaired."""
-    for key in range(1, 25):
+    for key in range(1, 51):
         stage.write_to_billing(key)
-        yield 0.7
+        yield 0.7 if key < 15 else 0.3
     stage.repair("billing")
 
 
