@@ -36,7 +36,8 @@ _LISTED = """
 _ONE = "SELECT * FROM incidents WHERE id = ?"
 
 _BREACHES = """
-    SELECT breach, coalesce(flow, system) AS subject, queue, opened_at, ended_at, count, peak, detail
+    SELECT breach, coalesce(flow, system) AS subject, coalesce(queue, '') AS queue, opened_at, ended_at, count, peak,
+           detail
     FROM breaches WHERE incident_id = ? ORDER BY ended_at IS NOT NULL, opened_at"""
 
 _FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
@@ -47,7 +48,7 @@ _RECORDS = """
     ORDER BY closed_at IS NOT NULL, first_seen_at LIMIT ?"""
 
 _LETTERS = """
-    SELECT flow, queue, reason, count(*)::INTEGER AS letters, min(first_failed_at) AS first_failed_at
+    SELECT flow, queue, signature AS reason, count(*)::INTEGER AS letters, min(first_failed_at) AS first_failed_at
     FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND first_seen_at <= ?
         AND coalesce(gone_at, now()) >= ? GROUP BY ALL ORDER BY letters DESC LIMIT 20"""
 
@@ -174,7 +175,6 @@ def _evidence(data: Data, incident: pd.Series) -> None:
                 "peak": list(breaches["peak"]),
                 "began": list(breaches["opened_at"]),
                 "ended": list(breaches["ended_at"]),
-                "detail": list(breaches["detail"]),
             }
         ),
         key="breaches",
@@ -184,6 +184,8 @@ def _evidence(data: Data, incident: pd.Series) -> None:
             "ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
         },
     )
+    for detail in dict.fromkeys(filter(None, breaches["detail"])):
+        st.caption(escaping.markdown(detail))
 
 
 def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:

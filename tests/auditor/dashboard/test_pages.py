@@ -218,6 +218,7 @@ def test_the_incidents_are_listed_and_each_shows_its_evidence_records_and_messag
     assert "second writer" in text(app)
     assert "Find out who writes there" in text(app)
     assert list(table_with(app, "where")["what"]) == ["records were changed in a system that does not own them"]
+    assert list(table_with(app, "where")["where"]) == ["to_billing"]
     assert list(table_with(app, "record")["record"]) == ["3"]
     assert list(table_with(app, "transition")["sender"]) == ["slack"]
 
