@@ -18,6 +18,7 @@ from checks.clocks import ClockBounds
 from checks.comparison import Comparison
 from checks.field_text import plain
 from checks.fields import FieldRule
+from probes.durations import format_duration
 
 
 class Policy(StrEnum):
@@ -219,13 +220,13 @@ def _by_time(comparison: Comparison, systems: tuple[str, str], owner: Written, t
     assert owner.from_at and owner.to_at and target.from_at and target.to_at  # noqa: PT018
     if owner.from_at > target.to_at:
         apart_s = (owner.from_at - target.to_at).total_seconds()
-        return _all(comparison, Winner.OWNER, f"{systems[0]} wrote last, at least {apart_s:.3g} s later")
+        return _all(comparison, Winner.OWNER, f"{systems[0]} wrote last, at least {format_duration(apart_s)} later")
     if target.from_at > owner.to_at:
         apart_s = (target.from_at - owner.to_at).total_seconds()
-        return _all(comparison, Winner.TARGET, f"{systems[1]} wrote last, at least {apart_s:.3g} s later")
+        return _all(comparison, Winner.TARGET, f"{systems[1]} wrote last, at least {format_duration(apart_s)} later")
     spread_s = (max(owner.to_at, target.to_at) - min(owner.from_at, target.from_at)).total_seconds()
     return _nobody(
-        f"last-write-wins: both wrote within {spread_s:.3g} s, "
+        f"last-write-wins: both wrote within {format_duration(spread_s)}, "
         "and the clocks are not known well enough to say who was last"
     )
 

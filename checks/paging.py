@@ -21,6 +21,7 @@ from checks import bursts
 from checks.bursts import Burst, tail
 from checks.objectives import WindowCounts
 from checks.tables import complete
+from probes.wording import figure
 
 PERIOD_S = 28 * 86_400.0
 """The period over which an objective is kept or broken."""
@@ -144,8 +145,8 @@ def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | Non
                 rule=Rule.BURN,
                 reason=(
                     f"{long.missed} of {long.total} changes missed their window in the last {_span(pair.long_s)}, "
-                    f"and {short.missed} of {short.total} in the last {_span(pair.short_s)}: {burn:.2g} times what "
-                    f"the objective allows (threshold {least})"
+                    f"and {short.missed} of {short.total} in the last {_span(pair.short_s)}: {figure(burn, 2)} times "
+                    f"what the objective allows (threshold {least})"
                 ),
                 missed=long.missed,
                 false_ratio=_sliding(least, long.total, pair.long_s, 1 - goal),

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from probes.contract import ProbeError, Reason
 from probes.room import Share
+from probes.wording import figure
 
 AGAIN_S = 0.25
 """A watchdog that has cut off a call repeats that at this interval, until the call has ended."""
@@ -159,7 +160,7 @@ def timed_out(seconds: float) -> ProbeError:
     """The error of a call past its deadline."""
     return ProbeError(
         Reason.TIMEOUT,
-        f"no answer within {seconds:.3g} s",
+        f"no answer within {figure(seconds)} s",
         hint="is the server hanging? raise the timeout if it is only slow",
     )
 

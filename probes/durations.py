@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from probes.wording import figure
+
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
@@ -59,12 +61,12 @@ def format_duration(seconds: float | None) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 120:
-        return f"{seconds:.3g} s"
+        return f"{figure(seconds)} s"
     if seconds < 7200:
-        return f"{seconds / 60:.3g} min"
+        return f"{figure(seconds / 60)} min"
     if seconds < 172800:
-        return f"{seconds / 3600:.3g} h"
-    return f"{seconds / 86400:.3g} d"
+        return f"{figure(seconds / 3600)} h"
+    return f"{figure(seconds / 86400)} d"
 
 
 Duration = Annotated[

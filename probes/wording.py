@@ -1,14 +1,41 @@
-"""Small words that every message needs: things in the singular and the plural, and the nearest known name."""
+"""Small words that every message needs: counts, plain figures and shares, and the nearest known name."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from decimal import Decimal
 
 
 def counted(number: int, word: str) -> str:
     """A number of things, in the singular if it is one."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def figure(number: float, digits: int = 3) -> str:
+    """A number to so many significant digits, never with an exponent; all digits of a whole part are kept."""
+    if not math.isfinite(number):
+        return str(number)
+    if abs(number) >= 10 ** (digits - 1):
+        return f"{number:,.0f}"
+    return f"{Decimal(f'{number:.{digits}g}'):,f}"
+
+
+def percent(share: float) -> str:
+    """A share in percent to two decimals; only none at all is 0.00%, and only the whole is 100.00%."""
+    if 0 < share < LEAST_SHARE:
+        return f"< {LEAST_SHARE:.2%}"
+    return f"> {1 - LEAST_SHARE:.2%}" if 1 - LEAST_SHARE < share < 1 else f"{share:.2%}"
+
+
+def at_most(share: float) -> str:
+    """An upper bound of a share, in words."""
+    return f"less than {LEAST_SHARE:.2%}" if 0 <= share < LEAST_SHARE else f"at most {share:.2%}"
+
+
+LEAST_SHARE = 0.0001
+"""The least share that two decimals of a percentage can show."""
 
 
 def did_you_mean(word: str, words: Iterable[object]) -> str:

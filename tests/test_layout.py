@@ -55,7 +55,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/http/line.py": "probes/http/test_transport.py",
         "probes/records/rest/settings.py": "probes/records/rest/test_probe.py",
         "probes/records/sql/settings.py": "probes/records/sql/test_probe.py",
-        "probes/wording.py": "auditor/map/test_loader.py",
     },
     "it is one step of a whole, and the tests ask what the whole came to": {
         "auditor/alerts/delivery_rule.py": "auditor/alerts/test_delivery.py",

@@ -12,7 +12,7 @@ from checks.bursts import Burst
 from checks.objectives import ShareObjective, WindowCounts
 from checks.paging import DAY_S, HOUR_S, PERIOD_S, SPANS_S, Decision, SlowBurn, decide, strict
 from probes.durations import format_duration
-from probes.wording import counted
+from probes.wording import at_most, counted, percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +85,13 @@ def evidence_text(objective: WindowObjective, window_s: float) -> str:
     undecided = f", {counts.undecided} undecided" if counts.undecided else ""
     seen = (
         f"of {counted(counts.total, 'change')} in the period {counts.met} met the window of "
-        f"{format_duration(window_s)}{undecided}; in the long run {least:.1%} … {most:.1%}, "
+        f"{format_duration(window_s)}{undecided}; in the long run {percent(least)} … {percent(most)}, "
         f"promised at least {period.goal:.3%}".replace(".000%", "%")
     )
     decision = objective.decision
     if decision is None:
         return seen
     by_chance = (
-        f"; by chance in at most {decision.false_ratio:.2%} of periods of 28 days" if decision.false_ratio else ""
+        f"; by chance in {at_most(decision.false_ratio)} of periods of 28 days" if decision.false_ratio else ""
     )
     return f"{decision.reason}{by_chance}. {seen}"

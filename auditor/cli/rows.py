@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from auditor.escaping import visible
+from probes.wording import figure
 
 # A file or a pipe has no width; tables there are wide rather than wrapped.
 # A text like `:tada:` may be a value and is never turned into an emoji.
@@ -51,7 +52,7 @@ def text_of(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return figure(value, 4)
     return shown(value)
 
 

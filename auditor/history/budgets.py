@@ -14,6 +14,7 @@ from auditor.systems.allowance import DAY_S, PLANNED, Reserved, Worth, kept_of
 from checks.estimates import estimate
 from checks.sampling import Cohort
 from probes.durations import format_duration
+from probes.wording import figure
 
 LAST_S = 3_600.0
 """Records are counted over the last hour."""
@@ -58,10 +59,10 @@ class BudgetUse:
         if self.differ_ratio_most is not None:
             proved = f"{ratio_text(0.0, 0.0, self.differ_ratio_most)} of {self.flow} differ"
         per_day = self.calls_per_day
-        shared = f", {self.records_shared_per_s:.3g} shared" if self.records_shared_per_s else ""
+        shared = f", {figure(self.records_shared_per_s)} shared" if self.records_shared_per_s else ""
         return {
             "system": self.system,
-            "records/s": f"{self.records_used_per_s:.3g} of {self.records_per_s:g}{shared}",
+            "records/s": f"{figure(self.records_used_per_s)} of {figure(self.records_per_s)}{shared}",
             "calls in 24 h": "no limit" if per_day is None else f"{self.calls_used or 0} of {per_day}",
             "reads left out in 1 h": self.shed,
             "by sample": proved,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from checks.queue_states import Trend
 from probes.durations import format_duration
+from probes.wording import at_most, figure, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +42,8 @@ def ratio_text(best: float | None, lower: float | None = None, upper: float | No
     if best is None:
         return "–"
     if lower is None or upper is None:
-        return f"{best:.2%}"
-    return f"at most {upper:.2%}" if best <= 0 else f"{best:.2%} ({lower:.2%} … {upper:.2%})"
+        return percent(best)
+    return at_most(upper) if best <= 0 else f"{percent(best)} ({percent(lower)} … {percent(upper)})"
 
 
 def differing_text(differing: tuple[int, int] | None, population: int | None) -> str:
@@ -57,7 +58,7 @@ def agreement_text(agreement: tuple[float, float] | None) -> str:
     """Bounds of the share of records that agree."""
     if agreement is None:
         return "not known yet"
-    least, most = (f"{share:.2%}" for share in agreement)
+    least, most = (percent(share) for share in agreement)
     return least if least == most else f"{least} … {most}"
 
 
@@ -65,7 +66,7 @@ def per_second(rate: Rate | None) -> str:
     """A rate with its error; one that is not counted is unknown, never 0."""
     if rate is None:
         return "unknown"
-    return f"{rate.per_s:.3g}/s ({rate.lower:.2g} … {rate.upper:.2g})"
+    return f"{figure(rate.per_s)}/s ({figure(rate.lower, 2)} … {figure(rate.upper, 2)})"
 
 
 def age_text(backlog: Backlog) -> str:
@@ -101,19 +102,14 @@ def trend_text(backlog: Backlog) -> str:
     per_hour = 3600 * backlog.slope_per_s
     if abs(per_hour) < 1:
         return f"{backlog.trend.value} (< 1/h)"
-    return f"{backlog.trend.value}, {'−' if per_hour < 0 else '+'}{_rate(abs(per_hour))}/h"
-
-
-def _rate(number: float) -> str:
-    """Three significant digits, without powers of ten."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    return f"{backlog.trend.value}, {'−' if per_hour < 0 else '+'}{figure(abs(per_hour))}/h"
 
 
 def stage_text(stage: Stage, hours: float) -> str:
     """How many messages reached a stage of the recovery funnel in `hours`, and how many per hour."""
     if stage.least is None:
         return "not seen"
-    least, most = (None if end is None else _rate(end / hours) for end in (stage.least, stage.most))
+    least, most = (None if end is None else figure(end / hours) for end in (stage.least, stage.most))
     if stage.most is None:
         return f"≥ {stage.least:,} (≥ {least}/h)"
     if stage.least == stage.most:

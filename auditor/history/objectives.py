@@ -23,6 +23,7 @@ from checks.objectives import ShareObjective, Standing, WindowCounts, at_least, 
 from checks.paging import HOUR_S
 from probes.durations import format_duration
 from probes.settings import Role
+from probes.wording import figure, percent
 
 BURN_SPANS_S = (HOUR_S, 6 * HOUR_S, 72 * HOUR_S)
 
@@ -170,7 +171,7 @@ def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[Objecti
             flow=flow.name,
             name="records that agree, by sample",
             goal=_at_least(sla.agreement),
-            seen=f"{1 - differ.upper:.2%} … {1 - differ.lower:.2%} of {differ.read} read"
+            seen=f"{percent(1 - differ.upper)} … {percent(1 - differ.lower)} of {differ.read} read"
             if differ.read
             else "none read",
             standing=at_least(1 - differ.upper, 1 - differ.lower, sla.agreement)
@@ -253,7 +254,7 @@ def _share(
     seen = "no changes"
     if counts.total:
         undecided = f", {counts.undecided} undecided" if counts.undecided else ""
-        seen = f"{counts.met} of {counts.total}{undecided}; in the long run {least:.2%} … {most:.2%}"
+        seen = f"{counts.met} of {counts.total}{undecided}; in the long run {percent(least)} … {percent(most)}"
     return ObjectiveFigure(
         flow=flow.name,
         name=name,
@@ -275,14 +276,14 @@ def _at_least(goal: float) -> str:
 def _left_text(left: tuple[float, float] | None) -> str:
     if left is None:
         return "–"
-    least, most = (f"{max(-9.99, each):.0%}" for each in left)
+    least, most = (f"{each:.0%}" if each > -1 else f"overspent {figure(1 - each, 2)}x" for each in left)
     return least if least == most else f"{least} … {most}"
 
 
 def _burn_text(burn: Mapping[float, float | None] | None) -> str:
     if burn is None:
         return "–"
-    return " / ".join("–" if rate is None else f"{rate:.2g}" for rate in burn.values())
+    return " / ".join("–" if rate is None else figure(rate, 2) for rate in burn.values())
 
 
 WAITING = "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL"

@@ -10,7 +10,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from probes.wording import did_you_mean
+from probes.wording import did_you_mean, figure
 
 _PLAIN = re.compile(r"[\w .+-]{1,40}")
 _EXPECTED = re.compile(r"'([^']*)'")
@@ -93,4 +93,4 @@ def _shown(given: Any) -> str:
 
 
 def _number(limit: Any) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+    return figure(limit, 15) if isinstance(limit, float) else str(limit)

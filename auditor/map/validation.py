@@ -20,6 +20,7 @@ from checks.fields import ACTS_ON, FieldRule
 from checks.keys import WRITTEN
 from checks.per_system import named
 from checks.validity import RuleError, RuleSet
+from probes.durations import format_duration
 from probes.letter_case import CASELESS
 from probes.phone_numbers import EXTRA, PHONE, library, regions
 from probes.registry import RECORD_KINDS, record_kind
@@ -153,7 +154,10 @@ def _field_contradictions(
                         f"unknown system {system!r}" + did_you_mean(system, systems),
                     )
         if rule.window_s is not None and not SHORTEST_WINDOW_S <= rule.window_s <= LONGEST_WINDOW_S:
-            yield (*where, "window"), f"a window of {rule.window_s:g} s; windows of fields are from 1 s to 7 days"
+            yield (
+                (*where, "window"),
+                f"a window of {format_duration(rule.window_s)}; windows of fields are from 1 s to 7 days",
+            )
         for system, zone in rule.zone.items():
             if not _is_zone(zone):
                 yield (*where, "zone", system), f"unknown time zone {zone!r}"
@@ -417,7 +421,7 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
     if not flow.field_names:
         yield ("flows", name), "no field is left to compare in both systems"
     if flow.window_s and not SHORTEST_WINDOW_S <= flow.window_s <= LONGEST_WINDOW_S:
-        yield where, f"a window of {flow.window_s:g} s; windows are from 1 s to 7 days, or none"
+        yield where, f"a window of {format_duration(flow.window_s)}; windows are from 1 s to 7 days, or none"
     for each in flow.field_names:
         source = flow.data_type.fields[each].currency_field
         if source in flow.data_type.fields and source not in flow.field_names:
@@ -441,14 +445,14 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
     if flow.window_s < floor_s:
         yield (
             where,
-            f"the window of {flow.window_s:g} s is below the {floor_s:g} s for which "
+            f"the window of {format_duration(flow.window_s)} is below the {format_duration(floor_s)} for which "
             f"{flow.source_name} or {flow.target_name} may legitimately return stale data (delay_floor)",
         )
     if flow.window_s and flow.every_s > flow.window_s:
         yield (
             ("flows", name, "every") if flow.settings.every_s else where,
-            f"probing every {flow.every_s:g} s cannot judge a window of {flow.window_s:g} s; "
-            "probe at least once a window",
+            f"probing every {format_duration(flow.every_s)} cannot judge a window of "
+            f"{format_duration(flow.window_s)}; probe at least once a window",
         )
 
 

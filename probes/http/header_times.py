@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from probes.durations import format_duration
+
 LONGEST_WAIT_S = 365 * 86_400.0
 """Longer requested pauses are capped to this: ten thousand years are never meant."""
 
@@ -42,4 +44,4 @@ def instant(value: str | None) -> datetime | None:
 def span(wait_s: float, value: str) -> str:
     """How long to wait, in the server's own words if it asks for an unreasonable time."""
     quoted = " ".join(value.split())[:40]
-    return f"more than a year ({quoted})" if wait_s >= LONGEST_WAIT_S else f"{wait_s:g} s"
+    return f"more than a year ({quoted})" if wait_s >= LONGEST_WAIT_S else format_duration(wait_s)

@@ -11,6 +11,7 @@ from pymongo import errors
 from probes.call_deadline import passed
 from probes.contract import ProbeError, Reason
 from probes.secrets import Scrubber
+from probes.wording import figure
 
 # Numbers of errors; 8000 and 16500 are Atlas's and Cosmos DB's. Source: mongodb/mongo, base/error_codes.yml.
 _REFUSED = {
@@ -57,7 +58,7 @@ class Explainer:
                 return ProbeError(Reason.UNREACHABLE, self.said(why))
             return ProbeError(
                 Reason.TIMEOUT,
-                f"no response within {self._timeout_s:.3g} s: {self.said(error)}",
+                f"no response within {figure(self._timeout_s)} s: {self.said(error)}",
                 hint="is the server hanging? raise the timeout if it is only slow",
             )
         if isinstance(error, errors.ServerSelectionTimeoutError | errors.AutoReconnect | errors.InvalidOperation):

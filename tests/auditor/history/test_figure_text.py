@@ -31,6 +31,7 @@ def test_an_estimate_never_comes_without_its_interval(
 
 def test_none_seen_is_told_as_an_upper_bound() -> None:
     assert ratio_text(0.0, 0.0, 0.0013) == "at most 0.13%"
+    assert ratio_text(0.0, 0.0, 0.00001) == "less than 0.01%"
     assert ratio_text(0.01, 0.002, 0.04) == "1.00% (0.20% … 4.00%)"
     assert ratio_text(None) == "–"
 

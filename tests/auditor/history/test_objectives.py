@@ -64,6 +64,8 @@ def test_every_objective_is_judged_by_its_own_figure(stand: Stand) -> None:
         assert window.standing is Standing.UNDECIDED
         assert window.budget_left == pytest.approx((-49.0, -49.0))
         assert list((window.burn or {}).values()) == pytest.approx([50, 50, 50])
+        assert window.as_row()["error budget left"] == "overspent 50x"
+        assert window.as_row()["burn 1 h / 6 h / 3 d"] == "50 / 50 / 50"
         hour = found["changes within 60 min"]
         assert hour.counts == WindowCounts(met=1, undecided=1)  # the second has not been waiting for so long
         assert found["due records with a verdict"].standing is Standing.KEPT

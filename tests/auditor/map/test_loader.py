@@ -67,7 +67,7 @@ MISTAKES = [
     ("owner: crm", "owner: crn", "map.yaml:12:5 data_types.customer.owner: unknown system 'crn'; did you mean 'crm'?"),
     ("window: 30s", "window: soon", "map.yaml:13:5 data_types.customer.window: not a duration: 'soon'; write for example 250ms, 30s, 5m, 1h30m, 2d or none"),
     ("window: 30s", "window: 1s", "map.yaml:22:5 flows.customer_to_billing.data_type: the window of 1 s is below the 2 s for which crm or billing may legitimately return stale data (delay_floor)"),
-    ("window: 30s", "window: 8d", "map.yaml:22:5 flows.customer_to_billing.data_type: a window of 691200 s; windows are from 1 s to 7 days, or none"),
+    ("window: 30s", "window: 8d", "map.yaml:22:5 flows.customer_to_billing.data_type: a window of 8 d; windows are from 1 s to 7 days, or none"),
     ("changed_at: updated_at", "changed_at: updated_at, version: seq", "map.yaml:18:7 data_types.customer.in.crm: name changed_at or version, not both: changed_at also tells when, and is enough"),
     ("pattern: real-time", "pattern: real-time\n    sampling: {value: {field: plann, above: 1, share: 1}}", "map.yaml:26:5 flows.customer_to_billing.sampling: unknown field 'plann'; did you mean 'plan'?"),
     ("pattern: real-time", "pattern: real-time\n    sampling: {value: {field: plan, above: 1, share: 1}}", "map.yaml:26:5 flows.customer_to_billing.sampling: plan is of type enum and has no worth; name a field of type integer, decimal, float, money"),

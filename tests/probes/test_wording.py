@@ -1,0 +1,69 @@
+"""Plain figures: no exponents, and no share that is rounded to none or to all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from probes.durations import format_duration
+from probes.wording import at_most, counted, did_you_mean, figure, percent
+
+ROOT = Path(__file__).parents[2]
+EXACT = {"probes/wording.py", "probes/records/sql/column_types.py", "auditor/map/diff.py"}
+"""They format for programs, or with all digits that a number has."""
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "said"),
+    [
+        (99.6, 2, "100"),
+        (127.4, 2, "127"),
+        (12_345.6, 3, "12,346"),
+        (2.345, 2, "2.3"),
+        (0, 2, "0"),
+        (0.000012345, 2, "0.000012"),
+        (-4.56, 2, "-4.6"),
+        (float("inf"), 2, "inf"),
+    ],
+)
+def test_a_figure_has_no_exponent(number: float, digits: int, said: str) -> None:
+    assert figure(number, digits) == said
+
+
+def test_only_none_and_all_are_shown_as_0_and_100_percent() -> None:
+    assert [percent(each) for each in (0, 0.00001, 0.0001, 0.5, 0.9999, 0.99999, 1)] == [
+        "0.00%",
+        "< 0.01%",
+        "0.01%",
+        "50.00%",
+        "99.99%",
+        "> 99.99%",
+        "100.00%",
+    ]
+    assert [at_most(each) for each in (0, 0.00009, 0.012)] == ["less than 0.01%", "less than 0.01%", "at most 1.20%"]
+
+
+def test_a_long_duration_has_no_exponent() -> None:
+    assert format_duration(86_400 * 20_800) == "20,800 d"
+
+
+def test_no_text_formats_a_number_in_few_digits_by_itself() -> None:
+    """`:.2g` writes 100 as 1e+02."""
+    found = [
+        str(path.relative_to(ROOT))
+        for folder in ("auditor", "checks", "probes")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if re.search(r":,?\.[1-5]g\}", path.read_text())
+    ]
+    assert set(found) <= EXACT
+
+
+def test_a_number_of_things_agrees_with_its_word() -> None:
+    assert (counted(1, "flow"), counted(2_000, "flow")) == ("1 flow", "2,000 flows")
+
+
+def test_the_nearest_known_word_is_named() -> None:
+    assert did_you_mean("slak", ["slack", "email"]) == "; did you mean 'slack'?"
+    assert did_you_mean("zzz", ["b", "a"]) == "; known: a, b"
