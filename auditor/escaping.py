@@ -160,6 +160,14 @@ def echarts(text: object) -> str:
     return visible(text).replace("{", "{\u2060")
 
 
+def echarts_styled(style: str, text: object) -> str:
+    """The text for an ECharts formatter in a rich text style, which a closing brace would end: it stands outside.
+
+    Source: "Rich Text", https://echarts.apache.org/handbook/en/how-to/label/rich-text/
+    """
+    return "}".join(f"{{{style}|{part}}}" if part else "" for part in echarts(text).split("}"))
+
+
 _SLACK_LOOKALIKES = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
 _SLACK_MARKS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _SLACK_ALIVE = re.compile(r"[:@#](?=\S)|(?<=\w)\.(?=[^\W\d_])|^>")

@@ -79,6 +79,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/console/statement.py": "auditor/console/test_query.py",
         "auditor/daemon/ledger_watch.py": "auditor/daemon/test_trouble.py",
         "auditor/daemon/tenure.py": "auditor/ledger/test_lease.py",
+        "auditor/dashboard/map_panel.py": "auditor/dashboard/test_pages.py",
         "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",
         "auditor/history/archive.py": "auditor/history/test_archive_files.py",
         "auditor/history/backlogs.py": "auditor/history/test_letters.py",

@@ -323,7 +323,11 @@ DECLARED = {
 DECLARED["auditor/dashboard/tables.py"] = {"column"}  # named by the pages, which are our own words
 """Parameters that are checked where these functions are called, which are sinks themselves."""
 
-TABLES = {"auditor/dashboard/pages/conflicts.py": 1, "auditor/dashboard/side_by_side.py": 1}
+TABLES = {
+    "auditor/dashboard/pages/conflicts.py": 1,
+    "auditor/dashboard/pages/map.py": 1,
+    "auditor/dashboard/side_by_side.py": 1,
+}
 """How often `st.table` is used, whose cells are Markdown: each of its cells is escaped, and tried in a browser."""
 
 IMAGES = {"auditor/dashboard/pages/overview.py": 1}
@@ -363,15 +367,25 @@ def test_a_chart_holds_nothing_from_outside_unescaped() -> None:
             if each.arg in CHART_WORDS and not scope.safe(each.value):
                 faults.append(f"{each.value.lineno}: {ast.unparse(each.value)}")
     assert faults == []
-    reading = read("auditor/dashboard/view.py", {"escaping.echarts"})
-    faults = [
-        f"{value.lineno}: {ast.unparse(value)}"
-        for node, scope in scopes(reading)
-        if isinstance(node, ast.Dict)
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value == "formatter" and not scope.safe(value)
-    ]
-    assert faults == []
+
+
+def test_the_picture_of_the_map_holds_nothing_from_outside_unescaped() -> None:
+    reading = read("auditor/dashboard/map_chart.py", {"escaping.echarts", "escaping.echarts_styled"})
+    drawn, formatters = [], []
+    for node, scope in scopes(reading):
+        if isinstance(node, ast.Call) and dotted(node.func) in {"sheet.box", "sheet.text"}:
+            drawn.append((node.args[2], scope))
+        elif isinstance(node, ast.Dict):
+            formatters += [
+                ast.unparse(value)
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant)
+                and key.value in {"formatter", "name"}
+                and isinstance(value, ast.Name)
+            ]
+    assert formatters == ["text", "text"]  # what `box` and `text` are given
+    assert len(drawn) >= 5
+    assert [f"{each.lineno}: {ast.unparse(each)}" for each, scope in drawn if not scope.safe(each)] == []
 
 
 def test_a_message_to_slack_holds_nothing_from_outside_unescaped() -> None:

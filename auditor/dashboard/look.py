@@ -47,6 +47,21 @@ of graphics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ink:
+    """What a chart that draws its own boxes takes from the theme: text, quiet text, the page, a box and its rim."""
+
+    text: str
+    quiet: str
+    paper: str
+    box: str
+    rim: str
+
+
+LIGHT = Ink(text="#16202E", quiet="#566273", paper="#FFFFFF", box="#F4F6FA", rim="#AAB4C3")
+DARK = Ink(text="#E6EAF0", quiet="#A3AFC2", paper="#10151D", box="#1A212C", rim="#566273")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
     """How one state is shown.
 

@@ -65,6 +65,16 @@ def drift(**filters: str) -> Target:
     return Target(page="drift", shows=filters)
 
 
+def lag(flow: str) -> Target:
+    """How long the changes of a flow take."""
+    return Target(page="lag", shows={"lagflow": flow})
+
+
+def dead_letters() -> Target:
+    """The queues and the messages that failed."""
+    return Target(page="dead-letters", shows={})
+
+
 def incident(number: int) -> Target:
     """One incident."""
     return Target(page="incidents", shows={"id": str(number)})

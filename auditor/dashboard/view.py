@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,9 +14,6 @@ from auditor.dashboard import look
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.history.figure_text import stage_text
 from auditor.history.letters import Funnel
-from auditor.history.status import Standing as FlowState
-from auditor.map.diagram import STATE_COLOURS, columns_of
-from auditor.map.document import consumers_of, part_of
 from auditor.map.integration_map import IntegrationMap
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
@@ -84,96 +79,6 @@ def _plain(figure: go.Figure, height: int) -> go.Figure:
         hovermode="x unified",
     )
     return figure
-
-
-def map_chart(
-    integration_map: IntegrationMap, states: Mapping[str, str], differing: Mapping[str, int]
-) -> dict[str, Any]:
-    """The integration map as an ECharts graph: systems left to right, flows coloured by state, consumers last.
-
-    Args:
-        states: by flow, its state.
-        differing: by flow, records that differ now.
-
-    Returns:
-        The chart's options. Edges come in the order of the map's flows, then those to consumers.
-    """
-    consumers = consumers_of(integration_map)
-    columns: list[list[str]] = columns_of(integration_map)
-    nodes: list[dict[str, Any]] = []
-    for across, column in enumerate(columns):
-        for down, name in enumerate(column):
-            nodes.append(_node(name, part_of(integration_map, name), across, down, len(column), "roundRect"))
-    for down, (_, consumer, role) in enumerate(consumers):
-        node_name = f"{consumer} "  # a consumer may have the name of a system
-        nodes.append(_node(node_name, role.replace("-", " "), len(columns), down, len(consumers), "circle"))
-    beside: Counter[frozenset[str]] = Counter()
-    links: list[dict[str, Any]] = []
-    for name, flow in integration_map.flows.items():
-        pair = frozenset({flow.from_, flow.to})
-        state, count = states.get(name, "no data"), differing.get(name, 0)
-        links.append(
-            {
-                "source": flow.from_,
-                "target": flow.to,
-                "symbol": ["arrow" if flow.direction == "two-way" else "none", "arrow"],
-                "lineStyle": {
-                    "color": STATE_COLOURS[state],
-                    "width": 3,
-                    "opacity": 0.9,
-                    "curveness": 0.12 + 0.22 * beside[pair],
-                },
-                "label": {
-                    "show": True,
-                    "formatter": f"{escaping.echarts(flow.data_type)} · {look.FLOW[FlowState(state)].plain}"
-                    + (f" · {count}" if count else ""),
-                },
-            }
-        )
-        beside[pair] += 1
-    links += [
-        {"source": reads, "target": f"{consumer} ", "lineStyle": {"type": "dotted", "width": 1.5, "curveness": 0.1}}
-        for reads, consumer, _ in consumers
-    ]
-    return {
-        "tooltip": {"show": False},
-        "series": [
-            {
-                "type": "graph",
-                "layout": "none",
-                "coordinateSystem": None,
-                "selectedMode": "single",
-                "roam": False,
-                "left": 110,
-                "right": 110,
-                "top": 40,
-                "bottom": 40,
-                "edgeSymbolSize": 10,
-                "edgeLabel": {"fontSize": 11},
-                "data": nodes,
-                "links": links,
-            }
-        ],
-    }
-
-
-def _node(name: str, below: str, across: int, down: int, of: int, symbol: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "x": across * 300,
-        "y": (down - (of - 1) / 2) * 140 + (across % 2) * 90,
-        "symbol": symbol,
-        "symbolSize": 52 if symbol == "roundRect" else 30,
-        "itemStyle": {"color": MOST if symbol == "roundRect" else look.HEX[look.Tone.QUIET]},
-        "label": {
-            "show": True,
-            "position": "bottom" if symbol == "roundRect" else "right",
-            "color": "inherit",
-            "formatter": f"{escaping.echarts(name.strip())}\n{escaping.echarts(below)}",
-            "fontSize": 12,
-            "lineHeight": 17,
-        },
-    }
 
 
 def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:

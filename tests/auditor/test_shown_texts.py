@@ -107,6 +107,10 @@ def test_a_chart_shows_it_as_text(text: str) -> None:
     assert re.search(r"%\{", escaping.plotly(text)) is None
     assert re.search(r"\{[\w@]", escaping.echarts(text)) is None
     assert said(escaping.echarts(text)) == said(escaping.visible(text))
+    styled = escaping.echarts_styled("name", text)
+    assert re.search(r"\{[a-z@]\w*\}", styled) is None
+    read = re.sub(r"\{([a-zA-Z0-9_]+)\|([^}]*)\}", r"\2", styled)  # as ECharts reads it
+    assert said(read) == said(escaping.visible(text))
 
 
 SLACK = re.compile(

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from auditor.dashboard import components, look, navigation, tables, view
+from auditor import escaping
+from auditor.dashboard import components, look, map_chart, map_panel, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.map_chart import CONSUMER, FLOW, SYSTEM, FlowFigures, MapChart
+from auditor.dashboard.map_panel import Known
 from auditor.dashboard.time_range import Since
-from auditor.map.diagram import columns_of, svg
-from auditor.map.document import markdown, mermaid, rows_of
+from auditor.history.backlogs import Backlog
+from auditor.history.figure_text import age_text, waiting_letters, window_text
+from auditor.history.lag import FlowLag
+from auditor.map.diagram import placed, svg
+from auditor.map.document import markdown, mermaid
+from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import review
+
+PICKED = "show"
+"""Session key of what the panel shows; also in the address."""
+
+
+REMARKS_WITHOUT_SCROLLING = 8
+"""Remarks of the review that are shown at once."""
 
 
 def page() -> None:
@@ -21,74 +35,171 @@ def page() -> None:
     components.framed("Map", _draw, live=False)
 
 
-def _draw(data: Data, _since: Since) -> None:
-    states = {flow.flow: flow.state for flow in data.flows()}
-    differing = data.open_by_cause().groupby("flow")["records"].sum().to_dict()
-    st.caption(
-        "From owners to readers. Click a flow to see its drift, or a system to see the drift of all its flows."
-    )
-    chart = st.echarts_chart(
-        view.map_chart(data.map, states, {str(flow): int(count) for flow, count in differing.items()}),
-        height=460,
-        key="map",
-        on_select="rerun",
-        alt="The integration map: systems, flows coloured by their state, and consumers",
-    )
-    _follow(data, chart)
-    st.subheader("Flows")
-    table = frame(
-        [
-            {
-                "flow": row.flow,
-                **{name.replace("_", " "): getattr(row, name) for name in row.__slots__ if name != "flow"},
-            }
-            for row in rows_of(data.map)
-        ]
-    )
-    filled = [name for name in table.columns if table[name].astype(bool).any()]
-    tables.table(
-        table[filled],
-        key="flows",
-        links={"flow": [navigation.drift(flow=row.flow) for row in rows_of(data.map)]},
-        signs={"state": [look.FLOW[states[row.flow]] for row in rows_of(data.map)]},
-        alt="Every flow with what the map says about it",
-    )
+def _draw(data: Data, since: Since) -> None:
+    flows = _filtered(data.map)
+    known = _known(data, since)
+    shown = list(data.map.flows) if flows is None else flows
+    if not shown and flows is not None:
+        st.info("No flow matches these filters. Take one away to see more.", icon=":material/search:")
+        return
+    layout = placed(data.map, flows)
+    unreadable = {
+        each.system
+        for each in known.systems.itertuples()
+        if each.state not in {"answers", "never read", "queues only"}
+    }
+    ink = look.DARK if st.context.theme.type == "dark" else look.LIGHT
+    chart = map_chart.draw(data.map, layout, known.figures, unreadable=unreadable, ink=ink)
+    choices = [
+        *(f"{FLOW} {name}" for name in layout.flows),
+        *(f"{SYSTEM} {name}" for name in layout.systems),
+        *(f"{CONSUMER} {name}" for name in layout.consumers),
+    ]
+    _picture(data.map, known, chart, choices)
+    _table(data.map, known, shown)
     _review(data)
-    _downloads(data, states)
+    _downloads(data, {name: status.state for name, status in known.statuses.items()})
 
 
-def _follow(data: Data, chart: Any) -> None:
-    """Follow a click on the picture: from a flow to its drift, from a system to all flows that touch it."""
-    flows, systems = list(data.map.flows), [name for column in columns_of(data.map) for name in column]
-    for picked in chart.selection.selected:
-        at = picked["data_indices"][0] if picked["data_indices"] else len(flows)
-        if picked["data_type"] == "edge" and at < len(flows):
-            _to_drift([flows[at]])
-        elif picked["data_type"] == "node" and at < len(systems):
-            touching = [name for name, flow in data.map.flows.items() if systems[at] in {flow.from_, flow.to}]
-            if touching:
-                _to_drift(touching)
+def _filtered(integration_map: IntegrationMap) -> list[str] | None:
+    """The flows to show; None for the whole map."""
+    teams = sorted({flow.team for flow in integration_map.flows.values() if flow.team})
+    columns = st.columns(2)
+    types = columns[0].multiselect("Data type", list(integration_map.data_types), key="type", bind="query-params")
+    chosen = columns[1].multiselect("Team", teams, key="team", bind="query-params") if teams else []
+    if not types and not chosen:
+        return None
+    return [
+        name
+        for name, flow in integration_map.flows.items()
+        if (not types or flow.data_type in types) and (not chosen or flow.team in chosen)
+    ]
 
 
-def _to_drift(flows: list[str]) -> None:
-    navigation.go("drift", {"flow": flows})
+def _known(data: Data, since: Since) -> Known:
+    statuses = {status.flow: status for status in data.flows()}
+    open_now, windows = data.open_by_cause(), data.windows(since)
+    lags = {lag.flow: lag for lag in data.lags(since)}
+    differing = open_now.groupby("flow")["records"].sum().to_dict()
+    counted = windows.set_index("flow").sum(axis=1).to_dict()
+    queues: dict[str, list[Backlog]] = {name: [] for name in data.map.flows}
+    for each in data.backlogs():
+        queues[each.flow].append(each)
+    figures = {}
+    for name, status in statuses.items():
+        dead = waiting_letters([each for each in queues[name] if each.role == "dead"])
+        figures[name] = FlowFigures(
+            state=status.state,
+            differing=int(differing.get(name, 0)),
+            changes=int(counted.get(name, 0)),
+            lag=lag_text(lags.get(name), data.map.flow(name).window_s),
+            dead="" if dead == "0" or not any(each.role == "dead" for each in queues[name]) else dead,
+        )
+    return Known(
+        statuses=statuses,
+        figures=figures,
+        lags=lags,
+        open_now=open_now,
+        windows=windows,
+        systems=data.systems(),
+        queues={name: [_queue(each) for each in mine] for name, mine in queues.items()},
+        incidents=data.open_incidents(),
+        misled=data.misled(),
+        label=since.label,
+    )
+
+
+def _queue(queue: Backlog) -> tuple[str, str]:
+    depth = "unknown" if queue.depth is None else f"{queue.depth:,}"
+    oldest = f", oldest {age_text(queue)}" if queue.depth else ""
+    return f"queue {queue.queue} ({queue.role})", f"{depth} waiting{oldest}"
+
+
+def lag_text(lag: FlowLag | None, window_s: float) -> str:
+    """The lag that 95 % of a flow's changes stay within, against its window, in a few characters."""
+    window = f"of {view.span(window_s)}" if window_s else "no window"
+    if lag is None or lag.curve is None:
+        return f"window {view.span(window_s)}" if window_s else window
+    best, lower, _ = lag.curve.quantile(0.95)
+    if math.isfinite(best):
+        return f"{view.span(best).replace('under ', '< ')} {window}"
+    return f"> {view.span(lower)} {window}" if lower >= 1 else f"? {window}"
+
+
+@st.fragment
+def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, choices: Sequence[str]) -> None:
+    """The picture and the panel; a click draws these two again, so that the picture stays as it was moved."""
+    key = f"map-{len(choices)}-{hash(tuple(choices))}"
+
+    def clicked() -> None:
+        for each in st.session_state[key].selection.selected:
+            if picked := chart.picked(each["data_type"], each["data_indices"]):
+                st.session_state[PICKED] = picked
+
+    chosen = st.session_state.get(PICKED) or st.query_params.get(PICKED)
+    beside = not chart.wide or chosen in choices
+    left, right = st.columns([7, 2], gap="medium") if beside else (st.container(), st.container())
+    with left:
+        st.echarts_chart(
+            chart.options,
+            height=chart.height,
+            key=key,
+            on_select=clicked,
+            alt="The integration map: systems, flows with their state and lag, and consumers. The table below has "
+            "the same figures.",
+        )
+    with right:
+        picked = st.selectbox(
+            "Show",
+            choices,
+            index=None,
+            key=PICKED,
+            format_func=escaping.visible,
+            placeholder="a flow, system or consumer",
+            bind="query-params",
+        )
+        map_panel.draw(integration_map, known, picked or "")
+
+
+def _table(integration_map: IntegrationMap, known: Known, shown: Sequence[str]) -> None:
+    st.subheader("Flows", anchor=False)
+    rows = [
+        {
+            "flow": name,
+            "data type": integration_map.flows[name].data_type,
+            "from": integration_map.flows[name].from_,
+            "to": integration_map.flows[name].to,
+            "differ": known.figures[name].differing,
+            "changes": known.figures[name].changes,
+            "lag of window": known.figures[name].lag,
+            "dead letters": known.figures[name].dead or "0",
+            "window": window_text(integration_map.flow(name).window_s),
+            "team": integration_map.flows[name].team,
+        }
+        for name in shown
+    ]
+    tables.table(
+        frame(rows),
+        key="flows",
+        links={"flow": [navigation.drift(flow=name) for name in shown]},
+        signs={"state": [look.FLOW[known.statuses[name].state] for name in shown]},
+        alt="Every flow with its state, records that differ, changes, lag and dead letters",
+    )
 
 
 def _review(data: Data) -> None:
-    st.subheader("Design review")
+    st.subheader("Design review", anchor=False)
     remarks = review(data.map)
     if not remarks:
         components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.", well=True)
         return
-    tables.table(
-        frame([remark.as_row() for remark in remarks]),
-        key="review",
-        alt="What the map's design will cost",
-        column_config={
-            "reason": st.column_config.TextColumn(width="large"),
-            "advice": st.column_config.TextColumn(width="large"),
-        },
-    )
+    with st.container(height="content" if len(remarks) <= REMARKS_WITHOUT_SCROLLING else 480):
+        words = ("severity", "rule", "subject", "reason", "advice")
+        st.table(
+            frame([{word: escaping.markdown(remark.as_row()[word]) for word in words} for remark in remarks]),
+            border="horizontal",
+            hide_index=True,
+        )
 
 
 def _downloads(data: Data, states: Mapping[str, str]) -> None:

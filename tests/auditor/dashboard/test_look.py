@@ -14,6 +14,7 @@ from auditor.dashboard import look
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.look import Sign, Tone
 from auditor.dashboard.site import APP
+from auditor.map.diagram import STATE_COLOURS
 from checks.cause import Cause
 from tests import HOME
 
@@ -90,3 +91,19 @@ def test_the_stylesheet_loads_nothing() -> None:
     sheet = (HOME / "auditor" / "dashboard" / "site" / "look.css").read_text()
     assert "url(" not in sheet
     assert "@import" not in sheet
+
+
+@pytest.mark.parametrize(("scheme", "ink"), [("light", look.LIGHT), ("dark", look.DARK)])
+def test_what_a_chart_draws_itself_has_the_colours_of_the_theme(scheme: str, ink: look.Ink) -> None:
+    theme = THEME[scheme]
+    assert (ink.text, ink.paper, ink.box) == tuple(
+        theme[name] for name in ("textColor", "backgroundColor", "secondaryBackgroundColor")
+    )
+    assert all(contrast(text, below) >= TEXT for text in (ink.text, ink.quiet) for below in (ink.paper, ink.box))
+
+
+def test_the_picture_of_the_map_has_the_colours_of_the_pages() -> None:
+    assert {state: STATE_COLOURS[state] for state in look.FLOW} == {
+        state: look.HEX[sign.tone] for state, sign in look.FLOW.items()
+    }
+    assert STATE_COLOURS[""] == look.HEX[Tone.NOTE]

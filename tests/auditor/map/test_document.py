@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from auditor.map.diagram import columns_of, svg
+from auditor.map.diagram import placed, svg
 from auditor.map.diff import compare
 from auditor.map.document import markdown, mermaid, rows_of
 from auditor.map.integration_map import IntegrationMap
@@ -58,7 +58,17 @@ def test_the_picture_is_well_formed_and_shows_how_flows_stand(tmp_path: Path) ->
     assert {"crm", "billing", "warehouse", "dunning"} <= set(texts)
     titles = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}title")]
     assert "customer_to_billing: drift" in titles
-    assert columns_of(demo) == [["crm", "sync"], ["billing"], ["warehouse"]]
+    assert "drift" in texts
+    drawn = placed(demo)
+    across = [drawn.systems[name].x for name in ("crm", "sync", "billing", "warehouse")]
+    assert across[0] == across[1] < across[2] < across[3] < min(each.x for each in drawn.consumers.values())
+
+
+def test_a_part_of_the_map_is_placed_with_its_systems_and_consumers_alone(tmp_path: Path) -> None:
+    drawn = placed(loaded(tmp_path), ["invoice_to_warehouse"])
+    assert set(drawn.systems) == {"billing", "warehouse"}
+    assert set(drawn.consumers) == {"revenue report (report)"}
+    assert placed(loaded(tmp_path), []).systems == {}
 
 
 def test_flows_that_go_round_still_make_a_picture(tmp_path: Path) -> None:
@@ -75,7 +85,7 @@ def test_flows_that_go_round_still_make_a_picture(tmp_path: Path) -> None:
         ),
     )
     ElementTree.fromstring(svg(round_trip))
-    assert sum(map(len, columns_of(round_trip))) == len(round_trip.systems)
+    assert len(placed(round_trip).systems) == len(round_trip.systems)
 
 
 def test_names_that_mean_something_in_a_picture_do_no_harm(tmp_path: Path) -> None:
