@@ -35,6 +35,7 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import open_allowances
 from auditor.workspace import Workspace
 from checks.escalation import Act, Conflict
+from checks.silences import Silence
 
 REFRESH_AT_MOST_EVERY_S = 1.0
 
@@ -72,6 +73,11 @@ class Data:
             if time.monotonic() - self._refreshed > REFRESH_AT_MOST_EVERY_S:
                 self.lens.refresh()
                 self._refreshed = time.monotonic()
+
+    def changed(self) -> None:
+        """Something was written that the next query must see."""
+        with self._lock:
+            self._refreshed = 0.0
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """The rows of a query over the views, without those of flows that the map no longer names.
@@ -271,6 +277,11 @@ class Data:
     def open_incidents(self) -> pd.DataFrame:
         """Open incidents, the gravest first: id, severity, breach, cause, flow, system, count, peak, summary, ..."""
         return self.query(queries.OPEN_INCIDENTS)
+
+    def silences(self) -> list[Silence]:
+        """The silences that hold now."""
+        now = datetime.now(UTC)
+        return [each for each in self.ledger.silences.listed(at=now) if each.holds(now)]
 
     def alerts(self, since: Since) -> pd.DataFrame:
         """Messages of the outbox, latest first."""

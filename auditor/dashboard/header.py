@@ -36,6 +36,7 @@ def draw(data: Data, since: Since, title: str) -> None:
         )
         _silent(data, flows, seen_at, now)
         _failing(data)
+    _silences(data)
     _missing_history(data, since)
 
 
@@ -69,6 +70,17 @@ def _silent(data: Data, flows: list[FlowStatus], seen_at: datetime, now: datetim
             f"{escaping.markdown(', '.join(silent))}. "
             "Is the auditor running? Start it with `auditor run`.",
             icon=":material/warning:",
+        )
+
+
+def _silences(data: Data) -> None:
+    """What is silenced: no message is no good news then."""
+    for each in data.silences():
+        st.info(
+            f"**Messages about {escaping.markdown(each.matcher_text)} are silenced** until "
+            f"{each.until_at:%d %b %H:%M} UTC by {escaping.markdown(each.who)}: {escaping.markdown(each.reason)}. "
+            "Audits continue, and everything is shown.",
+            icon=":material/notifications_paused:",
         )
 
 

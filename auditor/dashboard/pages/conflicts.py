@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -159,22 +157,9 @@ def _brief(brief: ConflictBrief) -> None:
         )
 
 
-def _name(person: Person) -> Person:
-    """The person with a name: from the sign-in, or as entered by the local operator."""
-    if person.name is not None:
-        st.markdown(f"Signed in as **{escaping.markdown(person.name)}**")
-        return person
-    entered = st.text_input("Your name", value=os.environ.get("AUDITOR_USER", ""), key="who", placeholder="your name")
-    st.caption(
-        "You act as the local operator: nobody has signed in, so the name is recorded as entered and unverified. "
-        "Everyone who can use this machine can do the same."
-    )
-    return replace(person, name=entered.strip())
-
-
 def _acts(data: Data, conflict: Conflict, brief: ConflictBrief, asks: Person) -> None:
     now = datetime.now(UTC)
-    who = _name(asks)
+    who = acting.named(asks)
     decide, defer, assign, say = st.tabs(["Decide", "Defer", "Assign", "Comment"])
     over = conflict.closed_at is not None
     with decide, st.form("decide", border=False):

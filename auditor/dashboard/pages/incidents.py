@@ -10,7 +10,8 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.alerts.notices import ADVICE
-from auditor.dashboard import components, look, navigation, tables, view
+from auditor.dashboard import acting, components, incident_acts, look, navigation, tables, view
+from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
 from auditor.map.consumers import told as consumer_text
@@ -28,7 +29,7 @@ AROUND = timedelta(minutes=15)
 BUCKETS = 60
 
 _LISTED = """
-    SELECT id, state, severity, count, peak, summary, opened_at, resolved_at
+    SELECT id, state, severity, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at, resolved_at
     FROM incidents WHERE (resolved_at IS NULL OR (? AND resolved_at >= ?)) AND merged_into IS NULL
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
     LIMIT 500"""
@@ -39,6 +40,10 @@ _BREACHES = """
     SELECT breach, coalesce(flow, system) AS subject, coalesce(queue, '') AS queue, opened_at, ended_at, count, peak,
            detail
     FROM breaches WHERE incident_id = ? ORDER BY ended_at IS NOT NULL, opened_at"""
+
+_EVENTS = """
+    SELECT acted_at, verb, who, coalesce(known_by, '') AS known_by, coalesce(assignee, '') AS assignee, until_at, text
+    FROM incident_events WHERE incident_id = ? ORDER BY id"""
 
 _FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
 
@@ -68,13 +73,14 @@ _OPENED = """
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Incidents", _draw, live=False)
+    components.framed("Incidents", lambda data, since: draw(data, since, acting.asks()), live=False)
 
 
-def _draw(data: Data, since: Since) -> None:
+def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+    """Draw the body for this viewer."""
     number = st.query_params.get("id", "")
     if number:
-        _one(data, number)
+        _one(data, number, asks)
     else:
         _list(data, since)
 
@@ -109,6 +115,7 @@ def _list(data: Data, since: Since) -> None:
                 "peak": list(found["peak"]),
                 "began": list(found["opened_at"]),
                 "lasted": [_lasted(each, now) for each in found.itertuples()],
+                "assigned to": list(found["assignee"]),
             }
         ),
         key="incidents",
@@ -125,7 +132,7 @@ def _list(data: Data, since: Since) -> None:
     )
 
 
-def _one(data: Data, number: str) -> None:
+def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     navigation.link("← All incidents", navigation.incidents())
     found = data.query(_ONE, [int(number)]) if number.isascii() and number.isdigit() and len(number) < 19 else None
     if found is None or found.empty:
@@ -153,6 +160,9 @@ def _one(data: Data, number: str) -> None:
         _chart(data, incident, flows, now)
     with right:
         _about(data, incident, flows)
+        st.subheader("Act on it", anchor=False)
+        incident_acts.draw(data, int(incident["id"]), incident["state"], incident["assignee"] or "", asks)
+    _timeline(data, incident)
     _records(data, incident, flows)
     _letters(data, incident, flows, now)
     _messages(data, incident)
@@ -211,6 +221,34 @@ def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:
             break
     if flows:
         navigation.link("Records that differ now →", navigation.drift(flow=flows[0]))
+
+
+def _timeline(data: Data, incident: pd.Series) -> None:
+    """What happened to it, and who did what."""
+    events = data.query(_EVENTS, [int(incident["id"])])
+    if events.empty:
+        return
+    st.subheader("Timeline", anchor=False)
+    tables.table(
+        pd.DataFrame(
+            {
+                "when": list(events["acted_at"]),
+                "what": [_words(each) for each in events["verb"]],
+                "who": list(events["who"]),
+                "known by": list(events["known_by"]),
+                "to": list(events["assignee"]),
+                "until": list(events["until_at"]),
+                "note": list(events["text"]),
+            }
+        ),
+        key="timeline",
+        alt="Everything that happened to this incident, oldest first",
+        column_config={
+            "when": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            "until": st.column_config.DatetimeColumn(format="MM-DD HH:mm"),
+            "note": st.column_config.TextColumn(width="large"),
+        },
+    )
 
 
 def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> None:

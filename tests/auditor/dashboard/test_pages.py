@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -21,6 +22,7 @@ from auditor.dashboard.access import LOCAL
 from auditor.dashboard.components import _open
 from auditor.dashboard.look import Tone
 from auditor.dashboard.pages.map import lag_text
+from auditor.desk.desk import Desk
 from auditor.history.lag import FlowLag
 from auditor.history.status import Standing
 from auditor.workspace import Workspace
@@ -226,6 +228,46 @@ def test_the_incidents_are_listed_and_each_shows_its_evidence_records_and_messag
     assert list(table_with(app, "where")["where"]) == ["to_billing"]
     assert list(table_with(app, "record")["record"]) == ["3"]
     assert list(table_with(app, "transition")["sender"]) == ["slack"]
+
+
+def test_an_incident_is_handled_on_its_page(watched: Stand) -> None:
+    drift(watched)
+    assert "You can look and not act." in text(run("incidents", id="1"))
+    app = local("incidents", id="1")
+    app.text_input(key="who").set_value("")
+    button(app, "Acknowledge").click().run()
+    assert "enter your name" in text(app)
+    app.text_input(key="who").set_value("ada")
+    button(app, "Acknowledge").click().run()
+    assert not app.exception
+    assert look.INCIDENT["acknowledged"].badge in text(app)
+    app.text_input(key="assign-to").set_value("team *blue*")
+    button(app, "Assign").click().run()
+    app.text_input(key="snooze-length").set_value("soon")
+    button(app, "Snooze").click().run()
+    assert "soon" in text(app)
+    app.text_input(key="snooze-length").set_value("2h")
+    button(app, "Snooze").click().run()
+    timeline = table_with(app, "note")
+    assert list(timeline["what"])[-3:] == ["acknowledge", "assign", "snooze"]
+    assert {*timeline["who"][-3:]} == {"ada"}
+    assert list(table_with(run("incidents"), "assigned to")["assigned to"]) == ["team *blue*"]
+    assert signs(table_with(run("incidents"), "what")["state"]) == ["◌ snoozed"]
+
+
+def test_a_silence_is_told_on_every_page(watched: Stand) -> None:
+    drift(watched)
+    desk = Desk(watched.map, watched.ledger, who="ada", known_by=LOCAL)
+    desk.silence({"flow": ["to_billing"]}, datetime.now(UTC) + timedelta(hours=1), "import of [old] data")
+    for page in ("overview", "incidents", "map"):
+        told = [each.value for each in run(page).info if "silenced" in each.value]
+        assert len(told) == 1
+        assert "flow to\\_billing" in told[0] or "flow to_billing" in told[0]
+        assert "ada" in told[0]
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(each for each in app.button if each.label == label)
 
 
 def test_resolved_incidents_are_shown_when_asked_for_and_what_came_before(watched: Stand) -> None:
