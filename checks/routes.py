@@ -6,7 +6,7 @@ As in Alertmanager: https://prometheus.io/docs/alerting/latest/configuration/#ro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from fnmatch import fnmatchcase
 from typing import Any
@@ -178,9 +178,28 @@ def _each_once(named: Iterator[tuple[Route, tuple[str, ...]]]) -> list[Recipient
     return list(dict.fromkeys(recipients))
 
 
-def shadowed(routes: Sequence[Route]) -> Iterator[tuple[int, Route]]:
-    """The positions of routes that can never apply, each with the earlier route that takes all of theirs."""
+def shadowed(routes: Sequence[Route]) -> Iterator[tuple[int, Sequence[Route]]]:
+    """The positions of routes that can never apply, each with the earlier routes that take all of theirs.
+
+    Several take all of a route together if each takes some of its severities.
+    """
     for position, route in enumerate(routes):
-        by = next((earlier for earlier in routes[:position] if earlier.covers(route)), None)
-        if by is not None:
-            yield position, by
+        earlier = routes[:position]
+        whole = next((each for each in earlier if each.covers(route)), None)
+        if whole is not None:
+            yield position, [whole]
+            continue
+        takers = [
+            next((at for at, each in enumerate(earlier) if each.covers(part)), None) for part in _by_severity(route)
+        ]
+        by = {at for at in takers if at is not None}
+        if by and None not in takers:
+            yield position, [routes[at] for at in sorted(by)]
+
+
+def _by_severity(route: Route) -> Iterator[Route]:
+    """The route, once for each severity that it accepts."""
+    patterns = route.matchers.get("severity", ("*",))
+    for severity in SEVERITIES:
+        if any(fnmatchcase(severity, pattern) for pattern in patterns):
+            yield replace(route, matchers={**route.matchers, "severity": (severity,)})

@@ -8,6 +8,7 @@ Source: RFC 3986, sections 2.1 (percent-encoding) and 3.2 (authority).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote
 
@@ -44,19 +45,27 @@ class Login:
 SECRET_PARAMETER = re.compile(r"pass(word|wd)?$|secret|token|api_?key|^key$|^sig(nature)?$|auth", re.IGNORECASE)
 
 
-def check_address(text: str, *, login: bool = True) -> str:
+WEB = ("http", "https")
+"""Schemes of web addresses."""
+
+
+def check_address(text: str, *, login: bool = True, schemes: Collection[str] = ()) -> str:
     """Check that every driver reads an address the same way.
 
     Args:
         login: an address of a database or broker, with an `@` only before the host; false for a web address, which
             may have others in its path.
+        schemes: the accepted ones, in lower case; empty for any.
 
     Raises:
-        ValueError: it is ambiguous; says how to write it, and quotes nothing of it.
+        ValueError: it is ambiguous or of another scheme; says how to write it, and quotes nothing of it.
     """
     scheme, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        raise ValueError("not a URL; it begins with SCHEME://")
+        beginning = " or ".join(f"{each}://" for each in schemes) or "SCHEME://"
+        raise ValueError(f"not a URL; it begins with {beginning}")
+    if schemes and scheme.lower() not in schemes:
+        raise ValueError(f"the URL must begin with {' or '.join(f'{each}://' for each in schemes)}")
     if any(not sign.isprintable() for sign in text):
         raise ValueError("the URL contains a line break or another control character")
     end = _AUTHORITY_END.search(rest)

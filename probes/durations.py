@@ -19,6 +19,10 @@ LONGEST_S = 1_000 * 366 * 86_400
 """Longer spans lead out of the calendar, wherever they begin."""
 
 
+class Seconds(float):
+    """A duration, so that a message about one that is too short or too long knows its unit."""
+
+
 def parse_duration(text: object) -> float:
     """Parse a duration into seconds.
 
@@ -40,7 +44,7 @@ def parse_duration(text: object) -> float:
     if isinstance(text, str):
         folded = text.strip().lower()
         if folded == "none":
-            return 0.0
+            return Seconds(0.0)
         if folded and not _PART.sub("", folded).strip():
             return _bounded(sum(float(number) * UNITS_S[unit] for number, unit in _PART.findall(folded)))
     raise ValueError(f"not a duration: {text!r}; write for example 250ms, 30s, 5m, 1h30m, 2d or none")
@@ -49,7 +53,7 @@ def parse_duration(text: object) -> float:
 def _bounded(seconds: float) -> float:
     if not seconds <= LONGEST_S:
         raise ValueError("a duration of more than 1,000 years")
-    return float(seconds)
+    return Seconds(seconds)
 
 
 def format_duration(seconds: float | None) -> str:

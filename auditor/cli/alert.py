@@ -67,8 +67,11 @@ def send(
         if not recipients:
             fail(f"none of the senders of route {name} is set; set the variables that their secrets come from")
     else:
-        known = [*senders, *routes]
-        fail(f"alerts: of the map sets {', '.join(known)}, not {name!r}{did_you_mean(name, known)}")
+        near = did_you_mean(name, [*senders, *routes]).partition("; known:")[0]
+        fail(
+            f"the map has no sender or route {name!r}{near}; its senders: {', '.join(senders)}; "
+            f"its routes: {', '.join(routes)}"
+        )
     dashboard = str(alerts.dashboard) if alerts.dashboard else None
     with err.status("sending"):
         trials = [

@@ -50,7 +50,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
         print_rows("", [finding.as_row() for finding in findings])
         for finding in findings:
             for remark in finding.remarks:
-                out.print(visible(f"{finding.system}: {remark}"), markup=False, highlight=False)
+                out.print(visible(f"{finding.system}: {remark}"), markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(UNVERIFIED if any(not finding.ok for finding in findings) else CONSISTENT)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import rhythm_s
+from auditor.map.route_mistakes import route_remarks
 from auditor.map.settings import Destination, FlowSettings
 from auditor.senders.registry import SENDERS, sender_settings
 from probes.registry import record_kind
@@ -39,6 +40,7 @@ NO_ADDRESS = "it does not become a link: write an address that begins with https
 def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     """Settings of a valid map that have no effect, each with its path and the reason."""
     yield from _alert_words(integration_map)
+    yield from route_remarks(integration_map)
     for name, settings in integration_map.systems.items():
         if settings.link and not ADDRESS.fullmatch(settings.link):
             yield ("systems", name, "link"), NO_ADDRESS

@@ -10,6 +10,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
+from probes.durations import Seconds, format_duration
 from probes.wording import did_you_mean, figure
 
 _PLAIN = re.compile(r"[\w .+-]{1,40}")
@@ -53,6 +54,8 @@ def of_settings(error: Mapping[str, Any]) -> str:
         return "kind is required: it decides which other keys there are"
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
+        if isinstance(given, Seconds):
+            return f"must be {words} {format_duration(context[name])}; write for example 30s, 5m or 2h"
         return f"must be {words} {_number(context[name])}"
     if kind in {"too_short", "string_too_short"} and context.get("min_length") == 1:
         return "must not be empty"

@@ -1,13 +1,13 @@
-"""Mistakes in the routes of a map: senders that it does not name, and routes that can never match. Pure."""
+"""Mistakes in the routes of a map, such as routes that can never match, and parts without an effect. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.settings import Destination, RouteSettings
-from checks.routes import shadowed
+from checks.routes import Route, shadowed
 from probes.wording import did_you_mean
 
 Path_ = tuple[str | int, ...]
@@ -25,13 +25,43 @@ def route_mistakes(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str
     for position, by in shadowed([each.route(at, ()) for at, each in enumerate(alerts.routes)]):
         yield (
             ("alerts", "routes", position),
-            f"it can never match: route {by.name}, which comes first, matches all of it; move it up, or write "
-            "continue: true there",
+            f"it can never match: {_named(by)} {'matches' if len(by) == 1 else 'match'} all of it first; move it up, "
+            "or write continue: true there",
         )
     names = [each.name for each in alerts.routes if each.name]
     for position, route in enumerate(alerts.routes):
         if route.name and (names.count(route.name) > 1 or route.name in {*alerts.named_senders, "default"}):
             yield ("alerts", "routes", position, "name"), f"{route.name!r} also names something else"
+
+
+def route_remarks(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    """What has no effect in valid routes, each with the path of the setting."""
+    alerts = integration_map.alerts
+    if alerts.default is not None:
+        last = len(alerts.routes)
+        routes = [each.route(at, ()) for at, each in enumerate(alerts.routes)]
+        for position, by in shadowed([*routes, Route(name="default", to=())]):
+            if position == last:
+                yield (
+                    ("alerts", "default"),
+                    f"it never applies: {_named(by)} {'matches' if len(by) == 1 else 'match'} every incident",
+                )
+    destinations: list[tuple[Path_, Destination]] = [
+        (("alerts", "routes", position), each) for position, each in enumerate(alerts.routes)
+    ]
+    if alerts.default is not None:
+        destinations.append((("alerts", "default"), alerts.default))
+    for path, each in destinations:
+        if again := [name for name in each.escalate_to if name in each.to]:
+            yield (
+                (*path, "escalate_to"),
+                f"{' and '.join(again)} already got the incident through to:, and is not notified again; name "
+                "another sender",
+            )
+
+
+def _named(routes: Sequence[Route]) -> str:
+    return f"route{'s' * (len(routes) != 1)} {' and '.join(each.name for each in routes)}"
 
 
 def _unknown_senders(path: Path_, settings: Destination, named: list[str]) -> Iterator[tuple[Path_, str]]:

@@ -340,8 +340,15 @@ class Drill(PluginSettings):
     """
 
     to: str
-    at: str = Field(default="06:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    at: str = "06:00"
     within_s: Duration = Field(default=300, alias="within", ge=30, le=86_400)
+
+    @field_validator("at")
+    @classmethod
+    def _is_time_of_day(cls, at: str) -> str:
+        if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", at):
+            raise ValueError("not a time of day; write hours and minutes in UTC, for example 06:00 or 18:30")
+        return at
 
     @field_validator("to")
     @classmethod

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkabl
 
 from pydantic import AfterValidator, SecretStr
 
-from probes.addresses import check_address
+from probes.addresses import WEB, check_address
 from probes.settings import PluginSettings
 
 TIMEOUT_S = 10.0
@@ -101,7 +101,7 @@ class PlacedSender(Protocol):
 
 def _certain(address: SecretStr) -> SecretStr:
     if address.get_secret_value():
-        check_address(address.get_secret_value(), login=False)
+        check_address(address.get_secret_value(), login=False, schemes=WEB)
     return address
 
 

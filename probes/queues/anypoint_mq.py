@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr, field_validator
 
-from probes.addresses import check_address, check_segment
+from probes.addresses import WEB, check_address, check_segment
 from probes.call_deadline import becomes, left, one_call, within
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
@@ -78,7 +78,7 @@ class AnypointMqSettings(MessageSettings):
     @field_validator("url", "broker_url")
     @classmethod
     def _certain(cls, url: str | None) -> str | None:
-        return url if url is None or "://" not in url else check_address(url, login=False)
+        return url if url is None or "://" not in url else check_address(url, login=False, schemes=WEB)
 
 
 class AnypointMqProbe:

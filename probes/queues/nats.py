@@ -58,6 +58,9 @@ _NAME = re.compile(r"[^\s.*>/\\]+")
 ResultT = TypeVar("ResultT")
 
 
+SCHEMES = ("nats", "tls", "ws", "wss")
+
+
 class NatsSettings(MessageSettings):
     """A stream in NATS JetStream.
 
@@ -82,7 +85,7 @@ class NatsSettings(MessageSettings):
     @classmethod
     def _certain(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
-        return SecretStr(check_address(text if "://" in text else f"nats://{text}"))
+        return SecretStr(check_address(text if "://" in text else f"nats://{text}", schemes=SCHEMES))
 
     def login(self) -> dict[str, str]:
         """The login, decoded: the driver itself takes user and password from the URL undecoded."""

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr, field_validator
 
-from probes.addresses import check_address, check_segment
+from probes.addresses import WEB, check_address, check_segment
 from probes.call_deadline import becomes, left, one_call, within
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
@@ -86,7 +86,7 @@ class RabbitMqSettings(MessageSettings):
     @field_validator("url")
     @classmethod
     def _certain(cls, url: SecretStr) -> SecretStr:
-        check_address(url.get_secret_value())
+        check_address(url.get_secret_value(), schemes=WEB)
         return url
 
 

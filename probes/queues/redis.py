@@ -72,7 +72,7 @@ class RedisSettings(MessageSettings):
     @field_validator("url")
     @classmethod
     def _certain(cls, url: SecretStr) -> SecretStr:
-        check_address(url.get_secret_value())
+        check_address(url.get_secret_value(), schemes=("redis", "rediss", "unix"))
         return url
 
 

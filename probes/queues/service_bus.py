@@ -25,7 +25,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
 
-from probes.addresses import check_address, check_segment
+from probes.addresses import WEB, check_address, check_segment
 from probes.call_deadline import begins, came, left, one_call, timed_out
 from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
@@ -76,7 +76,7 @@ class ServiceBusSettings(MessageSettings):
     @field_validator("management")
     @classmethod
     def _certain(cls, url: str | None) -> str | None:
-        return url if url is None or "://" not in url else check_address(url, login=False)
+        return url if url is None or "://" not in url else check_address(url, login=False, schemes=WEB)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

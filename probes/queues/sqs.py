@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
 
-from probes.addresses import check_address
+from probes.addresses import WEB, check_address
 from probes.call_deadline import left, one_call, within
 from probes.contract import ProbeError, Reason
 from probes.durations import format_duration
@@ -88,7 +88,7 @@ class SqsSettings(MessageSettings):
     @field_validator("queue_url", "endpoint", "cloudwatch_endpoint")
     @classmethod
     def _certain(cls, url: str | None) -> str | None:
-        return url if url is None or "://" not in url else check_address(url, login=False)
+        return url if url is None or "://" not in url else check_address(url, login=False, schemes=WEB)
 
     def client(self) -> dict[str, Any]:
         """The configuration of every boto3 client."""

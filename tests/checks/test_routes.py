@@ -81,8 +81,24 @@ def test_a_route_behind_one_that_takes_everything_of_it_can_never_match() -> Non
         route("e"),
         route("f", hours=office),
     ]
-    assert [(position, by.name) for position, by in shadowed(routes)] == [(1, "a"), (5, "d")]
+    assert [(position, [each.name for each in by]) for position, by in shadowed(routes)] == [(1, ["a"]), (5, ["d"])]
     assert list(shadowed([route("a", goes_on=True), route("b")])) == []
+
+
+@pytest.mark.parametrize(
+    ("severities", "by"),
+    [
+        ([("critical", "high", "low")], ["r0"]),
+        ([("critical",), ("high", "low")], ["r0", "r1"]),
+        ([("critical",), ("high",)], []),
+    ],
+)
+def test_routes_that_match_every_severity_together_leave_nothing_for_one_behind_them(
+    severities: list[tuple[str, ...]], by: list[str]
+) -> None:
+    routes = [route(f"r{number}", severity=each) for number, each in enumerate(severities)]
+    last = route("last", team=("billing",))
+    assert [each.name for _, found in shadowed([*routes, last]) for each in found] == by
 
 
 def test_escalation_waits_for_its_time_and_stays_in_the_channel() -> None:

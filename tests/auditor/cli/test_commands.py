@@ -14,16 +14,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from auditor.alerts.delivery_rule import after_try
 from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.queue_audit import QueueAuditor
+from auditor.cli import app
 from auditor.ledger import Ledger
 from auditor.map import presets
 from auditor.senders.contract import Receipt
-from auditor.systems.doctor import _examine
+from auditor.systems.doctor import SystemReport, _examine
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
 from probes.contract import Reason, UnprovedError
@@ -854,6 +856,18 @@ def test_doctor_tells_what_an_order_of_keys_means_where_something_can_be_done(
     assert all(
         part in each and "estimates hold only once a sweep" in each for each, part in zip(found, told, strict=True)
     )
+
+
+def test_doctor_prints_a_statement_in_one_line(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    statement = f"CREATE INDEX CONCURRENTLY ON customers ({'id, ' * 100}id)"
+    report = SystemReport(
+        system="crm", latency_s=None, clock="", read_only="", problems=[], remarks=[f"for samples: {statement}"]
+    )
+    monkeypatch.setattr("auditor.systems.doctor.examine", lambda *_, **__: [report])
+    done = CliRunner().invoke(
+        app, ["doctor", "--map", str(stand.map_file), "--data", str(stand.map_file.parent / "none")]
+    )
+    assert f"crm: for samples: {statement}" in done.output.splitlines()
 
 
 def test_verified_says_what_is_known_of_one_record(stand: Stand, places: list[object]) -> None:

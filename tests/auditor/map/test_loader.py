@@ -121,6 +121,42 @@ def test_one_mistake(what: str, by: str, expected: str, tmp_path: Path) -> None:
     assert expected in told(failed.value, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("alerts", "expected"),
+    [
+        ("webhook: {url: 'htp://x.example'}", ".webhook.url: the URL must begin with http:// or https://"),
+        ("slack: {webhook: 'x.example'}", ".slack.webhook: not a URL; it begins with http:// or https://"),
+        ("heartbeat: {url: 'ftp://x.example'}", ".heartbeat.url: the URL must begin with http:// or https://"),
+        ("hold: 2h", ".hold: must be at most 60 min; write for example 30s, 5m or 2h"),
+        ("drill: {to: slack, within: 10}", ".drill.within: must be at least 30 s; write for example 30s, 5m or 2h"),
+        ("drill: {to: slack, within: 5 minutes}", "write for example 250ms, 30s, 5m, 1h30m, 2d or none"),
+        ("drill: {to: slack, at: '25:00'}", ".drill.at: not a time of day; write hours and minutes in UTC, for"),
+    ],
+)
+def test_a_mistake_in_alerts_names_what_is_accepted(alerts: str, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(MapError) as failed:
+        load(f"{GOOD}\nalerts:\n  {alerts}\n", tmp_path)
+    (mistake,) = told(failed.value, tmp_path)
+    line = GOOD.count("\n") + 3
+    assert mistake.startswith(f"map.yaml:{line}:")
+    assert expected in mistake
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        "{kind: rabbitmq, url: 'htp://u:p@x.example', queue: q}",
+        "{kind: redis, url: 'rdis://x.example', name: q}",
+        "{kind: nats, url: 'nts://x.example', stream: s}",
+        "{kind: sqs, queue_url: 'htps://x.example/q', region: r}",
+    ],
+)
+def test_the_scheme_of_a_queue_is_checked(queue: str, tmp_path: Path) -> None:
+    with pytest.raises(MapError) as failed:
+        load(GOOD.replace("pattern: real-time", f"pattern: real-time\n    queues: {{main: {queue}}}", 1), tmp_path)
+    assert any("url: the URL must begin with " in each for each in told(failed.value, tmp_path))
+
+
 def test_limits_of_calls_are_read(tmp_path: Path) -> None:
     file = tmp_path / "map.yaml"
     limits = "calls_per_s: 5, calls_per_minute: 100, calls_per_day: 15000"

@@ -8,6 +8,7 @@ import pytest
 
 from auditor.map.loader import check_map, load_map
 from auditor.map.problems import MapError
+from auditor.map.route_mistakes import route_remarks
 from tests.stand import Stand
 
 SENDERS = """\
@@ -41,6 +42,14 @@ def problems(stand: Stand, routes: str) -> str:
         ("  routes: [{hours: '09:00-09:00', to: slack}]", "are no hours"),
         ("  routes: [{hours: '09:00-17:00', zone: Berlin, to: slack}]", "unknown time zone 'Berlin'"),
         ("  routes: [{to: slack}, {severity: low, to: slack}]", "it can never match: route 1"),
+        (
+            "  routes: [{severity: [low, high, critical], to: slack}, {flow: 'to_*', to: slack}]",
+            "it can never match: route 1 matches all of it first",
+        ),
+        (
+            "  routes: [{severity: [low, high], to: slack}, {severity: critical, to: slack}, {team: t, to: slack}]",
+            "it can never match: routes 1 and 2 match all of it first",
+        ),
         ("  routes: [{name: slack, to: slack}]", "'slack' also names something else"),
         ("  routes: [{to: slack, escalate_after: 5m}]", "belong together"),
     ],
@@ -62,3 +71,26 @@ def test_a_route_without_any_sender_that_is_set_leaves_its_incidents_to_the_othe
     assert told == ["alerts.email is not set, so its incidents are reported as if this were not here"] * 2
     notice = {"transition": "opened", "severity": "high"}
     assert {each.sender for each in loaded.alerts.routing.recipients(notice, datetime.now(UTC))} == {"slack"}
+
+
+@pytest.mark.parametrize(
+    ("routes", "remark"),
+    [
+        ("  routes: [{to: slack}]\n  default: {to: slack}", "alerts.default: it never applies: route 1 matches"),
+        ("  routes: [{severity: low, to: slack}]\n  default: {to: slack}", ""),
+        (
+            "  routes: [{severity: low, to: slack, escalate_after: 5m, escalate_to: [slack, email]}]",
+            "alerts.routes.0.escalate_to: slack already got the incident",
+        ),
+        (
+            "  default: {to: slack, escalate_after: 5m, escalate_to: slack}",
+            "alerts.default.escalate_to: slack already",
+        ),
+        ("  default: {to: slack, escalate_after: 5m, escalate_to: email}", ""),
+    ],
+)
+def test_a_part_without_an_effect_is_remarked_on(stand: Stand, routes: str, remark: str) -> None:
+    assert problems(stand, routes) == ""
+    remarks = [f"{'.'.join(map(str, path))}: {text}" for path, text in route_remarks(load_map(stand.map_file, {}))]
+    assert [each for each in remarks if not remark or remark not in each] == []
+    assert bool(remarks) is bool(remark)
