@@ -86,6 +86,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/history/findings.py": "auditor/history/test_figure_text.py",
         "auditor/ledger/conflicts.py": "auditor/conflicts/test_decisions.py",
         "auditor/ledger/identities.py": "auditor/audit/test_memory.py",
+        "auditor/cli/acting.py": "auditor/cli/test_incidents.py",
+        "auditor/cli/silences.py": "auditor/cli/test_incidents.py",
         "auditor/alerts/leftovers.py": "auditor/alerts/test_reporter.py",
         "auditor/alerts/own_notice.py": "auditor/daemon/test_watchdog.py",
         "auditor/alerts/signals.py": "auditor/alerts/test_delivery.py",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from auditor.cli.acting import MOST_NUMBER, ByOption, TextOption, at_desk, seconds_of
 from auditor.cli.options import (
     CONSISTENT,
     DEFAULT_DATA,
@@ -31,19 +30,14 @@ from auditor.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from checks.escalation import Act
+    from auditor.desk.desk import Case
 
-conflicts = typer.Typer(help="Conflicts that no rule decides: list, show, decide, defer, assign, comment.")
+conflicts = typer.Typer(
+    help="Conflicts that no rule decides: list, show, ack, unack, snooze, assign, comment, decide."
+)
 app.add_typer(conflicts, name="conflicts")
 
-MOST_NUMBER = 2**63 - 1
-"""The largest row number that a ledger can have."""
-
 ConflictArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The conflict's number.", min=1)]
-WhoOption = Annotated[
-    str | None, typer.Option("--who", envvar="AUDITOR_USER", help="Who does this; your login name otherwise.")
-]
-TextOption = Annotated[str, typer.Option("--text", help="Why; it stays with the conflict.")]
 
 
 @conflicts.callback(invoke_without_command=True)
@@ -53,7 +47,7 @@ def _list(
     everything: Annotated[bool, typer.Option("--all", help="Include closed conflicts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Conflicts that no rule decides: list, show, decide, defer, assign, comment."""
+    """Conflicts that no rule decides: list, show, ack, unack, snooze, assign, comment, decide."""
     if context.invoked_subcommand is not None:
         return
     from dataclasses import asdict
@@ -79,6 +73,7 @@ def _list(
             "why",
             "state",
             "assignee",
+            "acknowledged_by",
             "opened_at",
             "due_at",
             "came_back_of",
@@ -136,30 +131,57 @@ def decide(
     data: DataOption = DEFAULT_DATA,
     within: Annotated[str | None, typer.Option(help="By when the systems must agree on it, such as 2h.")] = None,
     text: TextOption = "",
-    who: WhoOption = None,
+    by: ByOption = None,
 ) -> None:
     """Record which copy is right. Nothing is written to any system; later readings check that it was carried out."""
-    from checks.escalation import Act
-
-    within_s = _seconds("--within", within)
-    _act(map_, data, number, Act.DECIDE, who, choice=choice, within_s=within_s, text=text)
+    within_s = seconds_of("--within", within)
+    with at_desk(map_, data, by) as desk:
+        desk.decide(number, choice, within_s=within_s, text=text)
     say(f"decided for {choice}; `auditor repair` shows what would have to be written")
 
 
 @conflicts.command()
+def ack(
+    number: ConflictArgument,
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    text: TextOption = "",
+    by: ByOption = None,
+) -> None:
+    """Acknowledge a conflict: say that you look at it."""
+    with at_desk(map_, data, by) as desk:
+        desk.acknowledge(_case(number), text)
+    say("acknowledged")
+
+
+@conflicts.command()
+def unack(
+    number: ConflictArgument,
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    text: TextOption = "",
+    by: ByOption = None,
+) -> None:
+    """Take back the acknowledgement of a conflict."""
+    with at_desk(map_, data, by) as desk:
+        desk.unacknowledge(_case(number), text)
+    say("no longer acknowledged")
+
+
+@conflicts.command("snooze")
+@conflicts.command("defer")
 def defer(
     number: ConflictArgument,
     until: Annotated[str, typer.Argument(metavar="FOR", help="For how long, such as 2d.")],
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     text: TextOption = "",
-    who: WhoOption = None,
+    by: ByOption = None,
 ) -> None:
-    """Defer a conflict; it reopens automatically."""
-    from checks.escalation import Act
-
-    until_at = datetime.now(UTC) + timedelta(seconds=_seconds("FOR", until) or 0)
-    _act(map_, data, number, Act.DEFER, who, until_at=until_at, text=text)
+    """Defer a conflict; it reopens automatically. `snooze` and `defer` are the same."""
+    until_at = datetime.now(UTC) + timedelta(seconds=seconds_of("FOR", until) or 0)
+    with at_desk(map_, data, by) as desk:
+        desk.snooze(_case(number), until_at, text)
     say(f"deferred until {until_at:%Y-%m-%d %H:%M} UTC")
 
 
@@ -170,12 +192,11 @@ def assign(
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     text: TextOption = "",
-    who: WhoOption = None,
+    by: ByOption = None,
 ) -> None:
     """Assign a conflict to someone."""
-    from checks.escalation import Act
-
-    _act(map_, data, number, Act.ASSIGN, who, assignee=to, text=text)
+    with at_desk(map_, data, by) as desk:
+        desk.assign(_case(number), to, text)
     say(f"assigned to {to}")
 
 
@@ -185,57 +206,18 @@ def comment(
     text: Annotated[str, typer.Argument(help="The comment.")],
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
-    who: WhoOption = None,
+    by: ByOption = None,
 ) -> None:
     """Add a comment."""
-    from checks.escalation import Act
-
-    _act(map_, data, number, Act.COMMENT, who, text=text)
+    with at_desk(map_, data, by) as desk:
+        desk.comment(_case(number), text)
     say("comment added")
 
 
-def _seconds(word: str, text: str | None) -> float | None:
-    from probes.durations import parse_duration
+def _case(number: int) -> Case:
+    from auditor.desk.desk import Case
 
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        fail(f"{word}: {error}")
-
-
-def _act(map_: Any, data: Any, number: int, what: Act, who: str | None, **more: Any) -> None:
-    from auditor.conflicts.decisions import act
-    from checks.escalation import RefusedError
-
-    loaded = load(map_)
-    _, ledger = existing_ledger(data)
-    if number > MOST_NUMBER:
-        ledger.close()
-        fail(f"there is no conflict {number}")
-    try:
-        known_by = f"command line, login {_account()}"
-        act(loaded, ledger, number, what, who=who or _login(), known_by=known_by, now=datetime.now(UTC), **more)
-    except RefusedError as error:
-        fail(str(error))
-    finally:
-        ledger.close()
-
-
-def _account() -> str:
-    """The account that owns this process, whatever the environment says."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"user {os.getuid()}"
+    return Case("conflict", number)
 
 
 @app.command()

@@ -29,6 +29,7 @@ from auditor.cli.options import (
     load,
     say,
 )
+from auditor.cli.silences import say_silences
 
 
 @app.command()
@@ -56,6 +57,7 @@ def status(
     systems = system_status(loaded, ledger, now)
     budgets = budget_use(loaded, ledger, now)
     lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
+    silences = [each for each in ledger.silences.listed(at=now) if each.holds(now)]
     lease = ledger.lease.now()
     heartbeat = ledger.heartbeats.state() if loaded.alerts.heartbeat is not None else None
     drill = ledger.drills.state() if loaded.alerts.held_drill is not None else None
@@ -69,6 +71,7 @@ def status(
                 "flows": [each.as_row() for each in flows],
                 "systems": systems,
                 "undelivered": lost,
+                "silences": [{**asdict(each), "hides": each.matcher_text} for each in silences],
                 "budgets": [each.as_document() for each in budgets],
                 "auditor": lease.as_row(),
                 "heartbeat": heartbeat and asdict(heartbeat),
@@ -84,6 +87,7 @@ def status(
         print_rows("Systems", systems)
         print_rows("Budgets", [each.as_row() for each in budgets])
         print_rows("Messages not delivered", lost)
+        say_silences(silences)
         if heartbeat is not None:
             say(f"heartbeat {heartbeat}")
         if drill is not None:

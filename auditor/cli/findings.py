@@ -1,4 +1,4 @@
-"""The commands that list differing records and incidents. They read only the ledger."""
+"""The command that lists differing records. It reads only the ledger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from auditor.cli.options import (
     JsonOption,
     MapOption,
     app,
-    audited_at,
     causes_named,
     existing_ledger,
     flows_of,
@@ -28,8 +27,6 @@ from auditor.cli.options import (
 
 SHOWN = 100
 """Rows of one flow and kind in a table; `--json` has all listed ones."""
-
-INCIDENTS_SHOWN = 500
 
 
 @app.command()
@@ -97,40 +94,5 @@ def drift(
         if any(each.divergent and each.flow not in silent for each in by_flow)
         else UNVERIFIED
         if any(each.unknown for each in standing)
-        else CONSISTENT
-    )
-
-
-@app.command()
-def incidents(
-    data: DataOption = DEFAULT_DATA,
-    everything: Annotated[bool, typer.Option("--all", help="Include resolved incidents.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """List the open incidents: what is broken, since when, how much, and whether its message was delivered."""
-    from auditor.cli.documents import print_json
-    from auditor.cli.rows import print_rows
-    from checks.breaches import UNKNOWN
-
-    _, ledger = existing_ledger(data, as_json=as_json)
-    rows = ledger.incidents.rows(live_only=not everything, limit=INCIDENTS_SHOWN)
-    audited = audited_at(ledger)
-    ledger.close()
-    live = [row for row in rows if row["state"] != "resolved"]
-    if as_json:
-        print_json(rows)
-    elif rows:
-        hidden = {"breach", "flow", "system", "reopened"} | (set() if everything else {"resolved_at", "state"})
-        print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
-    elif audited is None:
-        say(f"no audit has succeeded yet in {data}: `auditor status` says why")
-    else:
-        none = "no incidents so far" if everything else "no open incidents"
-        say(f"{none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
-    raise typer.Exit(
-        DRIFT
-        if any(row["breach"] not in UNKNOWN for row in live)
-        else UNVERIFIED
-        if live or (audited is None and not rows)
         else CONSISTENT
     )

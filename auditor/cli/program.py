@@ -20,6 +20,7 @@ from auditor.cli import (
     doctor,
     figures,
     findings,
+    incidents,
     map,
     query,
     queues,
@@ -30,12 +31,15 @@ from auditor.cli import (
 )
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
-MODULES = (alert, audits, conflicts, doctor, figures, findings, map, query, queues, record, serve, verified, watchdog)
+MODULES = (
+    *(alert, audits, conflicts, doctor, figures, findings, incidents, map, query, queues, record, serve, verified),
+    watchdog,
+)
 """The modules with the commands; importing one adds its commands."""
 
 ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
-    *("run", "once", "status", "drift", "incidents", "objectives", "lag", "coverage", "backlog", "letters"),
+    *("run", "once", "status", "drift", "objectives", "lag", "coverage", "backlog", "letters"),
     *("record", "verified", "repair", "watchdog"),
     *("query", "dashboard", "demo"),
 )

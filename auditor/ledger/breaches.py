@@ -75,6 +75,7 @@ class Breaches:
         """The breaches of an incident, oldest first."""
         column = t.breaches.c
         wanted = sa.select(
+            column.id,
             column.breach,
             column.flow,
             column.system,

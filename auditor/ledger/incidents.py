@@ -101,6 +101,42 @@ class Incidents:
         )
         return incident_id
 
+    def find(self, incident_id: int) -> dict[str, Any] | None:
+        """One incident with its evidence and its last notice; None if there is none of this number."""
+        column, alert = t.incidents.c, t.alerts.c
+        wanted = sa.select(
+            *(column[name] for name in (*_INCIDENT_COLUMNS, "evidence", "fingerprint", "apart", "merged_into"))
+        )
+        last = sa.select(alert.notice).where(alert.incident_id == incident_id).order_by(alert.id.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(wanted.where(column.id == incident_id)).first()
+            notice = connection.execute(last).scalar()
+        return None if row is None else {**row._asdict(), "notice": json.loads(notice) if notice else {}}
+
+    def similar(self, incident_id: int, limit: int) -> list[dict[str, Any]]:
+        """Earlier incidents of the same cause, latest first, each with the last comment on it."""
+        column, event = t.incidents.c, t.incident_events.c
+        this = t.incidents.alias("this")
+        comment = (
+            sa.select(event.text)
+            .where(event.incident_id == column.id, event.verb.in_(("comment", "resolve", "expect")), event.text != "")
+            .order_by(event.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        wanted = (
+            sa.select(
+                *(column[name] for name in ("id", "severity", "peak", "opened_at", "resolved_at", "summary")),
+                comment.label("comment"),
+            )
+            .join(this, this.c.fingerprint == column.fingerprint)
+            .where(this.c.id == incident_id, column.id != incident_id)
+            .order_by(column.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [row._asdict() for row in connection.execute(wanted)]
+
     def rows(self, *, live_only: bool, limit: int) -> list[dict[str, Any]]:
         """Incidents, open ones first, then latest first.
 

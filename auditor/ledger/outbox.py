@@ -462,6 +462,14 @@ class Outbox:
         with self._database.read() as connection:
             return [(row.id, row.created_at, json.loads(row.notice)) for row in connection.execute(live)]
 
+    def of(self, incident_id: int) -> list[dict[str, Any]]:
+        """The messages about an incident, oldest first."""
+        column = t.alerts.c
+        names = ("created_at", "transition", "sender", "channel", "state", "sent_at", "silence_id", "error")
+        wanted = sa.select(*(column[name] for name in names)).where(column.incident_id == incident_id)
+        with self._database.read() as connection:
+            return [row._asdict() for row in connection.execute(wanted.order_by(column.id))]
+
     def undelivered(self) -> list[Undelivered]:
         """By sender, the messages not delivered since its last success; empty if all were."""
         column = t.alerts.c

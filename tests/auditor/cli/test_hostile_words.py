@@ -26,7 +26,12 @@ COMMANDS = {
     "backlog": ("--data={}", "--since={}", "--flow={}"),
     "letters": ("--data={}", "--since={}", "--flow={}"),
     "drift": ("--data={}", "--flow={}", "--fail-on={}"),
-    "incidents": ("--data={}",),
+    "incidents": (
+        *("{}", "--data={}", "--state={}", "--flow={}", "show|{}", "ack|{}", "ack|1|--by={}", "snooze|1|{}"),
+        *("assign|1|{}", "comment|1|{}", "resolve|1|--text={}", "expected|1|--for={}", "expected|1|--until={}"),
+        *("split|1|{}", "merge|1|{}", "times|--since={}", "silence|{}", "silence|--for={}", "silence|end|{}"),
+        *("silence|--for=1h|--flow={}|--reason=x", "silence|--until={}|--reason=x", "silence|list|--data={}"),
+    ),
     "repair": ("--data={}", "--flow={}", "--format={}"),
     "record": ("{}|1", "customer|--|{}|--map=nowhere"),
     "query": ("--file={}|--data=nowhere", "SELECT 1|--data={}", "SELECT 1|--data=nowhere|--timeout={}"),

@@ -1,0 +1,201 @@
+"""Working on incidents from the command line: each verb, what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from auditor.alerts.reporter import Reporter
+from auditor.cli import app
+from auditor.ledger import Ledger
+from tests.auditor.alerts.test_reporter import signal
+from tests.stand import Stand
+
+ALERTS = "alerts: {slack: {webhook: 'https://hooks.example/secret'}, hold: 0s}\n"
+
+
+class Shell:
+    """A terminal next to a ledger with one open incident of two parts."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+        stand.map_file.write_text(stand.map_file.read_text() + ALERTS)
+        self.ledger = Ledger(stand.ledger_url)
+        self.report(signal("not_arriving", 10), signal("stalled", 100, queue="dead"))
+
+    def report(self, *signals: Any) -> None:
+        reporter = Reporter.of_map(self.ledger, self.stand.map, ["slack"], hold_s=0)
+        with self.ledger.write() as transaction:
+            reporter.report(transaction, signals, datetime.now(UTC))
+
+    def run(self, *words: str, by: str = "ada", reads: bool = False) -> Result:
+        places = ["--data", str(self.stand.place / "var")]
+        places += [] if reads else ["--map", str(self.stand.map_file)]
+        return self.invoke(["incidents", *words, *places], by)
+
+    def invoke(self, words: list[str], by: str = "ada") -> Result:
+        return CliRunner(env={"AUDITOR_USER": by, "AUDITOR_LEDGER": self.stand.ledger_url}).invoke(app, words)
+
+    def document(self, *words: str, reads: bool = False, by: str = "ada") -> Any:
+        done = self.run(*words, "--json", reads=reads, by=by)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def shown(self, number: int = 1) -> Any:
+        return self.document("show", str(number), reads=True)
+
+
+@pytest.fixture
+def shell(stand: Stand) -> Iterator[Shell]:
+    made = Shell(stand)
+    yield made
+    made.ledger.close()
+
+
+def test_an_incident_is_acknowledged_assigned_commented_and_listed_by_it(shell: Shell) -> None:
+    assert shell.run("ack", "1", "--text", "on it").exit_code == 0
+    assert shell.run("assign", "1", "bob", by="carl").exit_code == 0
+    assert shell.run("comment", "1", "-- it is the proxy").exit_code == 0
+    (row,) = shell.document("--state", "acknowledged", "--flow", "to_*", "--cause", "stopped_*", reads=True)
+    assert (row["acknowledged_by"], row["assignee"]) == ("ada", "bob")
+    assert shell.document("--state", "open", reads=True) == []
+    assert shell.document("--mine", reads=True) == []
+    assert [each["id"] for each in shell.document("--mine", reads=True, by="bob")] == [1]
+    timeline = [(each["verb"], each["who"], each["text"]) for each in shell.shown()["timeline"]]
+    assert timeline[1:] == [
+        ("acknowledge", "ada", "on it"),
+        ("assign", "carl", ""),
+        ("comment", "ada", "-- it is the proxy"),
+    ]
+    assert shell.shown()["timeline"][1]["known_by"].startswith("command line, login ")
+
+
+def test_it_is_shown_with_its_parts_messages_history_and_similar_ones(shell: Shell) -> None:
+    shell.run("resolve", "1", "--text", "restarted the worker")
+    with shell.ledger.write() as transaction:
+        shell.ledger.incidents.save(transaction, 1, {"resolved_at": datetime.now(UTC) - timedelta(hours=1)})
+    shell.report(signal("not_arriving", 10), signal("stalled", 100, queue="dead"))
+    shown = shell.run("show", "2", reads=True)
+    assert shown.exit_code == 0, shown.output
+    for words in ("stopped consumer", "Start the consumer", "Parts", "Messages", "History", "Similar before"):
+        assert words in shown.stdout
+    document = shell.shown(2)
+    assert [each["breach"] for each in document["parts"]] == ["not_arriving", "stalled"]
+    assert [each["transition"] for each in document["messages"]] == ["opened"]
+    assert [(each["id"], each["comment"]) for each in document["similar"]] == [(1, "restarted the worker")]
+    assert "secret" not in json.dumps(document)
+
+
+def test_acts_print_the_incident_for_programs(shell: Shell) -> None:
+    assert shell.document("ack", "1")["state"] == "acknowledged"
+    assert shell.document("snooze", "1", "2h")["state"] == "snoozed"
+    assert shell.document("unack", "1")["state"] == "open"
+    assert shell.document("assign", "1", "bob")["assignee"] == "bob"
+    part = str(shell.shown()["parts"][0]["id"])
+    assert shell.document("split", "1", part)["id"] == 2
+    assert shell.document("merge", "2", "1")["id"] == 1
+    assert shell.document("resolve", "1")["state"] == "resolved"
+
+
+def test_records_are_expected_until_a_time_and_no_longer(stand: Stand) -> None:
+    stand.agree(5)
+    stand.put("billing", 3, "Eve")
+    stand.audit_until(lambda: stand.rows("incidents"))
+    shell = Shell(stand)
+    done = shell.run("expected", "1", "--for", "2d", "--reason", "being migrated")
+    assert (done.exit_code, "1 record expected to differ until" in done.stderr) == (0, True), done.output
+    assert shell.shown()["incident"]["state"] == "resolved"
+    done = shell.run("expected", "1", "--end")
+    assert (done.exit_code, "nothing of it is expected" in done.stderr) == (0, True), done.output
+
+
+def test_silences_are_begun_listed_told_by_status_and_ended(shell: Shell) -> None:
+    done = shell.run("silence", "--flow", "to_billing", "--for", "2h", "--reason", "migration")
+    assert (done.exit_code, "silence 1 until" in done.stderr) == (0, True), done.output
+    (row,) = json.loads(shell.run("silence", "list", "--json", reads=True).stdout)
+    assert (row["holds"], row["matchers"], row["who"]) == (True, {"flow": ["to_billing"]}, "ada")
+    assert "no messages about flow to_billing" in shell.run(reads=True).stderr
+    places = ["--data", str(shell.stand.place / "var"), "--map", str(shell.stand.map_file)]
+    status = shell.invoke(["status", *places])
+    assert "silence 1: no messages about flow to_billing until" in status.stderr
+    (told,) = json.loads(shell.invoke(["status", *places, "--json"]).stdout)["silences"]
+    assert told["hides"] == "flow to_billing"
+    assert shell.run("silence", "end", "1").exit_code == 0
+    assert "no silence holds" in shell.run("silence", "list", reads=True).stderr
+    (row,) = json.loads(shell.run("silence", "list", "--all", "--json", reads=True).stdout)
+    assert (row["holds"], row["ended_by"]) == (False, "ada")
+    assert "migration" in shell.run("silence", "list", "--all", reads=True).stdout
+
+
+def test_a_silence_of_everything_needs_a_yes(shell: Shell) -> None:
+    everything = ("silence", "--for", "2h", "--reason", "quiet")
+    done = shell.run(*everything)
+    assert (done.exit_code, "add --yes" in done.stderr) == (2, True), done.output
+    assert shell.run(*everything, "--yes").exit_code == 0
+
+
+def test_times_are_medians_by_severity(shell: Shell) -> None:
+    shell.run("ack", "1")
+    shell.run("resolve", "1")
+    (row,) = shell.document("times", reads=True)
+    assert (row["severity"], row["incidents"], row["resolved"]) == ("high", 1, 1)
+    assert row["acknowledge_s"] is not None
+    assert row["resolve_s"] >= row["acknowledge_s"]
+    assert "high" in shell.run("times", reads=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ack", "99"], "there is no incident 99"),
+        (["ack", "9" * 20], f"there is no incident {'9' * 20}"),
+        (["unack", "1"], "neither acknowledged nor snoozed"),
+        (["snooze", "1", "soon"], "FOR: not a duration"),
+        (["snooze", "1", "0s"], "must be in the future"),
+        (["snooze", "1", "400d"], "within 366 days"),
+        (["assign", "1", " "], "assign it to is missing"),
+        (["assign", "1", "x" * 101], "at most 100"),
+        (["comment", "1", " "], "the comment is empty"),
+        (["comment", "1", "x" * 2001], "at most 2,000"),
+        (["ack", "1", "--by", ""], "who does this is missing"),
+        (["expected", "1"], "give either --for, such as 2h, or --until"),
+        (["expected", "1", "--for", "2h", "--until", "2999-01-01"], "give either --for, such as 2h, or --until"),
+        (["expected", "1", "--for", "2h"], "the reason is empty"),
+        (["expected", "1", "--until", "tomorrow", "--reason", "x"], "not a time: 'tomorrow'"),
+        (["expected", "1", "--until", "2020-01-01", "--reason", "x"], "must be in the future"),
+        (["expected", "1", "--for", "2h", "--reason", "x"], "about no records that differ now"),
+        (["expected", "1", "--end"], "no records of incident 1 are expected"),
+        (["expected", "1", "--end", "--for", "2h"], "--end goes with neither"),
+        (["split", "1", "77"], "77 is no open part of incident 1; its open parts: 1, 2"),
+        (["split", "1", "1", "2"], "these are all parts"),
+        (["merge", "1", "1"], "into itself"),
+        (["merge", "1", "7"], "there is no incident 7"),
+        (["silence", "--flow", "x"], "give either --for"),
+        (["silence", "--flow", "x", "--for", "1h"], "the reason is empty"),
+        (["silence", "--flow", "", "--for", "1h", "--reason", "x"], "a pattern for flow is empty"),
+        (["silence", "--severity", "hihg", "--for", "1h", "--reason", "x"], "did you mean 'high'"),
+        (["silence", "--flow", "x", "--for", "1h", "--from", "2020-01-01", "--reason", "x"], "must be in the future"),
+        (["silence", "end", "5"], "there is no silence 5"),
+        (["--state", "opened"], "did you mean 'open'"),
+        (["show", "99"], "there is no incident 99"),
+        (["show", "zero"], "valid int"),
+        (["times", "--since", "x"], "--since: not a duration"),
+    ],
+)
+def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, shell: Shell) -> None:
+    reads = words[0] in {"show", "times", "--state"}
+    done = shell.run(*words, reads=reads)
+    assert (done.exit_code, said in done.stderr) == (2, True), done.output
+    assert [str(each.verb) for each in shell.ledger.incident_events.of(1)] == ["opened"]
+
+
+def test_hostile_names_are_shown_harmlessly(shell: Shell) -> None:
+    shell.run("assign", "1", "\x1b[31mbob[/red]")
+    shell.run("silence", "--flow", "to_\x1b[2J*", "--for", "1h", "--reason", "\x1b]0;x\x07")
+    for words in (("show", "1"), (), ("silence", "list")):
+        assert "\x1b" not in shell.run(*words, reads=True).output
