@@ -14,7 +14,7 @@ from auditor.history.status import Standing as FlowState
 from auditor.map.diagram import BELOW_ROOM, LABEL_ROOM, NAME_ROOM, fit, readers
 from auditor.map.document import part_of
 from auditor.map.integration_map import IntegrationMap
-from auditor.map.layout import BOX_HEIGHT, Box, Layout, Line
+from auditor.map.layout import BOX_HEIGHT, BOX_WIDTH, Box, Layout, Line
 
 SYSTEM, FLOW, CONSUMER = "system", "flow", "consumer"
 """What can be picked; each before a blank and its name."""
@@ -204,17 +204,17 @@ class _Sheet:
         round_: bool = False,
         glyph: str = "",
     ) -> None:
-        """A box with a text, which must be escaped for ECharts."""
+        """A box with a text, which must be escaped for ECharts.
+
+        Its rim is a larger box below it, because ECharts stretches a border with its symbol.
+        """
+        radius = min(box.height, BOX_HEIGHT) / 2 if round_ else 7
         label: dict[str, Any] = {"show": True, "formatter": text}
         if glyph:
             label["rich"] = {"glyph": {"color": glyph}}
-        node = {
-            "symbol": _shape(box, min(box.height, BOX_HEIGHT) / 2 if round_ else 7),
-            "symbolSize": [box.width, box.height],
-            "itemStyle": {"color": fill, "borderColor": rim, "borderWidth": thick},
-            "label": label,
-        }
-        self._node(box.x, box.y, picks, node)
+        self._node(box.x, box.y, picks, _shape(box.width, box.height, radius, rim))
+        inner = _shape(box.width - 2 * thick, box.height - 2 * thick, radius - thick, fill)
+        self._node(box.x, box.y, picks, {**inner, "label": label})
 
     def text(self, x: float, y: float, text: str) -> None:
         """A text without a box, which must be escaped for ECharts."""
@@ -250,18 +250,6 @@ class _Sheet:
             options={
                 "animation": False,
                 "tooltip": {"show": False},
-                "toolbox": {
-                    "right": 8,
-                    "top": 0,
-                    "feature": {
-                        "saveAsImage": {
-                            "title": "Save as PNG",
-                            "name": "map",
-                            "pixelRatio": 2,
-                            "backgroundColor": self.ink.paper,
-                        }
-                    },
-                },
                 "series": [series],
                 "media": self._media(),
             },
@@ -274,16 +262,18 @@ class _Sheet:
     def _fonts(self, scale: float) -> dict[str, Any]:
         """Fonts for a picture of this scale, never too small to read."""
         font, small = max(_LEAST_FONT, _FONT * scale), max(_LEAST_FONT, _SMALL * scale)
-        ink = self.ink
+        ink, line = self.ink, max(_LEAST_FONT + 1, 15 * scale)
         return {
             "color": ink.text,
             "fontSize": small,
-            "lineHeight": round(15 * scale),
+            "lineHeight": line,
+            "width": round((BOX_WIDTH - 6) * scale),
+            "overflow": "truncate",
             "rich": {
-                "name": {"color": ink.text, "fontSize": font, "fontWeight": 600, "lineHeight": round(17 * scale)},
-                "quiet": {"color": ink.quiet, "fontSize": small},
-                "word": {"color": ink.text, "fontSize": small},
-                "glyph": {"color": ink.text, "fontSize": font, "fontWeight": 700},
+                "name": {"color": ink.text, "fontSize": font, "fontWeight": 600, "lineHeight": line},
+                "quiet": {"color": ink.quiet, "fontSize": small, "lineHeight": line},
+                "word": {"color": ink.text, "fontSize": small, "lineHeight": line},
+                "glyph": {"color": ink.text, "fontSize": font, "fontWeight": 700, "lineHeight": line},
                 "bad": {"color": look.HEX[look.Tone.BAD], "fontSize": font, "fontWeight": 700},
                 "badge": {"color": "#FFFFFF", "fontSize": max(_LEAST_FONT, 11 * scale), "fontWeight": 700},
             },
@@ -312,9 +302,11 @@ def _expected(width: float) -> float:
     return next((scale for scale in SCALES if scale <= 1 and width * scale <= room), min(SCALES))
 
 
-def _shape(box: Box, radius: float) -> str:
-    """A box with round corners as a path, because ECharts stretches the corners of its own."""
-    wide, tall, r = box.width, box.height, radius
-    turn = f"A{r} {r} 0 0 1"
-    right, lower = f"V{tall - r}{turn} {wide - r} {tall}", f"H{r}{turn} 0 {tall - r}"
-    return f"path://M{r} 0H{wide - r}{turn} {wide} {r}{right}{lower}V{r}{turn} {r} 0Z"
+def _shape(wide: float, tall: float, radius: float, colour: str) -> dict[str, Any]:
+    """A node with round corners, as a path, because ECharts stretches the corners of its own boxes."""
+    turn = f"A{radius} {radius} 0 0 1"
+    path = (
+        f"M{radius} 0H{wide - radius}{turn} {wide} {radius}V{tall - radius}{turn} {wide - radius} {tall}"
+        f"H{radius}{turn} 0 {tall - radius}V{radius}{turn} {radius} 0Z"
+    )
+    return {"symbol": f"path://{path}", "symbolSize": [wide, tall], "itemStyle": {"color": colour}}

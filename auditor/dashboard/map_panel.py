@@ -83,7 +83,10 @@ def _legend(known: Known) -> None:
         "records that differ, and the lag that 95 % of the changes stay within, of the window. "
         "✉: dead letters waiting. Thin lines: who reads the records."
     )
-    st.caption("Drag to move, turn the wheel to zoom. The toolbar has full screen, the arrow saves a PNG.")
+    st.caption(
+        "Drag the picture to move it; rest the pointer on it and turn the wheel to zoom. Full screen and PNG are at "
+        "its upper right."
+    )
 
 
 def _flow(integration_map: IntegrationMap, known: Known, name: str) -> None:
@@ -92,12 +95,18 @@ def _flow(integration_map: IntegrationMap, known: Known, name: str) -> None:
     st.markdown(f"**{escaping.markdown(name)}** {look.FLOW[status.state].badge}")
     if status.why:
         st.caption(escaping.markdown(status.why))
+    with st.container(horizontal=True, gap="small"):
+        navigation.link("Drift", navigation.drift(flow=name))
+        navigation.link("Lag", navigation.lag(name))
+        if integration_map.flows[name].queues:
+            navigation.link("Dead letters", navigation.dead_letters())
+        navigation.link("Incidents", navigation.incidents())
     causes = known.open_now[known.open_now["flow"] == name]
-    for each in causes.itertuples():
-        sign = look.cause(Cause(each.cause))
-        navigation.link(
-            sign.badged(f"{each.records} {sign.word}"), navigation.drift(flow=name, cause=str(each.cause))
-        )
+    with st.container(horizontal=True, gap="xsmall"):
+        for each in causes.itertuples():
+            sign = look.cause(Cause(each.cause))
+            target = navigation.drift(flow=name, cause=str(each.cause))
+            navigation.link(sign.badged(f"{each.records} {sign.word}"), target)
     _incidents(known.incidents[known.incidents["flow"] == name])
     verdicts = known.windows[known.windows["flow"] == name]
     within = [
@@ -113,12 +122,6 @@ def _flow(integration_map: IntegrationMap, known: Known, name: str) -> None:
         *known.queues.get(name, ()),
     ]
     _facts(facts)
-    with st.container(horizontal=True, gap="small"):
-        navigation.link("Drift", navigation.drift(flow=name))
-        navigation.link("Lag", navigation.lag(name))
-        if integration_map.flows[name].queues:
-            navigation.link("Dead letters", navigation.dead_letters())
-        navigation.link("Incidents", navigation.incidents())
     st.markdown("**In the map**")
     words = {each.replace("_", " "): str(getattr(row, each)) for each in row.__slots__}
     _facts([(word, text) for word, text in words.items() if text and word not in {"flow", "window"}])
@@ -178,13 +181,14 @@ def _consumer(integration_map: IntegrationMap, known: Known, who: str) -> None:
 
 def _facts(facts: Sequence[tuple[str, str]]) -> None:
     """Words and what they hold, one a line."""
-    lines = [f":gray[{escaping.markdown(word)}] {escaping.markdown(text)}" for word, text in facts]
+    lines = [f":small[:gray[{escaping.markdown(word)}] {escaping.markdown(text)}]" for word, text in facts]
     st.markdown("  \n".join(lines))
 
 
 def _incidents(incidents: pd.DataFrame) -> None:
     for each in incidents.head(INCIDENTS_SHOWN).itertuples():
         sign = look.SEVERITY[Severity(each.severity)]
-        navigation.link(f"{sign.badge} {escaping.markdown(each.summary)}", navigation.incident(int(each.id)))
+        navigation.link(sign.badged(f"{sign.word}: incident {each.id}"), navigation.incident(int(each.id)))
+        st.caption(escaping.markdown(each.summary))
     if len(incidents) > INCIDENTS_SHOWN:
         navigation.link(f"{len(incidents) - INCIDENTS_SHOWN} more incidents", navigation.incidents())

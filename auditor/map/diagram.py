@@ -119,7 +119,7 @@ def _arrow(flow: Flow, line: Line, state: str) -> Iterator[str]:
         words = [escaping.svg(fit(flow.settings.data_type, LABEL_ROOM)), state or flow.settings.pattern, window]
         for at, word in enumerate(words):
             look = 'font-weight="600"' if at == 0 else 'class="quiet" font-size="11"'
-            yield _text(label.x, label.top + 16 + 14 * at, word, look)
+            yield _text(label.x, label.top + 17 + 15 * at, word, look)
     yield "</g>"
 
 

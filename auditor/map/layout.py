@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 BOX_WIDTH, BOX_HEIGHT = 132, 50
 CONSUMER_WIDTH = 124
-LABEL_WIDTH, LABEL_HEIGHT = 108, 50
+LABEL_WIDTH, LABEL_HEIGHT = 108, 54
 HEADING_HEIGHT = 22
 """What the kind of a group of systems takes above it."""
 

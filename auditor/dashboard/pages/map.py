@@ -26,6 +26,9 @@ PICKED = "show"
 """Session key of what the panel shows; also in the address."""
 
 
+PANEL_LEAST, PICKER = 460, 80
+"""The least height of the panel, which scrolls, and what the choice above it takes, in pixels."""
+
 REMARKS_WITHOUT_SCROLLING = 8
 """Remarks of the review that are shown at once."""
 
@@ -158,7 +161,8 @@ def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, cho
             placeholder="a flow, system or consumer",
             bind="query-params",
         )
-        map_panel.draw(integration_map, known, picked or "")
+        with st.container(height=max(chart.height, PANEL_LEAST) - PICKER if picked else "content", border=False):
+            map_panel.draw(integration_map, known, picked or "")
 
 
 def _table(integration_map: IntegrationMap, known: Known, shown: Sequence[str]) -> None:

@@ -112,10 +112,6 @@ def test_the_largest_picture_that_fits_is_shown(
         assert view["left"] == left
 
 
-def test_a_picture_saves_itself_as_png(tmp_path: Path) -> None:
-    assert drawn(tmp_path).options["toolbox"]["feature"]["saveAsImage"]["backgroundColor"] == look.LIGHT.paper
-
-
 def test_widths_grow_with_orders_of_magnitude() -> None:
     widths = [weight(changes, 10_000) for changes in (0, 1, 10, 100, 10_000)]
     assert widths == sorted(set(widths))
