@@ -165,7 +165,13 @@ def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, cho
             map_panel.draw(integration_map, known, picked or "")
 
 
-def _table(integration_map: IntegrationMap, known: Known, shown: Sequence[str]) -> None:
+def _table(integration_map: IntegrationMap, known: Known, flows: Sequence[str]) -> None:
+    """The flows as a table, those first that ask most for a look."""
+
+    def grave(name: str) -> tuple[int, int]:
+        return look.WORST_FIRST.index(known.figures[name].state), -known.figures[name].differing
+
+    shown = sorted(flows, key=grave)
     st.subheader("Flows", anchor=False)
     rows = [
         {

@@ -10,12 +10,16 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from auditor.dashboard import navigation
+from auditor.dashboard.map_chart import SCALES
+from auditor.map.diagram import placed
 from tests import HOME
+from tests.auditor.map.test_document import loaded
 from tests.auditor.screens import chromium, click_cell
 
 FIRST_DRIFT_WITHIN_S = 180
@@ -104,3 +108,27 @@ def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
         page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
         expect(page.get_by_text("could not be drawn")).to_have_count(0)
         expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
+@pytest.mark.timeout(600)
+def test_a_click_on_the_map_shows_what_is_known_of_a_flow(demo: str, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{demo}/map")
+    picture = page.locator("[data-testid=stEChartsChart] canvas").first
+    picture.wait_for(timeout=90_000)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
+    expect(page.get_by_text("Click a flow, a system or a consumer")).to_be_visible(timeout=90_000)
+    layout = placed(loaded(tmp_path))
+    label = layout.flows["customer_to_billing"].label
+    box = picture.bounding_box()
+    assert label is not None
+    assert box is not None
+    fits = min(box["width"] / layout.width, box["height"] / layout.height)
+    scale = max(each for each in SCALES if each <= fits)
+    picture.click(
+        position={
+            "x": box["width"] / 2 + (label.x - layout.width / 2) * scale,
+            "y": box["height"] / 2 + (label.y - layout.height / 2) * scale,
+        }
+    )
+    expect(page.get_by_text("In the map")).to_be_visible(timeout=90_000)
+    expect(page).to_have_url(re.compile("show=flow(\\+|%20)customer_to_billing"))
