@@ -25,23 +25,29 @@ Condition = tuple[sa.ColumnElement[bool], dict[str, Any]]
 """A condition, and what to bind for it."""
 
 
-def among(lookups: Sequence[KeyColumn], keys: Sequence[Key]) -> Condition | None:
+def among(lookups: Sequence[KeyColumn], keys: Sequence[Key], free: Sequence[int] = ()) -> Condition | None:
     """The condition that a row has one of these keys; None if no row can have one.
 
     The part with the most values stands in a list, for each combination of the others: keys of one tenant come to one
-    condition.
+    condition. Several parts that may be written in several ways all stand in lists, because each such condition is
+    costly: then mixtures of these parts are found as well.
+
+    Args:
+        free: the places of the parts that may be written in several ways.
     """
     whole = [key if isinstance(key, tuple) else parted(key, len(lookups)) for key in keys]
-    listed = max(range(len(lookups)), key=lambda at: len({key[at] for key in whole}), default=0)
-    lists: dict[tuple[Any, ...], list[Any]] = {}
+    places = range(len(lookups))
+    listed = list(free) if len(free) > 1 else [max(places, key=lambda at: len({key[at] for key in whole}), default=0)]
+    lists: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for key in whole:
-        lists.setdefault((*key[:listed], *key[listed + 1 :]), []).append(key[listed])
+        lists.setdefault(tuple(key[at] for at in places if at not in listed), []).append(key)
     found: list[sa.ColumnElement[bool]] = []
     bound: dict[str, Any] = {}
-    for number, (others, values) in enumerate(lists.items()):
-        parts: list[list[Any]] = [[each] for each in others]
-        parts.insert(listed, values)
-        named = [(lookup, lookup.parameters(part)) for lookup, part in zip(lookups, parts, strict=True)]
+    for number, some in enumerate(lists.values()):
+        named = [
+            (lookup, lookup.parameters(list(dict.fromkeys(key[at] for key in some))))
+            for at, lookup in enumerate(lookups)
+        ]
         if not all(any(parameters.values()) for _, parameters in named):
             continue
         conditions = []

@@ -248,12 +248,15 @@ class SqlProbe:
     @undisturbed
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         collection = self._collection(spec)
-        return self._among(collection, collection.finders, keys)
+        free = [at for at, type_ in enumerate(spec.key_types) if type_ in WRITTEN_FREELY]
+        return self._among(collection, collection.finders, keys, free)
 
-    def _among(self, collection: Collection, lookups: Sequence[KeyColumn], keys: Sequence[Key]) -> list[Row]:
-        """The rows with one of these keys."""
+    def _among(
+        self, collection: Collection, lookups: Sequence[KeyColumn], keys: Sequence[Key], free: Sequence[int] = ()
+    ) -> list[Row]:
+        """The rows with one of these keys; `free` as in `key_parts.among`."""
         if len(lookups) > 1:
-            found = key_parts.among(lookups, keys)
+            found = key_parts.among(lookups, keys, free)
             if found is None:
                 return []
             wanted, parameters = found

@@ -249,3 +249,19 @@ def test_parts_that_a_system_writes_in_their_one_form_are_looked_up_as_they_are(
     assert parse(("+49 30 123456", "ann")) == "+4930123456/ann"
     with pytest.raises(UnreadableError, match="key_written: lower"):
         parse(("+49 30 123456", "Ann"))
+
+
+def test_pairs_hold_each_part_that_is_written_in_several_ways_in_a_field(lines: Lines) -> None:
+    lines.lines(one_column=False)
+    text = lines.map_file.read_text().replace("key_type: [integer, string]", "key_type: [integer, caseless]")
+    place = "billing: {collection: lines, key: [tenant, code]"
+    pairs = "{system: crm, collection: pairs, key: KEY, own_key: own}"
+    assert place in text
+    text = text.replace(place, f"billing: {{collection: lines, key: ref, crosswalk: {pairs}")
+    lines.map_file.write_text(text.replace("KEY", "[tenant, code]"))
+    found = load_map(lines.map_file, {}).flow("to_billing").target_spec.pairs
+    assert found is not None
+    assert found.by_key.key_types == ("integer", "caseless")
+    lines.map_file.write_text(text.replace("KEY", "whole"))
+    with pytest.raises(MapError, match="name a field for each part"):
+        load_map(lines.map_file, {})
