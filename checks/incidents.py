@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, Breach
-from checks.root_causes import Group, RootCause
+from checks.root_causes import SYMPTOMS, Group, RootCause
 from checks.severity import Severity
 
 ABSORB = timedelta(minutes=15)
@@ -217,10 +217,13 @@ def _outgrown(home: Group, group: Group) -> bool:
 
 def kept_cause(group: Group, incident: Incident | None) -> Group:
     """The group with the cause of its incident if that was known better than it is now, while it clears up."""
-    if incident is None or not incident.live or not incident.explained or _explained(group):
+    if incident is None or not incident.live or not incident.explained:
+        return group
+    cause = RootCause(incident.cause)
+    if _explained(group) and (group.cause not in SYMPTOMS or cause in SYMPTOMS - {RootCause.NOTHING_MOVES}):
         return group
     subject = incident.fingerprint.removesuffix(f"/{incident.cause}")
-    return replace(group, cause=RootCause(incident.cause), subject=subject)
+    return replace(group, cause=cause, subject=subject)
 
 
 def _home(number: int, groups: Sequence[Group]) -> int:
@@ -271,7 +274,8 @@ def next_move(
         incident: a live one, or one that was resolved within `ABSORB`; None for a new one.
         group: its open breaches; None if it has none left.
         severity: of those breaches.
-        hold: how long its first message waits for what belongs to it, and the last one for the breach to return.
+        hold: how long its first message waits for what belongs to it, and the last one for the breach to return. The
+            first one waits longer while nothing is left of the incident.
     """
     extent = extent_of(group.breaches, group.repeats) if group is not None else Extent()
     if incident is None or not incident.live:
@@ -315,7 +319,9 @@ def next_move(
     if resolved or group is None:
         return kept
     if early:
-        return replace(kept, told=extent.records, told_messages=extent.messages)
+        put_off = not extent.count and incident.tell_at is not None and incident.tell_at - now < hold / 2
+        tell_at = now + hold if put_off else kept.tell_at
+        return replace(kept, told=extent.records, told_messages=extent.messages, tell_at=tell_at)
     if kept.reopened > incident.reopened and kept.reopened == FLAPPING:
         return replace(kept, transition=Transition.FLAPPING, told=extent.records, told_messages=extent.messages)
     worse = kept.severity.rank < incident.severity.rank

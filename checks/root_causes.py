@@ -54,6 +54,10 @@ class RootCause(StrEnum):
     CLOCK_STEP = "clock_step"
 
 
+SYMPTOMS = frozenset({RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES, RootCause.NOTHING_MOVES})
+"""Causes that say where changes stop, and not what stops them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePlace:
     """A queue of a flow.

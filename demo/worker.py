@@ -1,9 +1,9 @@
 """The sync worker: takes jobs from the queue and writes them to billing and the warehouse.
 
-Now and then it is late, drops a job, does it twice, writes an older version over a newer one, or gives up and
-leaves a dead letter, or loads cents where units are meant. Somebody else edits billing by hand, and now and then
-sales and billing change the status of one customer at the same time. A nightly repair, every few minutes here,
-mends most of it, so that what is seen comes and goes.
+In its first minute it is often late, drops a job, does it twice, writes an older version over a newer one, or gives
+up and leaves a dead letter, or loads cents where units are meant. Somebody else edits billing by hand, and sales and
+billing change the status of one customer at the same time. After that minute all of this is rare. A nightly repair,
+every few minutes here, mends most of it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from demo.company import PLANS, STATUSES, Company, person, stamp
 
 FAULTS = {"late": 0.05, "dropped": 0.025, "twice": 0.01, "stale": 0.012, "dead": 0.02, "cents": 0.02}
 LATE_S = (15.0, 60.0)
+BAD_S = 60.0
+"""How long faults are frequent at first; they are `RARE` times as rare after that."""
+
+RARE = 40
 REPAIR_EVERY_S = 240.0
 BATCH = 20
 
@@ -114,11 +118,16 @@ class Business:
 
 
 class Worker:
-    """Carries jobs to their targets, with all its faults."""
+    """Carries jobs to their targets, with all its faults.
+
+    Attributes:
+        faulty: how frequent they are: 1 for as frequent as `FAULTS` says.
+    """
 
     def __init__(self, company: Company, chance: random.Random) -> None:
         self._company = company
         self._chance = chance
+        self.faulty = 1.0
 
     def work(self) -> int:
         """Do the jobs that are due; answers how many."""
@@ -163,7 +172,7 @@ class Worker:
     def _fault(self) -> str:
         drawn = self._chance.random()
         for name, share in FAULTS.items():
-            drawn -= share
+            drawn -= share * self.faulty
             if drawn < 0:
                 return name
         return ""
@@ -215,13 +224,15 @@ def live(company: Company, chance: random.Random, stop: threading.Event, *, per_
     """Run the business and the worker until told to stop."""
     business, worker = Business(company, chance), Worker(company, chance)
     beat = 0
-    repair_beats = max(1, int(REPAIR_EVERY_S * per_s))
+    repair_beats, bad_beats = max(1, int(REPAIR_EVERY_S * per_s)), int(BAD_S * per_s)
     while not stop.wait(1 / per_s):
         beat += 1
         business.act()
-        if beat % 40 == 10:
+        rare = 1 if beat <= bad_beats else RARE
+        worker.faulty = 1 / rare
+        if beat % (40 * rare) == 10:
             business.edit_by_hand()
-        if beat % 90 == 30:
+        if beat % (90 * rare) == 30:
             business.argue()
         if beat % repair_beats == 0:
             worker.repair()

@@ -278,7 +278,9 @@ class Reporter:
                 now=now,
                 flows=self._flows,
             )
-            self._ledger.outbox.rewrite(transaction, number, notice)
+            put_off = incident is not None and move.transition is None and move.tell_at != incident.tell_at
+            due_at = move.tell_at if put_off else None
+            self._ledger.outbox.rewrite(transaction, number, notice, due_at=due_at)
             if told:
                 self._queue(transaction, number, move, notice, group.fingerprint, now, self._senders)
         elif move.transition is Transition.RESOLVED and incident is not None:

@@ -235,8 +235,14 @@ class Outbox:
         with self._database.unnumbered() as connection:
             connection.execute(sa.delete(t.alerts).where(t.alerts.c.incident_id.is_(None)))
 
-    def rewrite(self, transaction: Transaction, incident_id: int, notice: Mapping[str, Any]) -> None:
-        """Bring an incident's messages that nobody has tried to send up to date; each keeps what it reports."""
+    def rewrite(
+        self, transaction: Transaction, incident_id: int, notice: Mapping[str, Any], *, due_at: datetime | None = None
+    ) -> None:
+        """Bring an incident's messages that nobody has tried to send up to date; each keeps what it reports.
+
+        Args:
+            due_at: when they are due now; None if that stays as it is.
+        """
         column = t.alerts.c
         for row in transaction.execute(sa.select(column.id, column.notice).where(_untried(incident_id))).all():
             transition = json.loads(row.notice)["transition"]
@@ -244,7 +250,8 @@ class Outbox:
                 continue
             present = json.dumps({**notice, "transition": transition})
             values = {"rev": transaction.revision, "severity": severity_of(notice), "notice": present}
-            transaction.execute(sa.update(t.alerts).where(column.id == row.id).values(values))
+            due = {"next_try_at": due_at} if due_at is not None else {}
+            transaction.execute(sa.update(t.alerts).where(column.id == row.id).values({**values, **due}))
 
     def withdraw(self, transaction: Transaction, incident_id: int) -> None:
         """Take back an incident's messages that nobody has tried to send yet."""

@@ -120,6 +120,15 @@ def test_until_it_is_reported_its_message_is_rewritten() -> None:
     assert (moved.transition, moved.told) == (None, 500)
 
 
+def test_the_first_message_waits_while_nothing_is_left() -> None:
+    hold = timedelta(seconds=30)
+    waits = incident(tell_at=later(30))
+    moved = next_move(waits, of(0), HIGH, later(20), hold=hold)
+    assert (moved.transition, moved.tell_at) == (None, later(50))
+    assert next_move(waits, of(0), HIGH, later(10), hold=hold).tell_at == later(30)
+    assert next_move(waits, of(2), HIGH, later(20), hold=hold).tell_at == later(30)
+
+
 def test_growth_by_2_10_and_100_times_is_reported_once_each() -> None:
     reported: list[tuple[int, int]] = []
     known = incident()
@@ -162,6 +171,13 @@ def test_the_cause_that_was_known_stays_while_its_breaches_end_one_by_one() -> N
     assert kept_cause(of(3), replace(known, state="resolved")).cause is Breach.ORPHAN
     stronger = replace(of(3), cause=RootCause.STOPPED_CONSUMER, subject="queue/f/q")
     assert kept_cause(stronger, known) is stronger
+    fewer = replace(of(3), cause=RootCause.NOTHING_LEAVES, subject="system/crm")
+    stopped = incident(fingerprint="queue/f/q/stopped_consumer", cause="stopped_consumer", explained=True)
+    assert kept_cause(fewer, stopped).cause is RootCause.STOPPED_CONSUMER
+    moves = incident(fingerprint="system/a+b+c/nothing_moves", cause="nothing_moves", explained=True)
+    assert kept_cause(fewer, moves).cause is RootCause.NOTHING_MOVES
+    more = replace(of(3), cause=RootCause.NOTHING_MOVES, subject="system/a+b+c")
+    assert kept_cause(more, known) is more
     plain = of(3)
     assert kept_cause(plain, incident()) is plain
     assert kept_cause(plain, None) is plain

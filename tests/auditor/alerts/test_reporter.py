@@ -183,6 +183,19 @@ def test_what_is_over_before_it_was_reported_is_never_reported(stand: Stand) -> 
     assert desk.ledger.outbox.claim(later(1000)) is None
 
 
+def test_what_has_cleared_up_by_then_is_not_reported_unless_it_returns(stand: Stand) -> None:
+    desk = Desk(stand, hold_s=30)
+    desk.report(0, signal("not_arriving", 3))
+    for at_s in range(20, 60, 5):
+        desk.report(at_s, signal("not_arriving", 0))
+        assert stand.ledger.outbox.claim(later(at_s)) is None
+    desk.report(60, signal("not_arriving", 4))
+    assert stand.ledger.outbox.claim(later(60)) is None
+    assert stand.ledger.outbox.claim(later(90)) is not None
+    (notice,) = desk.notices
+    assert (notice["transition"], notice["count"]) == ("opened", 4)
+
+
 def test_what_returns_after_nobody_heard_of_it_is_reported_as_new(stand: Stand) -> None:
     desk = Desk(stand, hold_s=120)
     desk.report(0, signal("not_arriving", 5))
