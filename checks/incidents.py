@@ -220,10 +220,22 @@ def kept_cause(group: Group, incident: Incident | None) -> Group:
     if incident is None or not incident.live or not incident.explained:
         return group
     cause = RootCause(incident.cause)
-    if _explained(group) and (group.cause not in SYMPTOMS or cause in SYMPTOMS - {RootCause.NOTHING_MOVES}):
+    subject = incident.fingerprint.removesuffix(f"/{cause}")
+    if _explained(group) and not _weaker(group, cause, subject):
         return group
-    subject = incident.fingerprint.removesuffix(f"/{incident.cause}")
-    return replace(group, cause=cause, subject=subject)
+    return replace(group, cause=cause, subject=subject, on_time=())
+
+
+def _weaker(group: Group, cause: RootCause, subject: str) -> bool:
+    """Whether a group only says where changes stop, and the known cause says more, or is about more systems."""
+    if group.cause not in SYMPTOMS:
+        return False
+    wider = cause is RootCause.NOTHING_MOVES and _systems(group.subject) <= _systems(subject)
+    return cause not in SYMPTOMS or wider
+
+
+def _systems(subject: str) -> set[str]:
+    return set(subject.removeprefix("system/").split("+"))
 
 
 def _home(number: int, groups: Sequence[Group]) -> int:

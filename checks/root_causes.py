@@ -102,12 +102,14 @@ class Group:
         subject: what the cause is about: `system/NAME`, `queue/FLOW/NAME` or `flow/NAME`.
         breaches: the one that explains the others first.
         repeats: by number, breaches of a queue that another flow reports as well.
+        on_time: further flows with the same end, of which no change is late.
     """
 
     cause: RootCause | Breach
     subject: str
     breaches: tuple[OpenBreach, ...]
     repeats: frozenset[int] = frozenset()
+    on_time: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -189,6 +191,7 @@ def groups(breaches: Sequence[OpenBreach], places: Places) -> list[Group]:
             subject=subject,
             breaches=tuple(sorted(listed, key=_strongest_first)),
             repeats=_repeats(listed, places),
+            on_time=_on_time(cause, subject, breaches, places),
         )
         for (cause, subject), listed in members.items()
     ]
@@ -206,6 +209,19 @@ def _repeats(breaches: Sequence[OpenBreach], places: Places) -> frozenset[int]:
         largest[queue] = max(largest.get(queue, each), each, key=lambda one: (one.count, -one.breach_id))
     own = {each.breach_id for each in largest.values()}
     return frozenset(each.breach_id for each in breaches if each.queue is not None and each.flow in places) - own
+
+
+def _on_time(
+    cause: RootCause | Breach, subject: str, breaches: Sequence[OpenBreach], places: Places
+) -> tuple[str, ...]:
+    """Of flows that stopped together at one end, the others with this end that have no late change."""
+    if cause not in {RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES}:
+        return ()
+    late = {each.flow for each in breaches if each.breach is Breach.NOT_ARRIVING}
+    ends = {
+        name: place.target if cause is RootCause.NOTHING_ARRIVES else place.source for name, place in places.items()
+    }
+    return tuple(sorted(name for name, end in ends.items() if f"system/{end}" == subject and name not in late))
 
 
 def _strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
@@ -427,7 +443,9 @@ def evidence_text(group: Group) -> str:
     flows = sorted({each.flow for each in others if each.flow is not None})
     also = "; ".join(dict.fromkeys(words.values()))
     where = f" on {', '.join(flows)}" if flows else ""
-    return f"{_LINKS.get(group.cause, 'One cause, since it began at the same time')}: {also}{where}"
+    others_on_time = f"; no change is late on {', '.join(group.on_time)}" if group.on_time else ""
+    link = _LINKS.get(group.cause, "One cause, since it began at the same time")
+    return f"{link}: {also}{where}{others_on_time}"
 
 
 _LINKS: Mapping[RootCause | Breach, str] = {

@@ -41,7 +41,7 @@ def escalate(ledger: Ledger, routing: Routing, now: datetime) -> int:
                     transaction,
                     recipient,
                     incident_id=incident_id,
-                    transition=f"escalated at {opened_at:%Y-%m-%dT%H:%M:%S}",
+                    transition=f"escalated at {now:%Y-%m-%dT%H:%M:%S}",
                     notice=escalation,
                     at=now,
                 )

@@ -174,13 +174,30 @@ def test_the_cause_that_was_known_stays_while_its_breaches_end_one_by_one() -> N
     fewer = replace(of(3), cause=RootCause.NOTHING_LEAVES, subject="system/crm")
     stopped = incident(fingerprint="queue/f/q/stopped_consumer", cause="stopped_consumer", explained=True)
     assert kept_cause(fewer, stopped).cause is RootCause.STOPPED_CONSUMER
-    moves = incident(fingerprint="system/a+b+c/nothing_moves", cause="nothing_moves", explained=True)
+    moves = incident(fingerprint="system/a+b+crm/nothing_moves", cause="nothing_moves", explained=True)
     assert kept_cause(fewer, moves).cause is RootCause.NOTHING_MOVES
     more = replace(of(3), cause=RootCause.NOTHING_MOVES, subject="system/a+b+c")
     assert kept_cause(more, known) is more
     plain = of(3)
     assert kept_cause(plain, incident()) is plain
     assert kept_cause(plain, None) is plain
+
+
+def test_a_cause_of_several_systems_stays_while_fewer_of_them_are_left() -> None:
+    known = incident(fingerprint="system/a+b+crm/nothing_moves", cause="nothing_moves", explained=True)
+    for cause, subject in (
+        ("nothing_arrives", "system/b"),
+        ("nothing_leaves", "system/a"),
+        ("nothing_moves", "system/a+b"),
+    ):
+        left = replace(of(3), cause=RootCause(cause), subject=subject)
+        assert kept_cause(left, known).fingerprint == known.fingerprint
+    for cause, subject in (("nothing_arrives", "system/d"), ("nothing_moves", "system/a+b+c+d")):
+        other = replace(of(3), cause=RootCause(cause), subject=subject)
+        assert kept_cause(other, known) is other
+    narrow = incident(fingerprint="system/a/nothing_leaves", cause="nothing_leaves", explained=True)
+    wide = replace(of(3), cause=RootCause.NOTHING_MOVES, subject="system/a+b")
+    assert kept_cause(wide, narrow) is wide
 
 
 def test_late_records_leave_the_incident_of_the_dead_letters_that_they_have_outgrown() -> None:

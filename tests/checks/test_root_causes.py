@@ -200,6 +200,19 @@ def test_flows_that_stop_together_share_their_target_or_else_their_source() -> N
     assert [cause for cause, _, _ in apart] == ["not_arriving", "not_arriving"]
 
 
+def test_the_evidence_names_the_flows_of_the_same_system_that_are_on_time() -> None:
+    ends = {name: FlowPlace(source=name, target="billing") for name in ("a", "b", "c", "d")}
+    late = [breach("not_arriving", "a"), breach("not_arriving", "b")]
+    (found,) = groups(late, ends)
+    assert found.on_time == ("c", "d")
+    assert evidence_text(found).endswith("; no change is late on c, d")
+    long_late = breach("not_arriving", "c", after_s=-7200)
+    (found,) = (each for each in groups([*late, long_late], ends) if len(each.breaches) == 2)
+    assert found.on_time == ("d",)
+    (found,) = groups(late, {name: ends[name] for name in ("a", "b")})
+    assert "no change is late" not in evidence_text(found)
+
+
 def test_flows_that_stop_together_in_a_chain_have_one_cause_if_they_are_three() -> None:
     chain = {
         "a_to_b": FlowPlace(source="a", target="b"),

@@ -28,6 +28,8 @@ def test_it_is_escalated_once_after_its_time(stand: Stand) -> None:
     assert escalate(stand.ledger, routing, NOW + timedelta(minutes=15)) == 1
     assert escalate(stand.ledger, routing, NOW + timedelta(minutes=30)) == 0
     assert queued(stand) == [("slack", "opened"), ("pagerduty", "escalated")]
+    (_, escalated) = stand.rows("alerts")
+    assert escalated["transition"] == f"escalated at {NOW + timedelta(minutes=15):%Y-%m-%dT%H:%M:%S}"
     alert = stand.ledger.outbox.claim(NOW + timedelta(minutes=15), to="pagerduty")
     assert alert is not None
     assert "nobody has acknowledged it for 15 min" in alert.notice["detail"]
