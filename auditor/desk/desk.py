@@ -303,7 +303,7 @@ class Desk:
         word = _word(event.verb)
         if word is None:
             return
-        last = self._ledger.incidents.last_notice(transaction, incident_id)
+        last = self._ledger.incidents.present_notice(transaction, incident_id)
         for recipient in self._ledger.outbox.heard(transaction, incident_id):
             if last is None or word not in acts_heard(recipient.sender):
                 continue

@@ -47,6 +47,7 @@ def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
     if notice.get("lines"):
         listed.append(("Counts", "; ".join(notice["lines"])))
     further = {
+        "Note": str(notice.get("act") or ""),
         "Acts on it": acting_text(notice),
         "Team": str(notice.get("team") or ""),
         "Likely cause": words_of(notice.get("cause")),

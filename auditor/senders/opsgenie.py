@@ -22,6 +22,9 @@ MESSAGE_LIMIT = 130
 DESCRIPTION_LIMIT = 5000
 FACT_LIMIT = 500
 
+_ACTS = {"acknowledged": "acknowledge", "unacknowledged": "unacknowledge"}
+"""By act of a person, the action on the alert."""
+
 
 def alert(
     notice: Mapping[str, Any], *, priority: str, dashboard: str | None, possible_repeat: bool
@@ -31,8 +34,8 @@ def alert(
     if notice["transition"] == "resolved":
         closed = f"/v2/alerts/{quote(alias, safe='')}/close?identifierType=alias"
         return closed, {"source": "Plumbline", "note": clipped(notice["summary"], DESCRIPTION_LIMIT)}
-    if notice["transition"] == "acknowledged":
-        path = f"/v2/alerts/{quote(alias, safe='')}/acknowledge?identifierType=alias"
+    if (act := _ACTS.get(notice["transition"])) is not None:
+        path = f"/v2/alerts/{quote(alias, safe='')}/{act}?identifierType=alias"
         return path, {"source": "Plumbline", "note": clipped(notice.get("act") or "", DESCRIPTION_LIMIT)}
     details = {name: clipped(text, FACT_LIMIT) for name, text in facts(notice)}
     details |= dict(links(dashboard, notice))
@@ -65,7 +68,7 @@ class OpsgenieSettings(SenderSettings):
     needs = ("api_key",)
     links = True
     closes = True
-    acts = frozenset({"acknowledged"})
+    acts = frozenset(_ACTS)
     ignores_channel = "the API integration decides which team gets the alert"
 
     api_key: Key

@@ -39,12 +39,13 @@ _SEVERE = (
 )
 _SIGNS = {
     **dict(zip(SEVERITIES, _SEVERE, strict=True)),
+    "acknowledged": (":eyes:", "#2E90FA"),
     "resolved": (":white_check_mark:", "#12B76A"),
     "test": (":test_tube:", "#667085"),
 }
 """By severity, or by what has happened: an emoji and a colour."""
 
-_WORDS = {"opened": "OPEN"}
+_WORDS = {"opened": "OPEN", "reminder": "STILL OPEN", "unacknowledged": "OPEN"}
 """What is written for a transition, where it is not the transition itself."""
 
 BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "invalid_attachments", "msg_blocks_too_long"})
@@ -144,6 +145,8 @@ def _paragraphs(notice: Mapping[str, Any], *, advice: bool = True) -> list[dict[
         parts.append("*All of it*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in breaches[:LINES]))
     if worst := record_lines(notice):
         parts.append("*Worst*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in worst[:LINES]))
+    if notice.get("act"):
+        parts.append(mrkdwn(notice["act"], DETAIL_LIMIT))
     if notice.get("detail"):
         parts.append(mrkdwn(notice["detail"], DETAIL_LIMIT))
     if notice.get("evidence"):

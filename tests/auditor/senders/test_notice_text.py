@@ -22,6 +22,11 @@ def test_a_resolved_incident_says_how_long_it_lasted() -> None:
     assert "Flow" not in dict(facts({**NOTICE, "flow": None}))
 
 
+def test_an_act_of_a_person_is_a_note() -> None:
+    assert dict(facts({**NOTICE, "act": "its snooze has ended"}))["Note"] == "its snooze has ended"
+    assert "Note" not in dict(facts({**NOTICE, "act": ""}))
+
+
 def test_the_key_of_an_incident_is_that_of_its_installation() -> None:
     assert incident_key(NOTICE) == incident_key({**NOTICE, "transition": "resolved", "count": 0})
     assert incident_key(NOTICE) != incident_key({**NOTICE, "opened_at": "2026-03-02T12:00:00+00:00"})

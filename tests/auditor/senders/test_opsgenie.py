@@ -40,6 +40,17 @@ def test_an_incident_is_one_alert_that_is_closed_when_it_is_resolved() -> None:
     assert closed.values == {"identifierType": "alias"}
 
 
+@pytest.mark.parametrize(("act", "action"), [("acknowledged", "acknowledge"), ("unacknowledged", "unacknowledge")])
+def test_an_acknowledgement_is_passed_on_to_the_alert(act: str, action: str) -> None:
+    with receiver(lambda _: Response(document={"result": "Request will be processed"}, status=202)) as api:
+        notice = {**NOTICE, "transition": act, "act": f"{act} by ada: on it"}
+        assert opened("opsgenie", api.url).send(notice, possible_repeat=False).outcome == "sent"
+    (asked,) = api.asked
+    alias = alert(NOTICE, priority="P3", dashboard=None, possible_repeat=False)[1]["alias"]
+    assert unquote(asked.path).endswith(f"/v2/alerts/{alias}/{action}")
+    assert json.loads(asked.body)["note"] == f"{act} by ada: on it"
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [(401, "rejected"), (403, "rejected"), (422, "rejected"), (429, "refused"), (503, "ambiguous")],

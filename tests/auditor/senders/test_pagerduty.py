@@ -19,9 +19,9 @@ def built(notice: dict[str, object], *, possible_repeat: bool = False) -> dict[s
 
 
 def test_all_events_of_an_incident_belong_to_one_alert() -> None:
-    events = [built({**NOTICE, "transition": each}) for each in ("opened", "grown", "resolved", "reopened")]
+    events = [built({**NOTICE, "transition": each}) for each in ("opened", "acknowledged", "resolved", "reopened")]
     assert len({str(each["dedup_key"]) for each in events}) == 1
-    assert [each["event_action"] for each in events] == ["trigger", "trigger", "resolve", "trigger"]
+    assert [each["event_action"] for each in events] == ["trigger", "acknowledge", "resolve", "trigger"]
     assert built({**NOTICE, "incident": 8})["dedup_key"] != events[0]["dedup_key"]
 
 

@@ -135,6 +135,17 @@ def test_an_incident_is_one_message_that_is_edited_with_its_transitions_in_the_t
     assert "resolved after 5 min" in shown(reply)
 
 
+def test_an_acknowledgement_is_shown_at_the_top_and_said_in_the_thread(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    first = bot(workspace).post(NOTICE, posting(), possible_repeat=False)
+    acknowledged = {**NOTICE, "transition": "acknowledged", "act": "acknowledged by <!here>: on it"}
+    bot(workspace).post(acknowledged, posting("2", first.place), possible_repeat=False)
+    root, reply = workspace.messages
+    assert "ACKNOWLEDGED" in shown(root)
+    assert "acknowledged by &lt;" in shown(reply)
+    assert "<!here>" not in shown(root) + shown(reply)
+
+
 @pytest.mark.parametrize("error", ["message_not_found", "cant_update_message", "edit_window_closed"])
 def test_a_message_that_cannot_be_edited_is_replaced_by_a_new_one(workspace: Slack, error: str) -> None:
     workspace.create_channel("x")
