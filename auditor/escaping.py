@@ -111,6 +111,29 @@ def markdown(text: object) -> str:
     return _ALIVE.sub(part, told)
 
 
+def marked(text: str, start: int, end: int) -> str:
+    """The text for Streamlit's Markdown, with the part between two positions marked.
+
+    Args:
+        text: as `visible` answers it.
+    """
+    part = text[start:end].strip(" ")
+    if part:  # Markdown drops blanks at the ends of a marked part
+        start += text[start:end].index(part)
+        end = start + len(part)
+    before, told, after = _within(text[:start]), markdown(part) or "␣" * (end - start), _within(text[end:])
+    if before.endswith(":"):
+        before = f"{before[:-1]}\\:{_SPLIT}"
+    return f"{before}:red-background[{told}]{after}"
+
+
+def _within(piece: str) -> str:
+    """A piece of a text for Streamlit's Markdown; single blanks at its ends are those of the text around it."""
+    told = piece.strip(" ")
+    lead = len(piece) - len(piece.lstrip(" "))
+    return piece if not told else " " * lead + markdown(told) + " " * (len(piece) - lead - len(told))
+
+
 def document(text: object) -> str:
     """The text for a Markdown document of ours, as CommonMark and GitHub read it; on one line.
 

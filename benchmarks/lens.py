@@ -256,7 +256,7 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "overview.timeline_30d": lambda: data.timeline(month),
         "overview.beats": lambda: data.beats(day),
         "drift.divergences": lambda: data.divergences(day, limit=100, offset=0, **everything),  # type: ignore[arg-type]
-        "record.history": lambda: data.record_history("thing", "4711"),
+        "record.history": lambda: data.story(day, "thing", "4711"),
         "lag.lags": lambda: data.lags(day),
         "lag.heat": lambda: data.heat(day, "flow_3"),
         "dead_letters.letters": lambda: data.letters(day, 500),

@@ -17,6 +17,7 @@ from auditor.conflicts import decisions
 from auditor.dashboard import queries
 from auditor.dashboard.beats import Beat, Episode, beats
 from auditor.dashboard.frames import frame
+from auditor.dashboard.story import Story
 from auditor.dashboard.time_range import Since
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
 from auditor.history.archive_files import missing_since
@@ -190,13 +191,23 @@ class Data:
     ) -> list[Any]:
         return [since.at, list(flows or self.map.flows), list(causes), list(causes), list(states), search]
 
-    def record_history(self, data_type: str, key: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Divergences, changes and dead letters of one record."""
-        flows = [name for name, flow in self.map.flows.items() if flow.data_type == data_type]
-        return (
-            self.query(queries.RECORD_DIVERGENCES, [data_type, key]),
-            self.query(queries.RECORD_CHANGES, [flows, key]),
-            self.query(queries.RECORD_LETTERS, [flows, key]),
+    def story(self, since: Since, data_type: str, key: str) -> Story:
+        """What is on file about one record: its changes, divergences, dead letters, and incidents of these."""
+        flows = {name: flow for name, flow in self.map.flows.items() if flow.data_type == data_type}
+        divergences = self.query(queries.RECORD_DIVERGENCES, [data_type, list(flows), key])
+        changes = self.query(queries.RECORD_CHANGES, [list(flows), key])
+        numbers = pd.concat([divergences["incident_id"], changes["incident_id"]]).dropna().astype(int)
+        order = [self.map.data_types[data_type].owner, *self.map.data_types[data_type].in_]
+        ordered = sorted(flows.items(), key=lambda each: (order.index(each[1].from_), order.index(each[1].to)))
+        return Story(
+            owner=order[0],
+            routes={name: (flow.from_, flow.to) for name, flow in ordered},
+            changes=changes,
+            divergences=divergences,
+            letters=self.query(queries.RECORD_LETTERS, [list(flows), key]),
+            incidents=self.query(queries.RECORD_INCIDENTS, [sorted(set(numbers.tolist()))]),
+            begin=since.at,
+            now=datetime.now(UTC),
         )
 
     def unverified(self, flows: Sequence[str]) -> pd.DataFrame:

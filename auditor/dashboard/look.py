@@ -16,7 +16,9 @@ from auditor.dashboard.beats import Beat
 from auditor.history.status import FlowStatus
 from auditor.history.status import Standing as FlowState
 from checks.cause import MEANINGS, Cause
+from checks.convergence import Verdict
 from checks.objectives import Standing as ObjectiveState
+from checks.record_history import DivergenceState
 from checks.severity import Severity
 from checks.tables import complete
 
@@ -190,6 +192,28 @@ CONFLICT: Mapping[str, Sign] = {
     "settled": Sign(word="settled by itself", glyph="✓", icon="check_circle", tone=Tone.GOOD),
 }
 """The states of a conflict."""
+
+DIVERGENCE = complete(
+    {
+        DivergenceState.OPEN: Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
+        DivergenceState.SUSPECTED: Sign(word="suspected", glyph="?", icon="help", tone=Tone.UNKNOWN),
+        DivergenceState.CLOSED: Sign(word="closed", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+        DivergenceState.DISMISSED: Sign(word="not confirmed", glyph="–", icon="remove", tone=Tone.QUIET),
+    }
+)
+"""The states of a divergence."""
+
+VERDICT = complete(
+    {
+        Verdict.MET: Sign(word="in time", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+        Verdict.BREACH: Sign(word="missed its window", glyph="✕", icon="cancel", tone=Tone.BAD),
+        Verdict.BREACH_THEN_CONVERGED: Sign(word="late", glyph="◷", icon="schedule", tone=Tone.LATE),
+        Verdict.UNDECIDED: Sign(word="undecided", glyph="?", icon="help", tone=Tone.UNKNOWN),
+        Verdict.SUPERSEDED: Sign(word="superseded", glyph="–", icon="remove", tone=Tone.QUIET),
+        Verdict.PENDING: Sign(word="pending", glyph="…", icon="pending", tone=Tone.NOTE),
+    }
+)
+"""What became of a change."""
 
 FAMILY: Mapping[str, Sign] = {
     "timing": Sign(word="timing", glyph="◷", icon="schedule", tone=Tone.LATE),

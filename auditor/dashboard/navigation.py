@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from auditor.dashboard import asked
 from auditor.dashboard.time_range import RANGES
 
 GROUPS = {
@@ -89,7 +90,8 @@ def run(first: str = "overview") -> None:
     """Draw the sidebar and the requested page.
 
     The time range and the refresh interval live here and not on the pages, because only then does Streamlit keep them
-    when a link leads to another page. They are set in every run, so that the address always shows them.
+    when a link leads to another page. Both have a default of their own, which counts where an address names neither,
+    such as one that the browser goes back to.
     """
     chosen = st.navigation(
         {
@@ -97,11 +99,14 @@ def run(first: str = "overview") -> None:
             for heading, pages in GROUPS.items()
         }
     )
-    for name, default in _SHARED.items():
-        st.session_state[name] = st.session_state.get(name, default)
+    asked.refuse("range", RANGES)
+    asked.refuse("refresh", REFRESH)
+    usual = list(RANGES).index(_SHARED["range"])
     with st.sidebar:
-        st.selectbox("Time range", list(RANGES), key="range", bind="query-params")
-        st.segmented_control("Refresh", list(REFRESH), key="refresh", required=True, bind="query-params")
+        st.selectbox("Time range", list(RANGES), index=usual, key="range", bind="query-params")
+        st.segmented_control(
+            "Refresh", list(REFRESH), default=_SHARED["refresh"], key="refresh", required=True, bind="query-params"
+        )
     chosen.run()
 
 

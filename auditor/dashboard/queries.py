@@ -60,21 +60,27 @@ UNVERIFIED = """
     ORDER BY first_seen_at, id"""
 
 RECORD_DIVERGENCES = """
-    SELECT flow, kind, cause, state, fields, differences, detail, resolution, witnesses, versions_behind,
-           first_missed_at, readings, first_seen_at, opened_at, closed_at
-    FROM divergences WHERE data_type = ? AND key = ? ORDER BY first_seen_at DESC LIMIT 100"""
+    SELECT data_type, flow, kind, cause, family, state, differences, detail, resolution, witnesses,
+           versions_behind, first_missed_at, first_seen_at, opened_at, closed_at, incident_id
+    FROM divergences WHERE data_type = ? AND flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
+    ORDER BY first_seen_at DESC LIMIT 100"""
 
 RECORD_CHANGES = """
-    SELECT flow, verdict, committed_from_at, committed_to_at, shown_at, lag_lower_s, lag_upper_s, window_s, probes
+    SELECT flow, verdict, committed_from_at, committed_to_at, shown_at, lag_lower_s, lag_upper_s, window_s, probes,
+           incident_id
     FROM changes WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
     ORDER BY committed_to_at DESC LIMIT 100"""
 
 EVIDENCE = "SELECT headers, payload FROM dead_letters WHERE id = ?"
 
 RECORD_LETTERS = """
-    SELECT flow, queue, reason, attempts, first_failed_at, gone_at
+    SELECT flow, queue, reason, attempts, first_failed_at, first_seen_at, gone_at
     FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
     ORDER BY first_seen_at DESC LIMIT 100"""
+
+RECORD_INCIDENTS = """
+    SELECT id, severity, state, summary, opened_at, resolved_at
+    FROM incidents WHERE id IN (SELECT unnest(?::BIGINT[])) ORDER BY opened_at DESC"""
 
 CLOCK_STEPS = """
     SELECT system, stepped_at,

@@ -6,7 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
+from auditor.dashboard import tables
 from auditor.dashboard.data import Data
+from auditor.dashboard.evidence import changed_part
 from auditor.dashboard.frames import frame
 from auditor.map.consumers import told
 from auditor.map.settings import Consumer
@@ -42,10 +44,7 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
         return
     names.sort(key=lambda name: name not in record.differing)
     table = frame(
-        {
-            escaping.markdown(copy.system): [escaping.markdown(_cell_text(copy, name)) for name in names]
-            for copy in record.copies
-        },
+        {escaping.markdown(copy.system): [_cell(record, copy, name) for name in names] for copy in record.copies},
         index=pd.Index([escaping.markdown(name) for name in names], name="field"),
     )
     marked = {
@@ -87,6 +86,31 @@ def _sides(record: RecordView, name: str) -> str:
     return tell(name, partition(texts))
 
 
-def _cell_text(copy: CopyView, name: str) -> str:
+def _cell(record: RecordView, copy: CopyView, name: str) -> str:
+    """A cell as Markdown; a value that differs has the part marked in which it differs from the one that counts."""
     cell = copy.cells.get(name)
-    return "–" if cell is None else f"{MARKS[cell.state]}{cell.text}" or "–"
+    if cell is None:
+        return "–"
+    counts = next((each.cells[name].text for each in record.copies if _counts(each, name)), None)
+    if cell.state == "differs" and counts is not None:
+        mine = escaping.visible(cell.text)
+        start, end = changed_part(mine, escaping.visible(counts))
+        if 0 < end - start < len(mine):
+            return MARKS[cell.state] + escaping.marked(mine, start, end)
+    return escaping.markdown(f"{MARKS[cell.state]}{cell.text}" or "–")
+
+
+def _counts(copy: CopyView, name: str) -> bool:
+    return name in copy.cells and copy.cells[name].state == "owner"
+
+
+def draw_raw(record: RecordView) -> None:
+    """Draw what each system holds, as it was read, before any of it was made comparable."""
+    rows = [
+        {"system": copy.system, "field there": name, "value, as JSON": value}
+        for copy in record.copies
+        for name, value in copy.raw
+    ]
+    if rows:
+        with st.expander("As the systems hold it", icon=":material/data_object:"):
+            tables.table(frame(rows), key="raw", alt="The compared fields of the record as each system holds them")

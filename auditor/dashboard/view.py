@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,16 +55,6 @@ def share_within(met: int, breach: int, undecided: int) -> str:
         return "no traffic"
     least, most = f"{met / total:.1%}", f"{(met + undecided) / total:.1%}"
     return least if least == most else f"{least} – {most}"
-
-
-def differences_text(differences: str, detail: str) -> str:
-    """The differing fields of a divergence in one line."""
-    parts = [
-        f"{each['field']}: {each['owner_value']} → {each['target_value']}"
-        + (f" ({each['shape'].replace('_', ' ')})" if each["shape"] != "value" else "")
-        for each in json.loads(differences)
-    ]
-    return "; ".join(parts) or detail
 
 
 def _plain(figure: go.Figure, height: int) -> go.Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from checks.fields import parser_for
 from checks.sides import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
 from probes.contract import KEY, MARK, MISSING, VALUES, Key, ReadSpec, Row
+from probes.exact_json import encode
 from probes.settings import Binding
 
 
@@ -45,6 +46,7 @@ class CopyView:
         found: rows with this key; normally 1.
         error: why it could not be read, or "".
         cells: by field.
+        raw: the first row as the system holds it: each field's name there, and its value as JSON.
         deleted: the field that marks it as deleted, "" if none does.
     """
 
@@ -57,6 +59,7 @@ class CopyView:
     cells: Mapping[str, Cell]
     link: str | None = None
     deleted: str = ""
+    raw: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ def read_record(
                 cells=cells if system_rows else {},
                 link=link_of(integration_map.systems[system].link, key),
                 deleted=spec_of(integration_map, data_type, system).deleted or "" if gone else "",
+                raw=_raw(spec_of(integration_map, data_type, system), (system_rows or gone)[:1]),
             )
         )
     return RecordView(data_type=data_type, key=key, copies=tuple(copies))
@@ -170,6 +174,15 @@ def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> Rea
 
 def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
     return rows[system][0] if rows[system] else None
+
+
+def _raw(spec: ReadSpec, rows: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+    """Every field that was read of the first row; nothing without one."""
+    return tuple(
+        (name, "absent" if value is MISSING else encode(value))
+        for row in rows
+        for name, value in zip(spec.fields, row[VALUES], strict=True)
+    )
 
 
 def _value(integration_map: IntegrationMap, data_type: str, name: str, system: str, row: Row, other: str) -> Any:

@@ -125,11 +125,16 @@ ELEMENTS = """
 import json, sys
 import pandas as pd
 import streamlit as st
-from auditor.escaping import markdown
+from auditor.escaping import markdown, marked, visible
 
 for at, text in enumerate(json.loads(open(sys.argv[1]).read())):
-    told = markdown(text)
+    told, shown = markdown(text), visible(text)
     with st.container(key=f"text-{at}"):
+        for part in range(2, 5):
+            start = len(shown) // part
+            end = start + len(shown) // 3
+            if not shown[start:end].isspace():
+                st.markdown(marked(shown, start, end))
         for draw in (st.markdown, st.caption, st.error, st.warning, st.info, st.subheader):
             draw(told)
         st.metric(told, told, told)
@@ -159,6 +164,20 @@ def test_what_nobody_could_see_is_made_visible(text: str, shown: str) -> None:
 def test_what_is_shown_can_be_sent_and_stays_one_line(text: str) -> None:
     for shown in (visible(text), escaping.markdown(text), escaping.plotly(text), escaping.button(text)):
         assert len(shown.encode().splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "shown"),
+    [
+        ("Ada Smith", 4, 9, "Ada :red-background[Smith]"),
+        ("Ada L Smith", 3, 6, "Ada :red-background[L] Smith"),
+        ("Ada Smith", 3, 4, "Ada:red-background[␣]Smith"),
+        ("a[b", 1, 2, r"a:red-background[\[]b"),
+        ("a:b", 2, 3, r"a\::color[]:red-background[b]"),
+    ],
+)
+def test_a_part_of_a_text_is_marked_and_all_of_it_stays_text(text: str, start: int, end: int, shown: str) -> None:
+    assert escaping.marked(text, start, end) == shown
 
 
 def test_plotly_gets_no_html_and_echarts_no_template() -> None:

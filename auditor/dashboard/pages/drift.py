@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, navigation, tables, view
+from auditor.dashboard import components, evidence, navigation, tables
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
 from checks.cause import Cause
@@ -60,10 +60,7 @@ def _draw(data: Data, since: Since) -> None:
             seen = escaping.markdown(f"{pattern.flow}: {pattern}")
             st.info(f"**Common pattern.** {seen}.", icon=":material/account_tree:")
     frame["record"] = frame["key"]
-    frame["difference"] = [
-        view.differences_text(differences, detail)
-        for differences, detail in zip(frame["differences"], frame["detail"], strict=True)
-    ]
+    frame["difference"] = evidence.difference_texts(frame, data.map)
     frame["who acts on it"] = [
         data.impact_text(flow, cause, winner)
         for flow, cause, winner in zip(frame["flow"], frame["cause"], frame["winner"], strict=True)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.alerts.notices import ADVICE
-from auditor.dashboard import acting, components, incident_acts, look, navigation, tables, view
+from auditor.dashboard import acting, components, evidence, incident_acts, look, navigation, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
@@ -48,7 +48,7 @@ _EVENTS = """
 _FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
 
 _RECORDS = """
-    SELECT data_type, key, flow, cause, state, differences, detail, first_seen_at, closed_at
+    SELECT data_type, key, flow, kind, cause, state, differences, detail, first_seen_at, closed_at
     FROM divergences WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND incident_id = ?
     ORDER BY closed_at IS NOT NULL, first_seen_at LIMIT ?"""
 
@@ -275,10 +275,7 @@ def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
         pd.DataFrame(
             {
                 "record": list(records["key"]),
-                "difference": [
-                    view.differences_text(differences, detail)
-                    for differences, detail in zip(records["differences"], records["detail"], strict=True)
-                ],
+                "difference": evidence.difference_texts(records, data.map),
                 "flow": list(records["flow"]),
                 "first seen": list(records["first_seen_at"]),
                 "closed": list(records["closed_at"]),

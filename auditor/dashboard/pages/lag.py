@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, tables, view
+from auditor.dashboard import asked, components, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
@@ -39,6 +39,7 @@ def _draw(data: Data, since: Since) -> None:
         )
         tables.table(frame(list(map(_row, lags))), key="lags", alt="Lag quantiles by flow as intervals")
         _clamped(lags)
+        asked.refuse("lagflow", measured)
         flow = st.selectbox("Flow", list(measured), key="lagflow", bind="query-params")
         _charts(data, since, measured[flow])
     _clocks(data, since)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, look, map_chart, map_panel, navigation, tables, view
+from auditor.dashboard import asked, components, look, map_chart, map_panel, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.map_chart import CONSUMER, FLOW, SYSTEM, FlowFigures, MapChart
@@ -67,6 +67,7 @@ def _draw(data: Data, since: Since) -> None:
 def _filtered(integration_map: IntegrationMap) -> list[str] | None:
     """The flows to show; None for the whole map."""
     teams = sorted({flow.team for flow in integration_map.flows.values() if flow.team})
+    asked.refuse("type", integration_map.data_types)
     columns = st.columns(2)
     types = columns[0].multiselect("Data type", list(integration_map.data_types), key="type", bind="query-params")
     chosen = columns[1].multiselect("Team", teams, key="team", bind="query-params") if teams else []

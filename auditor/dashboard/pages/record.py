@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, side_by_side, tables, view
+from auditor.dashboard import asked, components, evidence, look, navigation, side_by_side, story, tables
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
 from auditor.history.figure_text import interval
+from auditor.history.status import Standing
+from checks.convergence import Verdict
+from checks.record_history import DivergenceState
+from checks.severity import Severity
 from checks.values import UnreadableError
 from probes.durations import format_duration
-from probes.wording import did_you_mean
 
 SIGNS = {
-    "agrees": (":green-badge[agrees]", "The copies agree in this reading."),
+    "agrees": (look.FLOW[Standing.CONSISTENT].badged("agrees"), "The copies agree in this reading."),
     "differs": (
-        ":red-badge[differs]",
+        look.FLOW[Standing.DRIFT].badged("differs"),
         "The copies differ in this reading. The audits decide whether that counts as drift.",
     ),
-    "not found": (":gray-badge[not found]", "No system holds a record with this key."),
-    "cannot verify": (":orange-badge[cannot verify]", "A copy cannot be read, or exists more than once."),
+    "not found": (look.FLOW[Standing.NO_DATA].badged("not found"), "No system holds a record with this key."),
+    "cannot verify": (
+        look.FLOW[Standing.UNVERIFIED].badged("cannot verify"),
+        "A copy cannot be read, or exists more than once.",
+    ),
 }
 
-
-HEADINGS = {
-    "committed_to_at": "changed",
-    "shown_at": "arrived",
-    "versions_behind": "versions behind",
-    "first_missed_at": "late since",
-    "first_seen_at": "first seen",
-    "opened_at": "opened",
-    "closed_at": "closed",
-    "first_failed_at": "failed",
-    "gone_at": "gone",
-}
+_AT = "D MMM HH:mm:ss"
 
 
 def page() -> None:
@@ -42,19 +40,21 @@ def page() -> None:
     components.framed("Record", _draw, live=False)
 
 
-def _draw(data: Data, _since: Since) -> None:
-    row = st.columns([1, 2, 1])
+def _draw(data: Data, since: Since) -> None:
     types = list(data.map.data_types)
-    data_type = row[0].selectbox("Data type", types, key="type", bind="query-params")
+    refused = asked.refuse("type", types)
+    row = st.columns([1, 2, 1], vertical_alignment="bottom")
+    data_type = str(row[0].selectbox("Data type", types, key="type", bind="query-params"))
     key = row[1].text_input("Key", key="key", bind="query-params")
-    row[2].space("small")
-    row[2].button("Read again", type="primary", width="stretch")
+    row[2].button("Read again", type="primary", width="stretch", icon=":material/refresh:")
+    if refused:
+        return
     if not key:
         st.info("Enter a record's key, or follow a link from the Drift page.", icon=":material/search:")
         return
     try:
         with st.spinner("Reading every system …"):
-            record = side_by_side.read_live(data, str(data_type), key)
+            record = side_by_side.read_live(data, data_type, key)
     except UnreadableError as error:
         st.error(
             f"{escaping.markdown(key)} is not a valid key of {escaping.markdown(data_type)}: "
@@ -62,49 +62,114 @@ def _draw(data: Data, _since: Since) -> None:
             icon=":material/error:",
         )
         return
-    except KeyError:
-        hint = did_you_mean(str(data_type), types)
-        st.error(escaping.markdown(f"Unknown data type {data_type}{hint}"), icon=":material/error:")
-        return
     sign, words = SIGNS[record.verdict]
-    st.subheader(f"{escaping.markdown(f'{data_type} {key}')}: {sign}", anchor=False)
+    st.subheader(f"{escaping.markdown(f'{data_type} {key}')} {sign}", anchor=False)
     st.caption(f"{words} The values were read live just now and are not stored.")
-    side_by_side.draw(record, data.map.data_types[str(data_type)].consumers)
-    _history(data, str(data_type), key)
+    side_by_side.draw(record, data.map.data_types[data_type].consumers)
+    side_by_side.draw_raw(record)
+    _history(data, since, data_type, key)
 
 
-def _history(data: Data, data_type: str, key: str) -> None:
-    divergences, changes, letters = data.record_history(data_type, key)
-    st.subheader("History")
-    if divergences.empty and changes.empty and letters.empty:
+def _history(data: Data, since: Since, data_type: str, key: str) -> None:
+    told = data.story(since, data_type, key)
+    st.subheader("History", anchor=False)
+    if told.divergences.empty and told.changes.empty and told.letters.empty:
         components.nothing("No divergence, change or dead letter of this record is on file.")
         return
-    if not divergences.empty:
-        divergences.insert(
-            4,
-            "difference",
-            [
-                view.differences_text(differences, detail)
-                for differences, detail in zip(divergences["differences"], divergences["detail"], strict=True)
-            ],
-        )
+    st.plotly_chart(story.chart(told), key="story", config={"displaylogo": False}, alt=story.text(told))
+    if not told.divergences.empty:
         st.markdown("**Divergences**")
-        tables.table(
-            divergences.drop(columns=["differences", "detail", "fields"]).rename(columns=HEADINGS),
-            key="divergences",
-            alt="Divergences of this record",
-        )
-    if not changes.empty:
-        changes["lag"] = [
-            interval(lower, upper)
-            for lower, upper in zip(changes["lag_lower_s"], changes["lag_upper_s"], strict=True)
-        ]
+        _divergences(data, told.divergences)
+    if not told.changes.empty:
         st.markdown("**Tracked changes**")
-        changes["window"] = [format_duration(window_s) for window_s in changes["window_s"]]
-        shown = ["flow", "verdict", "committed_to_at", "shown_at", "lag", "window", "probes"]
-        tables.table(
-            changes[shown].rename(columns=HEADINGS), key="changes", alt="Changes of this record and their lag"
-        )
-    if not letters.empty:
+        _changes(told.changes)
+    if not told.letters.empty:
         st.markdown("**Dead letters**")
-        tables.table(letters.rename(columns=HEADINGS), key="letters", alt="Dead letters about this record")
+        _letters(told.letters)
+    if not told.incidents.empty:
+        st.markdown("**Incidents**")
+        _incidents(told.incidents)
+
+
+def _divergences(data: Data, divergences: pd.DataFrame) -> None:
+    shown = divergences.assign(difference=evidence.difference_texts(divergences, data.map))
+    columns = {
+        "difference": "difference",
+        "flow": "flow",
+        "first_seen_at": "first seen",
+        "closed_at": "closed",
+        "first_missed_at": "late since",
+        "resolution": "what should be",
+        "versions_behind": "versions behind",
+        "witnesses": "who agrees with whom",
+    }
+    tables.table(
+        shown[list(columns)].rename(columns=columns),
+        key="divergences",
+        alt="Divergences of this record",
+        signs={
+            "cause": [look.cause(each) for each in divergences["cause"]],
+            "state": [look.DIVERGENCE[DivergenceState(each)] for each in divergences["state"]],
+        },
+        column_config={
+            **_instants("first seen", "closed", "late since"),
+            "difference": st.column_config.TextColumn("owner → copy", width="medium"),
+        },
+    )
+
+
+def _changes(changes: pd.DataFrame) -> None:
+    shown = changes.assign(
+        lag=[interval(each.lag_lower_s, each.lag_upper_s) for each in changes.itertuples()],
+        window=[format_duration(each) for each in changes["window_s"]],
+    )
+    columns = {
+        "flow": "flow",
+        "committed_to_at": "changed",
+        "shown_at": "arrived",
+        "lag": "lag",
+        "window": "window",
+        "probes": "probes",
+    }
+    tables.table(
+        shown[list(columns)].rename(columns=columns),
+        key="changes",
+        alt="Changes of this record and their lag",
+        signs={"verdict": [look.VERDICT[Verdict(each)] for each in changes["verdict"]]},
+        column_config=_instants("changed", "arrived"),
+    )
+
+
+def _letters(letters: pd.DataFrame) -> None:
+    columns = {
+        "reason": "reason",
+        "queue": "queue",
+        "flow": "flow",
+        "attempts": "attempts",
+        "first_failed_at": "failed",
+        "gone_at": "gone",
+    }
+    tables.table(
+        letters[list(columns)].rename(columns=columns),
+        key="letters",
+        alt="Dead letters about this record",
+        column_config=_instants("failed", "gone"),
+    )
+
+
+def _incidents(incidents: pd.DataFrame) -> None:
+    shown = incidents.assign(incident=incidents["id"].astype(str))
+    columns = {"incident": "incident", "summary": "what", "opened_at": "opened", "resolved_at": "resolved"}
+    severities = [look.SEVERITY[Severity(each)] for each in incidents["severity"]]
+    tables.table(
+        shown[list(columns)].rename(columns=columns),
+        key="incidents",
+        alt="Incidents to which its divergences and late changes belong",
+        links={"incident": [navigation.incident(int(each)) for each in incidents["id"]]},
+        signs={"severity": severities, "state": [look.INCIDENT[str(each)] for each in incidents["state"]]},
+        column_config=_instants("opened", "resolved"),
+    )
+
+
+def _instants(*columns: str) -> dict[str, Any]:
+    return {name: st.column_config.DatetimeColumn(format=_AT) for name in columns}

@@ -31,6 +31,8 @@ TABLES: list[Mapping[Any, Sign]] = [
     look.SEVERITY,
     look.INCIDENT,
     look.MESSAGE,
+    look.DIVERGENCE,
+    look.VERDICT,
 ]
 
 

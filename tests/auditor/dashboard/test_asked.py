@@ -1,0 +1,52 @@
+"""Addresses that ask for what a page does not have: it is said, and the page is drawn without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from auditor.dashboard.components import _open
+from tests.auditor.dashboard.test_pages import run, text
+from tests.stand import Stand
+
+
+@pytest.fixture
+def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
+    monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
+    monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
+    stand.agree(3)
+    yield stand
+    _open.clear()
+
+
+@pytest.mark.parametrize(
+    ("page", "asked", "said"),
+    [
+        (
+            "record",
+            {"type": "custmer", "key": "3"},
+            "custmer is not a data type of the map; did you mean 'customer'?",
+        ),
+        ("lag", {"range": "nope"}, "nope is not a time range"),
+        ("lag", {"refresh": "3 s"}, "3 s is not a refresh interval"),
+        ("lag", {"range": "[x](a)"}, r"\[x\](a) is not a time range"),
+    ],
+)
+def test_a_value_that_is_no_option_is_said(page: str, asked: dict[str, str], said: str, watched: Stand) -> None:
+    app = run(page, **asked)
+    assert not app.exception
+    (warning,) = [each.value for each in app.warning if each.icon == ":material/link_off:"]
+    assert said in warning
+
+
+def test_another_data_type_is_not_read_instead(watched: Stand) -> None:
+    assert "The copies agree" not in text(run("record", type="nope", key="3"))
+    assert "The copies agree" in text(run("record", type="customer", key="3"))
+
+
+def test_an_address_without_them_has_a_time_range_and_a_refresh_interval(watched: Stand) -> None:
+    app = run("lag")
+    assert app.session_state["range"] == "1 h"
+    assert app.session_state["refresh"] == "10 s"

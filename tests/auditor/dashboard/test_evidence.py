@@ -1,0 +1,75 @@
+"""Differences in words: what differs and how, with no value that today's map keeps private."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.dashboard import evidence
+from checks.fields import FieldRule
+
+FIELDS = {
+    "plan": FieldRule(type="string", evidence="clear"),
+    "name": FieldRule(type="string", evidence="masked"),
+    "balance": FieldRule(type="decimal", evidence="private"),
+}
+
+
+def of(field: str, owner: str, copy: str, *, shape: str = "value", pattern: str = "", kind: str = "value") -> str:
+    difference = {"field": field, "shape": shape, "owner_value": owner, "target_value": copy, "pattern": pattern}
+    return evidence.differences_text(json.dumps([difference]), "", kind, FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (of("plan", "free", "team"), "plan: free → team"),
+        (of("plan", "Free", "free", shape="case", pattern="case"), "plan: Free → free (in another case)"),
+        (of("plan", "", "free", shape="empty"), "plan:  → free (empty on one side)"),
+        (of("balance", "a number", "a number"), "balance differs (values are private)"),
+        (
+            of("balance", "a number", "a number", shape="scaled", pattern="times 100"),
+            "balance differs (times 100; values are private)",
+        ),
+        (of("name", "A***e (6)", "B***e (7)"), "name: A***e (6) → B***e (7)"),
+        (of("no debt", "balance >= 0", "", kind="invalid"), "breaks the rule no debt: balance >= 0"),
+        (of("gone", "1", "2"), "gone differs"),
+        (evidence.differences_text("[]", "several rows in billing", "duplicate", FIELDS), "several rows in billing"),
+        (evidence.differences_text("[]", "", "missing", FIELDS), "missing in the copy"),
+    ],
+)
+def test_says_what_differs_and_how(found: str, said: str) -> None:
+    assert found == said
+
+
+def test_what_was_recorded_in_clear_is_hidden_if_the_map_hides_it_today() -> None:
+    assert "12.50" not in of("balance", "12.50", "13.50")
+    assert "Augusta" not in of("name", "Augusta", "Augusto")
+
+
+@pytest.mark.parametrize(
+    ("copy", "owner", "part"),
+    [
+        ("Ada Smith", "Ada Smyth", "i"),
+        ("Ada", "Ada Smith", ""),
+        ("Ada Smith", "Ada", " Smith"),
+        ("aa", "aaa", ""),
+        ("Eve", "Ada", "Eve"),
+        ("cafe\u0301 x", "cafe\u0302 x", "e\u0301"),
+        ("a\U0001f44d\U0001f3fbz", "a\U0001f44d\U0001f3ffz", "\U0001f44d\U0001f3fb"),
+    ],
+)
+def test_the_part_that_differs(copy: str, owner: str, part: str) -> None:
+    start, end = evidence.changed_part(copy, owner)
+    assert copy[start:end] == part
+
+
+@given(copy=st.text(max_size=12), owner=st.text(max_size=12))
+def test_what_is_left_out_of_the_part_is_the_same_in_both(copy: str, owner: str) -> None:
+    start, end = evidence.changed_part(copy, owner)
+    assert 0 <= start <= end <= len(copy)
+    assert owner.startswith(copy[:start])
+    assert owner.endswith(copy[end:])
