@@ -30,6 +30,7 @@ MARKDOWN: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("LineChartColumn", "BarChartColumn", "CheckboxColumn", "ListColumn"), (0,)),
     "nothing": (0,),  # our own, whose text is drawn as it is
     "link": (0,),
+    "facet": (0,),
     "framed": (0,),
 }
 """What draws Markdown: the positions of its words."""
@@ -316,6 +317,7 @@ PAGES = sorted(
     if file.name not in {"app.py", "data.py"} and file.parent.name != "site"
 )
 DECLARED = {
+    "auditor/dashboard/asked.py": {"label"},
     "auditor/dashboard/components.py": {"text"},
     "auditor/dashboard/header.py": {"title"},
     "auditor/dashboard/navigation.py": {"label"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import streamlit as st
 
@@ -39,3 +39,34 @@ def refuse(name: str, options: Collection[str]) -> bool:
             icon=":material/link_off:",
         )
     return bool(refused)
+
+
+def facet(
+    label: str, name: str, counts: Mapping[str, int], words: Callable[[str], str] = str, default: Sequence[str] = ()
+) -> list[str]:
+    """Draw a choice among values with the number of records of each, kept in the address; answer what is chosen.
+
+    Streamlit's own way to keep a choice in the address uses the labels, which change with the numbers.
+
+    Args:
+        label: must be ours.
+        name: of the values in the address, and key of the widget.
+        default: what is chosen where the address names none.
+    """
+    refuse(name, counts)
+    seen, named = f"_{name}_seen", st.query_params.get_all(name)
+    if st.session_state.get(seen) != named:  # drawn for the first time, or a link or the way back led here
+        picked = [each for each in named if each in counts] or list(default)
+    else:
+        picked = st.session_state.get(name, list(default))
+    st.session_state[name], st.session_state[seen] = picked, named
+
+    def keep() -> None:
+        st.query_params[name] = st.session_state[name]
+        st.session_state[seen] = list(st.session_state[name])
+
+    def labelled(value: str) -> str:
+        return f"{words(value)} ({counts[value]:,})"
+
+    chosen: list[str] = st.multiselect(label, list(counts), key=name, format_func=labelled, on_change=keep)
+    return chosen

@@ -172,6 +172,10 @@ class Data:
         frame = self.query(f"SELECT count(*) AS n FROM divergences WHERE {queries.MATCHING}", matching)  # noqa: S608
         return int(frame["n"].iloc[0])
 
+    def facets(self, since: Since, search: str) -> pd.DataFrame:
+        """How many divergences there are: flow, cause, state, records."""
+        return self.query(queries.FACETS, [since.at, search])
+
     def divergences(
         self,
         since: Since,

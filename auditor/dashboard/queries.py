@@ -45,6 +45,10 @@ MATCHING = """
     AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
     AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
 
+FACETS = """
+    SELECT flow, cause, state, count(*) AS records FROM divergences
+    WHERE (closed_at IS NULL OR last_seen_at >= ?) AND contains(key, ?) GROUP BY ALL"""
+
 DIVERGENCES = f"""
     SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
            coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,

@@ -72,6 +72,12 @@ def csv(frame: pd.DataFrame) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def parquet(frame: pd.DataFrame) -> bytes:
+    """A table as a Parquet file, with texts as they are."""
+    written: bytes = frame.to_parquet(index=False)
+    return written
+
+
 def _buttons(
     column: str, labels: Sequence[str | None], meant: Sequence[Any], act: Callable[[Any], None], *, key: str
 ) -> Any:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, evidence, navigation, tables
+from auditor.dashboard import asked, components, evidence, look, navigation, tables
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
 from checks.cause import Cause
 from checks.record_history import DivergenceState
+from probes.wording import counted
 
 PER_PAGE = 100
+USUAL = [DivergenceState.OPEN.value]
+"""The states that are shown where nobody chose others."""
 
 
 def page() -> None:
@@ -25,82 +31,130 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def counts(facets: pd.DataFrame, of: str, options: Iterable[str], **chosen: Sequence[str]) -> dict[str, int]:
+    """How many records each value of a column has among those that the other choices leave.
+
+    Args:
+        chosen: by column, the values that are chosen; none for all.
+    """
+    left = facets
+    for column, values in chosen.items():
+        if values and column != of:
+            left = left[left[column].isin(values)]
+    found = left.groupby(of)["records"].sum()
+    return {each: int(found.get(each, 0)) for each in options}
+
+
+def _chosen(name: str, default: Sequence[str] = ()) -> list[str]:
+    return list(st.session_state.get(name, st.query_params.get_all(name) or default))
+
+
 def _draw(data: Data, since: Since) -> None:
-    filters = st.columns([2, 2, 2, 2, 1])
-    flows = filters[0].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
-    causes = filters[1].multiselect(
-        "Cause", [cause.value for cause in Cause], key="cause", format_func=_words, bind="query-params"
-    )
-    states = filters[2].multiselect(
-        "State",
-        [state.value for state in DivergenceState],
-        default=[DivergenceState.OPEN.value],
-        key="state",
-        bind="query-params",
-    )
-    search = filters[3].text_input("Key contains", key="search", bind="query-params")
-    filters[4].space("small")
-    filters[4].button("Refresh", width="stretch")
+    row = st.columns([2, 2, 2, 2, 1], vertical_alignment="bottom")
+    search = row[3].text_input("Key contains", key="search", bind="query-params")
+    facets = data.facets(since, search)
+    now = {"flow": _chosen("flow"), "cause": _chosen("cause"), "state": _chosen("state", USUAL)}
+    with row[0]:
+        flows = asked.facet("Flow", "flow", counts(facets, "flow", data.map.flows, **now))
+    with row[1]:
+        causes = asked.facet("Cause", "cause", counts(facets, "cause", list(Cause), **now), _words)
+    with row[2]:
+        states = asked.facet("State", "state", counts(facets, "state", list(DivergenceState), **now), _words, USUAL)
+    row[4].button("Refresh", width="stretch", icon=":material/refresh:")
     wanted = states or [state.value for state in DivergenceState]
     chosen: dict[str, Any] = {"flows": flows, "causes": causes, "states": wanted, "search": search}
     _unverified(data, flows)
     count = data.count_divergences(since, **chosen)
     if not count:
-        if flows or causes or search or states != [DivergenceState.OPEN.value]:
+        if flows or causes or search or states != USUAL:
             st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
         else:
             components.nothing(f"No record is known to differ in the last {since.label}.", well=data.all_known())
         return
-    pages = -(-count // PER_PAGE)
-    at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-    frame = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
-    st.caption(f"{count} record{'s' * (count != 1)} match, latest first. Open a record to compare it side by side.")
     for pattern in data.patterns():
         if not flows or pattern.flow in flows:
             seen = escaping.markdown(f"{pattern.flow}: {pattern}")
             st.info(f"**Common pattern.** {seen}.", icon=":material/account_tree:")
-    frame["record"] = frame["key"]
-    frame["difference"] = evidence.difference_texts(frame, data.map)
-    frame["who acts on it"] = [
-        data.impact_text(flow, cause, winner)
-        for flow, cause, winner in zip(frame["flow"], frame["cause"], frame["winner"], strict=True)
-    ]
-    shown = [
-        "record",
-        "cause",
-        "state",
-        "kind",
-        "flow",
-        "difference",
-        "letter",
-        "who acts on it",
-        "resolution",
-        "first_seen_at",
-        "last_seen_at",
-        "closed_at",
-    ]
-    readable = frame[shown].assign(cause=frame["cause"].str.replace("_", " "))
+    pages = -(-count // PER_PAGE)
+    at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+    found = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(
+            f"{counted(count, 'record')} match, latest first. Open a record to compare it side by side.",
+            width="content",
+        )
+        _exports(data, since, chosen, count)
+    _table(data, found)
+
+
+def _table(data: Data, found: pd.DataFrame) -> None:
+    rows = pd.DataFrame(
+        {
+            "record": found["key"],
+            "difference": evidence.difference_texts(found, data.map),
+            "flow": found["flow"],
+            "last seen": found["last_seen_at"],
+            "what should be": found["resolution"],
+            "who acts on it": _readers(data, found),
+            "dead letter": found["letter"],
+            "first seen": found["first_seen_at"],
+            "closed": found["closed_at"],
+        }
+    )
     tables.table(
-        readable,
+        rows,
         key="divergences",
         links={
             "record": [
                 navigation.record(data_type, key)
-                for data_type, key in zip(frame["data_type"], frame["key"], strict=True)
+                for data_type, key in zip(found["data_type"], found["key"], strict=True)
             ]
         },
-        height=min(38 + 35 * len(frame), 700),
+        signs={
+            "cause": [look.cause(each) for each in found["cause"]],
+            "state": [look.DIVERGENCE[DivergenceState(each)] for each in found["state"]],
+        },
+        height=min(38 + 35 * len(found), 700),
         alt="Records that differ, with cause, state, flow and differing fields",
         column_config={
-            "difference": st.column_config.TextColumn("owner → copy", width="medium"),
-            "resolution": st.column_config.TextColumn("what should be", help="By the flow's conflict policy"),
-            "letter": st.column_config.TextColumn("dead letter", help="Why its message was dead-lettered"),
-            "first_seen_at": st.column_config.DatetimeColumn("first seen", format="MM-DD HH:mm:ss"),
-            "last_seen_at": st.column_config.DatetimeColumn("last seen", format="MM-DD HH:mm:ss"),
-            "closed_at": st.column_config.DatetimeColumn("closed", format="MM-DD HH:mm:ss"),
+            "difference": st.column_config.TextColumn("owner → copy", width=250),
+            "what should be": st.column_config.TextColumn(width=170, help="By the flow's conflict policy"),
+            "who acts on it": st.column_config.TextColumn(width=170),
+            "dead letter": st.column_config.TextColumn(width=110, help="Why its message was dead-lettered"),
+            **{
+                name: st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss")
+                for name in ("first seen", "last seen", "closed")
+            },
         },
     )
-    st.download_button("Export CSV", lambda: tables.csv(frame), "drift.csv", "text/csv", on_click="ignore")
+
+
+def _readers(data: Data, found: pd.DataFrame) -> list[str]:
+    return [data.impact_text(each.flow, each.cause, each.winner) for each in found.itertuples()]
+
+
+def _exports(data: Data, since: Since, chosen: dict[str, Any], count: int) -> None:
+    """Draw the downloads of all matches, not only of the page shown."""
+
+    def written(write: Callable[[pd.DataFrame], bytes]) -> bytes:
+        found = data.divergences(since, **chosen, limit=count, offset=0)
+        texts = evidence.difference_texts(found, data.map)
+        told = found.assign(difference=texts, who_acts_on_it=_readers(data, found))
+        return write(told.drop(columns=["differences", "detail"]))
+
+    with st.container(horizontal=True, width="content"):
+        for label, name, kind, write in (
+            ("CSV", "drift.csv", "text/csv", tables.csv),
+            ("Parquet", "drift.parquet", "application/vnd.apache.parquet", tables.parquet),
+        ):
+            st.download_button(
+                f"Export all as {label}",
+                partial(written, write),
+                name,
+                kind,
+                on_click="ignore",
+                icon=":material/download:",
+            )
 
 
 def _unverified(data: Data, flows: list[str]) -> None:

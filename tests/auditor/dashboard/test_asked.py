@@ -29,6 +29,8 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
             {"type": "custmer", "key": "3"},
             "custmer is not a data type of the map; did you mean 'customer'?",
         ),
+        ("drift", {"state": "nope"}, "nope is not a state of a difference"),
+        ("drift", {"flow": "to_biling"}, "did you mean 'to_billing'?"),
         ("lag", {"range": "nope"}, "nope is not a time range"),
         ("lag", {"refresh": "3 s"}, "3 s is not a refresh interval"),
         ("lag", {"range": "[x](a)"}, r"\[x\](a) is not a time range"),
@@ -50,3 +52,14 @@ def test_an_address_without_them_has_a_time_range_and_a_refresh_interval(watched
     app = run("lag")
     assert app.session_state["range"] == "1 h"
     assert app.session_state["refresh"] == "10 s"
+
+
+def test_a_choice_is_taken_from_the_address_and_shows_how_many_there_are(watched: Stand) -> None:
+    app = run("drift", cause=["late", "foreign_write"], state="closed")
+    assert not app.exception
+    chosen = {each.key: each for each in app.multiselect}
+    assert chosen["cause"].value == ["late", "foreign_write"]
+    assert chosen["state"].value == ["closed"]
+    assert "foreign write (0)" in chosen["cause"].options
+    chosen["cause"].set_value(["late"]).run()
+    assert app.query_params["cause"] in ("late", ["late"])

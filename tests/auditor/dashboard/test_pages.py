@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,10 +18,11 @@ from streamlit.testing.v1 import AppTest
 
 from auditor import escaping
 from auditor.audit.queue_audit import QueueAuditor
-from auditor.dashboard import look, navigation, view
+from auditor.dashboard import look, navigation, tables, view
 from auditor.dashboard.access import LOCAL
 from auditor.dashboard.components import _open
 from auditor.dashboard.look import Tone
+from auditor.dashboard.pages import drift as drift_page
 from auditor.dashboard.pages.map import lag_text
 from auditor.desk.desk import Desk
 from auditor.history.lag import FlowLag
@@ -56,7 +58,7 @@ def app_of(code: str) -> AppTest:
     return app
 
 
-def run(page: str, **query: str) -> AppTest:
+def run(page: str, **query: str | list[str]) -> AppTest:
     _open.clear()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
     app = app_of(code)
@@ -339,6 +341,23 @@ def test_drift_filters_from_the_address(watched: Stand) -> None:
     assert "No record matches these filters" in text(run("drift", cause="orphan"))
 
 
+def test_all_that_match_are_exported_and_not_only_the_page_shown(
+    watched: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift_page, "PER_PAGE", 1)
+    watched.clock.advance(-1.1)
+    watched.agree(5)
+    watched.run("billing", "UPDATE customers SET name = 'Eve' WHERE id IN (3, 4)")
+    for after_s in (0, 2, 2):
+        watched.audit(after_s=after_s)
+        watched.clock.advance(1.1 if after_s else 0)
+    app = run("drift")
+    assert not app.exception
+    assert len(app.dataframe[0].value) == 1
+    assert {each.proto.label for each in app.get("download_button")} == {"Export all as CSV", "Export all as Parquet"}
+    assert pd.read_parquet(io.BytesIO(tables.parquet(pd.DataFrame({"key": ["=1"]}))))["key"].tolist() == ["=1"]
+
+
 def test_record_shows_the_copies_and_their_history(watched: Stand) -> None:
     drift(watched)
     app = run("record", type="customer", key="3")
@@ -596,7 +615,7 @@ def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched:
     assert list(one_by_one["explains"]) == ["open divergence"]
     assert "What happens to failed messages" in text(app)
     assert "1 of 1 record that differs" in text(app)
-    assert list(run("drift").dataframe[0].value["letter"]) == ["422: no e-mail of <id>"]
+    assert list(run("drift").dataframe[0].value["dead letter"]) == ["422: no e-mail of <id>"]
     assert "Dead letters" in text(run("record", type="customer", key="3"))
 
 
