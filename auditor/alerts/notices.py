@@ -13,7 +13,7 @@ from auditor.map.consumers import told as consumer_text
 from auditor.map.flow import Flow
 from auditor.map.settings import Consumer
 from checks.breach_life import OpenBreach
-from checks.breaches import MEANINGS, Breach
+from checks.breaches import MEANINGS, UNKNOWN, Breach
 from checks.incidents import Extent, Transition, extent_of
 from checks.root_causes import Group, RootCause, evidence_text
 from checks.severity import Severity
@@ -126,7 +126,9 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
     involved = {each.flow for each in group.breaches if each.flow is not None}
     if len(involved) > 1 and sizes:
         sizes[-1] += f" on {counted(len(involved), 'flow')}"
-    elif not sizes and involved:
+    elif not sizes and extent.conflicts:
+        sizes.append(f"{counted(extent.conflicts, 'conflict')} waiting")
+    elif not sizes and involved and all(each.breach in UNKNOWN for each in group.breaches if each.flow is not None):
         sizes.append(f"{counted(len(involved), 'flow')} cannot be verified")
     return f"{_where(kind, name)}: {_WORDS[cause]}" + (f" ({', '.join(sizes)})" if sizes else "")
 

@@ -150,6 +150,13 @@ def test_what_clears_up_says_how_many_of_each_there_were(desk: Desk) -> None:
     assert row["summary"].endswith("were dead-lettered (at most 16 messages, 7 customer records affected; none now)")
 
 
+def test_conflicts_that_are_left_of_a_second_writer_are_no_flow_that_cannot_be_verified(desk: Desk) -> None:
+    desk.report(0, signal("foreign_write", 2), signal("conflicts_waiting", 3, clear_after_s=0))
+    assert desk.rows("incidents")[0]["summary"].endswith("does not own (2 customer records affected)")
+    desk.report(10, signal("foreign_write", 0), signal("conflicts_waiting", 3, clear_after_s=0))
+    assert desk.rows("incidents")[0]["summary"].endswith("does not own (3 conflicts waiting)")
+
+
 def test_the_first_message_waits_and_says_what_is_so_by_then(stand: Stand) -> None:
     desk = Desk(stand, hold_s=30)
     desk.report(0, signal("not_arriving", 5))
