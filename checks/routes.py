@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -53,6 +53,18 @@ class Hours:
         if self.begin < self.end:
             return today in self.weekdays and self.begin <= now < self.end
         return (today in self.weekdays and now >= self.begin) or (yesterday in self.weekdays and now < self.end)
+
+    def span(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """When the hours in which an instant lies begin and end, in UTC; None if it lies in none."""
+        if not self.holds(at):
+            return None
+        local = at.astimezone(self.zone)
+        overnight = self.begin >= self.end
+        begun_today = not overnight or (local.weekday() in self.weekdays and local.time() >= self.begin)
+        day = local.date() if begun_today else local.date() - timedelta(days=1)
+        begin = datetime.combine(day, self.begin, self.zone)
+        end = datetime.combine(day + timedelta(days=overnight), self.end, self.zone)
+        return begin.astimezone(UTC), end.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,7 +9,10 @@ from typing import Any
 
 from checks.escalation import RefusedError
 from checks.handling import NAME_LIMIT
-from checks.routes import SUBJECTS, matches
+from checks.routes import SUBJECTS, Hours, matches
+
+BY_MAP = "map"
+"""Who enters the silences of maintenance windows."""
 
 PATTERNS_LIMIT = 50
 """The most patterns of one silence."""
@@ -50,6 +53,37 @@ class Silence:
     def matcher_text(self) -> str:
         """What it silences, in words."""
         return matcher_text(self.matchers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A maintenance window of the map: hours of the week in which no messages are sent about some incidents."""
+
+    name: str
+    hours: Hours
+    matchers: Mapping[str, tuple[str, ...]]
+    reason: str
+
+    def silence(self, at: datetime, now: datetime) -> Silence | None:
+        """The silence for the hours in which an instant lies; None if it lies in none."""
+        span = self.hours.span(at)
+        if span is None:
+            return None
+        return Silence(
+            matchers=self.matchers,
+            from_at=span[0],
+            until_at=span[1],
+            reason=self.reason,
+            who=BY_MAP,
+            made_at=now,
+            window=self.name,
+        )
+
+    def stands_for(self, silence: Silence) -> bool:
+        """Whether a silence is one of this window, as the map has it now."""
+        span = self.hours.span(silence.from_at)
+        same = (silence.window, silence.matchers) == (self.name, self.matchers)
+        return same and span == (silence.from_at, silence.until_at)
 
 
 def matcher_text(matchers: Mapping[str, Sequence[str]]) -> str:

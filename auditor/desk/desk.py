@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from auditor.alerts.reporter import Reporter
+from auditor.alerts.silencing import begin, open_notices
 from auditor.conflicts.decisions import act
 from auditor.ledger import Ledger, Transaction
 from auditor.map.integration_map import IntegrationMap
@@ -254,15 +255,10 @@ class Desk:
             made_at=now,
         )
         with self._ledger.write() as transaction:
-            notices = self._notices(transaction)
-            wide = too_wide(silence.matchers, list(notices.values()))
+            wide = too_wide(silence.matchers, list(open_notices(self._ledger, transaction).values()))
             if wide and not confirmed:
                 raise UnconfirmedError(f"{wide}; confirm that first")
-            number = self._ledger.silences.add(transaction, silence)
-            for incident_id, notice in notices.items():
-                if silence.hides(notice, now):
-                    self._ledger.outbox.silence(transaction, incident_id, number)
-        return number
+            return begin(self._ledger, transaction, silence, now)
 
     def end_silence(self, silence_id: int) -> None:
         """End a silence before its time; what it hid and is still open is reported."""
@@ -315,14 +311,6 @@ class Desk:
                 notice={**last, "transition": word, "act": _act_text(word, event), "at": event.acted_at.isoformat()},
                 at=event.acted_at,
             )
-
-    def _notices(self, transaction: Transaction) -> dict[int, Mapping[str, Any]]:
-        """By number of each incident that is not over, its last notice."""
-        live = self._ledger.incidents.live(transaction)
-        last = (
-            (each.incident_id, self._ledger.incidents.last_notice(transaction, each.incident_id)) for each in live
-        )
-        return {number: notice for number, notice in last if notice is not None}
 
     def _on_conflict(self, case: Case, what: Act, *, text: str, **values: Any) -> None:
         check_words(self._who, text, required="comment" if what is Act.COMMENT else "")

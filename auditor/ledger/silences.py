@@ -47,6 +47,18 @@ class Silences:
         row = transaction.execute(sa.select(t.silences).where(t.silences.c.id == silence_id)).first()
         return None if row is None else _silence(row)
 
+    def entered(self, silence: Silence) -> bool:
+        """Whether the silence of a maintenance window was entered for these hours, even if it was ended since."""
+        column = t.silences.c
+        same = sa.select(column.id).where(
+            column.window == silence.window,
+            column.from_at == silence.from_at,
+            column.until_at == silence.until_at,
+            column.matchers == json.dumps(silence.matchers),
+        )
+        with self._database.read() as connection:
+            return connection.execute(same.limit(1)).first() is not None
+
     def active(self, transaction: Transaction, at: datetime) -> list[Silence]:
         """The silences that hold at an instant, inside the running transaction, oldest first."""
         return active_silences(transaction, at)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from auditor.map.integration_map import IntegrationMap
-from auditor.map.settings import Destination, RouteSettings
+from auditor.map.settings import Destination, Matching
 from checks.routes import Route, shadowed
 from probes.wording import did_you_mean
 
@@ -28,6 +28,11 @@ def route_mistakes(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str
             f"it can never match: {_named(by)} {'matches' if len(by) == 1 else 'match'} all of it first; move it up, "
             "or write continue: true there",
         )
+    for position, window in enumerate(alerts.maintenance):
+        path = ("alerts", "maintenance", position)
+        yield from _unmatchable(path, window, integration_map)
+        if [each.name for each in alerts.maintenance].count(window.name) > 1:
+            yield (*path, "name"), f"{window.name!r} also names another maintenance window"
     names = [each.name for each in alerts.routes if each.name]
     for position, route in enumerate(alerts.routes):
         if route.name and (names.count(route.name) > 1 or route.name in {*alerts.named_senders, "default"}):
@@ -71,7 +76,7 @@ def _unknown_senders(path: Path_, settings: Destination, named: list[str]) -> It
                 yield (*path, word), f"alerts: names no sender {each!r}{did_you_mean(each, named)}"
 
 
-def _unmatchable(path: Path_, route: RouteSettings, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+def _unmatchable(path: Path_, route: Matching, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     flows = integration_map.flows
     known = {
         "team": {each.team for each in flows.values() if each.team},
@@ -90,7 +95,7 @@ def _unmatchable(path: Path_, route: RouteSettings, integration_map: Integration
         yield path, "it can never match: no flow has all of team, flow, data_type and system"
 
 
-def _takes(route: RouteSettings, name: str, integration_map: IntegrationMap) -> bool:
+def _takes(route: Matching, name: str, integration_map: IntegrationMap) -> bool:
     """Whether a route may match incidents of a flow."""
     flow = integration_map.flows[name]
     of_flow = {

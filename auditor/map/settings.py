@@ -27,6 +27,7 @@ from checks.conflicts import Policy
 from checks.fields import FieldRule
 from checks.keys import WRITTEN, KeyType, composite_parser, key_parser
 from checks.routes import SEVERITIES, WEEKDAYS, Hours, Route, Routing
+from checks.silences import Window
 from checks.values import Parser
 from probes.composite_keys import parted
 from probes.contract import WRITTEN_FREELY, Key, Pairs, ReadSpec
@@ -397,20 +398,17 @@ class Destination(PluginSettings):
         return self
 
 
-class RouteSettings(Destination):
-    """Who gets messages about the incidents that match; each matcher takes a value or a list, with `*` for any text.
+class Matching(PluginSettings):
+    """Which incidents, and at which hours; each matcher takes a value or a list, with `*` for any text.
 
     Attributes:
-        name: for `auditor alert test`.
         team, severity, flow, data_type: of the incident.
         system: the incident's, or one of the two that its flow connects.
         hours: such as 08:00-18:00; 22:00-06:00 ends on the next day.
         weekdays: on which these hours begin.
         zone: of the hours and weekdays.
-        continue_: later routes apply, too.
     """
 
-    name: str = ""
     team: OneOrMore = ()
     severity: OneOrMore = ()
     flow: OneOrMore = ()
@@ -419,7 +417,6 @@ class RouteSettings(Destination):
     hours: str | None = None
     weekdays: OneOrMore = ()
     zone: str = "UTC"
-    continue_: bool = Field(default=False, alias="continue")
 
     @field_validator("severity", "weekdays")
     @classmethod
@@ -458,28 +455,71 @@ class RouteSettings(Destination):
             "system": self.system,
         }
 
+    @property
+    def times(self) -> Hours | None:
+        """The hours and weekdays in their zone; None for any time."""
+        if self.hours is None and not self.weekdays:
+            return None
+        begin, _, end = (self.hours or "00:00-00:00").partition("-")
+        return Hours(
+            begin=time.fromisoformat(begin),
+            end=time.fromisoformat(end),
+            zone=ZoneInfo(self.zone),
+            weekdays=frozenset(WEEKDAYS.index(each) for each in self.weekdays or WEEKDAYS),
+        )
+
+
+class RouteSettings(Matching, Destination):
+    """Who gets messages about the incidents that match.
+
+    Attributes:
+        name: for `auditor alert test`.
+        continue_: later routes apply, too.
+    """
+
+    name: str = ""
+    continue_: bool = Field(default=False, alias="continue")
+
     def route(self, position: int, senders: Collection[str]) -> Route:
         """The route, with the senders that are set.
 
         Args:
             position: among the routes; names one without a name.
         """
-        hours = None
-        if self.hours is not None or self.weekdays:
-            begin, _, end = (self.hours or "00:00-00:00").partition("-")
-            hours = Hours(
-                begin=time.fromisoformat(begin),
-                end=time.fromisoformat(end),
-                zone=ZoneInfo(self.zone),
-                weekdays=frozenset(WEEKDAYS.index(each) for each in self.weekdays or WEEKDAYS),
-            )
         return Route(
             name=self.name or str(position + 1),
             matchers={subject: values for subject, values in self.matchers.items() if values},
-            hours=hours,
+            hours=self.times,
             goes_on=self.continue_,
             **_destination(self, senders),
         )
+
+
+class MaintenanceSettings(Matching):
+    """A maintenance window: hours of the week in which no messages are sent about the incidents that match.
+
+    Attributes:
+        name: of the window, for the list of silences.
+        reason: what happens then.
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    reason: str = Field(default="maintenance", max_length=2_000)
+
+    @model_validator(mode="after")
+    def _is_limited(self) -> Self:
+        if self.times is None:
+            raise ValueError("a maintenance window needs hours or weekdays; without them nobody would ever be told")
+        if not any(self.matchers.values()):
+            raise ValueError("say which incidents: name a flow, system, team, severity or data_type, or system: '*'")
+        return self
+
+    @property
+    def window(self) -> Window:
+        """The window."""
+        assert self.times is not None
+        matchers = {subject: values for subject, values in self.matchers.items() if values}
+        return Window(name=self.name, hours=self.times, matchers=matchers, reason=self.reason)
 
 
 def _destination(settings: Destination, senders: Collection[str]) -> dict[str, Any]:
@@ -500,6 +540,7 @@ class Alerts(PluginSettings):
         hold_s: how long the first message of an incident waits for what belongs to it; strict flows do not wait.
         routes: who gets messages about which incidents; the first that matches applies.
         default: who gets those that no route matches; by default all senders.
+        maintenance: hours of the week in which no messages are sent about some incidents.
     """
 
     dashboard: AnyHttpUrl | None = None
@@ -508,6 +549,7 @@ class Alerts(PluginSettings):
     drill: Drill | None = None
     routes: tuple[RouteSettings, ...] = ()
     default: Destination | None = None
+    maintenance: tuple[MaintenanceSettings, ...] = ()
 
     @field_validator("*")
     @classmethod
@@ -526,6 +568,11 @@ class Alerts(PluginSettings):
     def held_drill(self) -> Drill | None:
         """The drill, if its sender is set."""
         return self.drill if self.drill is not None and self.drill.to in self.senders else None
+
+    @property
+    def windows(self) -> list[Window]:
+        """The maintenance windows."""
+        return [each.window for each in self.maintenance]
 
     @property
     def named_senders(self) -> list[str]:

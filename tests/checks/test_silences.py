@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from checks.escalation import RefusedError
-from checks.silences import Silence, check_matchers, first_hiding, too_wide
+from checks.routes import Hours
+from checks.silences import Silence, Window, check_matchers, first_hiding, too_wide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -91,6 +94,42 @@ def test_what_would_hide_everything_has_to_be_confirmed(
 def test_odd_matchers_are_refused(matchers: dict[str, tuple[str, ...]], why: str) -> None:
     with pytest.raises(RefusedError, match=why):
         check_matchers(matchers)
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "weekdays", "at", "span"),
+    [
+        # Sunday 1 March 2026, UTC+1 in Berlin
+        ("01:00", "03:00", range(7), "2026-03-01T01:30", ("2026-03-01T00:00", "2026-03-01T02:00")),
+        ("01:00", "03:00", range(7), "2026-03-01T03:30", None),
+        ("22:00", "06:00", [6], "2026-03-01T23:00", ("2026-03-01T21:00", "2026-03-02T05:00")),
+        ("22:00", "06:00", [6], "2026-03-02T05:59", ("2026-03-01T21:00", "2026-03-02T05:00")),
+        ("22:00", "06:00", [6], "2026-03-02T22:30", None),
+        ("00:00", "00:00", [6], "2026-03-01T12:00", ("2026-02-28T23:00", "2026-03-01T23:00")),
+        # the night in which the clocks are put forward is an hour shorter
+        ("22:00", "06:00", range(7), "2026-03-29T01:00", ("2026-03-28T21:00", "2026-03-29T04:00")),
+    ],
+)
+def test_a_maintenance_window_stands_for_its_hours(
+    begin: str, end: str, weekdays: Sequence[int], at: str, span: tuple[str, str] | None
+) -> None:
+    hours = Hours(
+        begin=time.fromisoformat(begin), end=time.fromisoformat(end), zone=BERLIN, weekdays=frozenset(weekdays)
+    )
+    window = Window(name="nightly", hours=hours, matchers={"system": ("*",)}, reason="load")
+    silence = window.silence(datetime.fromisoformat(at).replace(tzinfo=BERLIN), NOW)
+    if span is None or silence is None:
+        assert (silence, span) == (None, None)
+        return
+    assert (silence.from_at, silence.until_at) == tuple(
+        datetime.fromisoformat(each).replace(tzinfo=UTC) for each in span
+    )
+    assert window.stands_for(silence)
+    assert not replace(window, name="other").stands_for(silence)
+    assert not replace(window, hours=replace(hours, end=time(7))).stands_for(silence)
 
 
 def test_it_is_described_in_words() -> None:

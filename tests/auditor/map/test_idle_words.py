@@ -43,7 +43,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/senders/registry.py": " ".join(SENDERS),
         "auditor/daemon/daemon.py": "heartbeat",
         "auditor/alerts/reporter.py": "hold",
-        "auditor/map/settings.py": "drill routes default",
+        "auditor/map/settings.py": "drill routes default maintenance",
     },
     "AnypointMqSettings": {
         "probes/queues/anypoint_mq.py": (
@@ -224,6 +224,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/queues/service_bus.py": "role timeout connection queue topic subscription management",
         "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
+    },
+    "MaintenanceSettings": {
+        "auditor/map/settings.py": "name team severity flow data_type system hours weekdays zone reason",
     },
     "RouteSettings": {
         "auditor/map/settings.py": (

@@ -1,0 +1,52 @@
+"""Silences begin here, those of people and those of the map's maintenance windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from auditor.ledger import Ledger, Transaction
+from checks.silences import BY_MAP, Silence, Window
+
+AHEAD = timedelta(minutes=1)
+"""How long before it begins a maintenance window is entered, so that no message slips through at its beginning."""
+
+
+def begin(ledger: Ledger, transaction: Transaction, silence: Silence, now: datetime) -> int:
+    """Add a silence, and hold back what it hides of the messages that wait; returns its number."""
+    number = ledger.silences.add(transaction, silence)
+    for incident_id, notice in open_notices(ledger, transaction).items():
+        if silence.hides(notice, now):
+            ledger.outbox.silence(transaction, incident_id, number)
+    return number
+
+
+def open_notices(ledger: Ledger, transaction: Transaction) -> dict[int, Mapping[str, Any]]:
+    """By number of each incident that is not over, its last notice."""
+    live = ledger.incidents.live(transaction)
+    last = ((each.incident_id, ledger.incidents.last_notice(transaction, each.incident_id)) for each in live)
+    return {number: notice for number, notice in last if notice is not None}
+
+
+def keep_windows(ledger: Ledger, windows: Sequence[Window], now: datetime) -> int:
+    """Enter the silences of maintenance windows that hold or are about to, and end those that the map no longer has.
+
+    One that a person has ended is not entered again.
+
+    Returns:
+        How many were entered or ended.
+    """
+    standing = [each for each in ledger.silences.listed(at=now) if each.window is not None]
+    stale = [each for each in standing if not any(window.stands_for(each) for window in windows)]
+    wanted = (window.silence(at, now) for window in windows for at in (now, now + AHEAD))
+    each_once = {(each.window, each.from_at): each for each in wanted if each is not None}
+    fresh = [each for each in each_once.values() if not ledger.silences.entered(each)]
+    if not stale and not fresh:
+        return 0
+    with ledger.write() as transaction:
+        for each in stale:
+            ledger.silences.end(transaction, each.silence_id, at=now, by=BY_MAP)
+        for each in fresh:
+            begin(ledger, transaction, each, now)
+    return len(stale) + len(fresh)
