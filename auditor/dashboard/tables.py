@@ -62,7 +62,13 @@ def table(
 def _chips(column: str, drawn: Sequence[Sign | None]) -> Any:
     """A column of coloured chips, one for each different sign."""
     tones = {each.plain: look.HEX[each.tone] for each in drawn if each is not None}
-    return st.column_config.MultiselectColumn(column, options=list(tones), color=list(tones.values()))
+    width = chips_width([column, *tones])
+    return st.column_config.MultiselectColumn(column, width=width, options=list(tones), color=list(tones.values()))
+
+
+def chips_width(texts: Sequence[str]) -> int:
+    """The width in pixels in which the longest of the chips is not cut off."""
+    return 32 + 8 * max(map(len, texts))
 
 
 def csv(frame: pd.DataFrame) -> bytes:

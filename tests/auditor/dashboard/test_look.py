@@ -14,6 +14,7 @@ from auditor.dashboard import look
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.look import Sign, Tone
 from auditor.dashboard.site import APP
+from auditor.dashboard.tables import chips_width
 from auditor.map.diagram import STATE_COLOURS
 from checks.cause import Cause
 from tests import HOME
@@ -109,3 +110,8 @@ def test_the_picture_of_the_map_has_the_colours_of_the_pages() -> None:
         state: look.HEX[sign.tone] for state, sign in look.FLOW.items()
     }
     assert STATE_COLOURS[""] == look.HEX[Tone.NOTE]
+
+
+def test_the_column_of_signs_is_as_wide_as_its_longest_sign() -> None:
+    few, all_causes = chips_width(["cause", "◷ late"]), chips_width([look.cause(each).plain for each in Cause])
+    assert few < chips_width(["⚑ foreign write"]) <= all_causes < 200
