@@ -177,7 +177,7 @@ MESSAGE: Mapping[str, Sign] = {
     "sending": Sign(word="being sent", glyph="→", icon="outgoing_mail", tone=Tone.NOTE),
     "sent": Sign(word="sent", glyph="✓", icon="mark_email_read", tone=Tone.GOOD),
     "failed": Sign(word="not delivered", glyph="✕", icon="notifications_off", tone=Tone.BAD),
-    "silenced": Sign(word="silenced", glyph="–", icon="volume_off", tone=Tone.QUIET),
+    "silenced": Sign(word="silenced", glyph="◌", icon="volume_off", tone=Tone.QUIET),
     "withdrawn": Sign(word="over before it was due", glyph="–", icon="remove", tone=Tone.QUIET),
 }
 """The states of a message of the outbox."""
