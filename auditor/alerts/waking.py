@@ -59,7 +59,7 @@ def _report(
         ledger.outbox.queue(
             transaction,
             incident_id=incident_id,
-            transition=f"{transition} at {now.isoformat()}",
+            transition=f"{transition} at {now:%Y-%m-%dT%H:%M:%S}",
             sender=sender,
             notice=notice,
             at=now,

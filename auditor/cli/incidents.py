@@ -101,13 +101,10 @@ def _list(
     if as_json:
         print_json(chosen)
     elif chosen:
-        hidden = {"breach", "flow", "system", "reopened", "acknowledged_at", "expected_until_at"}
-        hidden |= set() if not live_only else {"resolved_at"}
-        empty = {
-            name for name in ("assignee", "acknowledged_by", "snoozed_until_at") if not any(r[name] for r in chosen)
-        }
-        names = [name for name in chosen[0] if name not in hidden | empty]
-        print_rows("", [{name: row[name] for name in names} for row in chosen])
+        hidden = {"breach", "flow", "system", "reopened", *_HANDLING, *(() if not live_only else ("resolved_at",))}
+        assigned = any(row["assignee"] for row in chosen)
+        names = [name for name in chosen[0] if name not in hidden and (name != "assignee" or assigned)]
+        print_rows("", [{name: row[name] for name in names} | {"state": _state_of(row)} for row in chosen])
     elif audited is None:
         say(f"no audit has succeeded yet in {data}: `auditor status` says why")
     else:
@@ -377,6 +374,17 @@ def _done(data: Any, number: int, said: str, *, as_json: bool) -> None:
     print_json({name: value for name, value in incident.items() if name != "notice"})
 
 
+_HANDLING = ("acknowledged_at", "acknowledged_by", "snoozed_until_at", "expected_until_at")
+
+
+def _state_of(row: Mapping[str, Any]) -> str:
+    """The state of an incident, and by whom or until when it is in it."""
+    if row["state"] == "acknowledged":
+        return f"acknowledged by {row['acknowledged_by']}"
+    until_at = row["snoozed_until_at"]
+    return f"snoozed until {until_at:%m-%d %H:%M} UTC" if until_at is not None else str(row["state"])
+
+
 def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple[str, object]]:
     """What is known of an incident, as pairs of label and text."""
     from auditor.cli.rows import text_of
@@ -393,7 +401,7 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
             "lasts" if incident["state"] != OVER else "lasted",
             format_duration((ended_at - incident["opened_at"]).total_seconds()),
         ),
-        ("now", incident["count"]),
+        ("now", incident["count"] if incident["state"] != OVER else ""),
         ("peak", incident["peak"]),
         ("reopened", f"{incident['reopened']} times" if incident["reopened"] else ""),
         ("assigned to", incident["assignee"]),

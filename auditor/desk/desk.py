@@ -67,8 +67,12 @@ class Desk:
         self._who = who
         self._known_by = known_by
         self._now = now
-        ledger.outbox.routing = integration_map.alerts.routing
-        self._reporter = Reporter.of_map(ledger, integration_map, list(integration_map.alerts.senders))
+        alerts = integration_map.alerts
+        # Whoever acts here may lack the addresses that the daemon has; it sends what is queued for them.
+        reached = {sender for sender, state in ledger.outbox.counts() if state == "sent"}
+        senders = [each for each in alerts.named_senders if each in alerts.senders or each in reached]
+        ledger.outbox.routing = alerts.routing_to(senders)
+        self._reporter = Reporter.of_map(ledger, integration_map, senders)
 
     def acknowledge(self, case: Case, text: str = "") -> None:
         """Say that someone works on it: it is not escalated any more, and its growth is not reported."""
@@ -307,7 +311,7 @@ class Desk:
                 transaction,
                 recipient,
                 incident_id=incident_id,
-                transition=f"{word} at {event.acted_at.isoformat()}",
+                transition=f"{word} at {event.acted_at:%Y-%m-%dT%H:%M:%S}",
                 notice={**last, "transition": word, "act": _act_text(word, event), "at": event.acted_at.isoformat()},
                 at=event.acted_at,
             )

@@ -581,13 +581,16 @@ class Alerts(PluginSettings):
 
     @property
     def routing(self) -> Routing:
-        """Who gets which messages, of the senders that are set.
+        """Who gets which messages, of the senders that are set."""
+        return self.routing_to(list(self.senders))
+
+    def routing_to(self, senders: Sequence[str]) -> Routing:
+        """Who gets which messages, of these senders.
 
         A route or default without any of them is left out, so that its incidents are reported to the others.
         """
-        senders = self.senders
-        routing = Routing.to_all(list(senders))
-        if self.default is not None and not senders.keys().isdisjoint(self.default.to):
+        routing = Routing.to_all(senders)
+        if self.default is not None and not {*senders}.isdisjoint(self.default.to):
             routing = Routing(default=Route(name="default", **_destination(self.default, senders)))
         routes = [each.route(position, senders) for position, each in enumerate(self.routes)]
         return replace(routing, routes=tuple(each for each in routes if each.to))

@@ -183,6 +183,17 @@ def test_a_person_closes_an_incident_and_the_audits_open_it_again_if_they_still_
     assert company.timeline() == [("opened", "auditor"), ("resolve", "ada"), ("reopened", "auditor")]
 
 
+def test_whoever_lacks_the_address_of_a_sender_tells_those_who_know_all_the_same(company: Company) -> None:
+    company.report(0, signal("not_arriving", 10))
+    sent = company.ledger.outbox.claim(later(1))
+    assert sent is not None
+    company.ledger.outbox.settle(sent, state="sent", sent_at=later(1), next_try_at=None)
+    nowhere = AlertSettings.model_validate({**SEVERE_ALERTS, "slack": {"webhook": ""}})
+    company.stand.map = replace(company.stand.map, alerts=nowhere)
+    company.person().resolve(1)
+    assert company.told() == [("slack", "opened"), ("slack", "resolved")]
+
+
 def test_a_silence_hides_messages_and_nothing_else(company: Company) -> None:
     number = company.person().silence({"flow": ("to_billing",)}, later(3600), "migration")
     company.report(0, signal("not_arriving", 10))
