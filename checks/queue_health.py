@@ -27,6 +27,10 @@ STALLED_AFTER_S = 60.0
 """A stall lasts at least this long: an unchanged head for less is a consumer busy with one message."""
 
 
+STALLED_READINGS = 10
+"""A queue that nothing has left for this many readings is stalled. Source: the window of LinkedIn's Burrow."""
+
+
 def rate(states: Sequence[QueueState], counter: str) -> Rate | None:
     """How fast a counter of the states grows; None if it is not counted or was read only once.
 
@@ -108,6 +112,50 @@ def stalls(states: Sequence[QueueState], arrived_at: datetime | None, least_s: f
         return Flowing.OK
     lasts_s = (states[-1].read_at - states[0].read_at).total_seconds()
     return Flowing.STALLED if lasts_s >= least_s else Flowing.UNKNOWN
+
+
+def consumption(
+    states: Sequence[QueueState], arrived_at: datetime | None, window_s: float, *, changes_late: bool
+) -> Flowing:
+    """Whether the queue is being consumed, by the rule of the breach `stalled`.
+
+    Args:
+        states: the readings, also those before the last `STALLED_READINGS`.
+        arrived_at: when a change last arrived through the queue's flow, None if none did.
+        window_s: of the flow.
+        changes_late: changes of the flow are late at present.
+    """
+    if changes_late and late_stall(states, arrived_at, window_s):
+        return Flowing.STALLED
+    state = lately(states, arrived_at)
+    if state is not Flowing.STALLED:
+        return state
+    since = len(states) - STALLED_READINGS
+    while since and _still(states[since - 1 :], arrived_at):
+        since -= 1
+    lasts = _apart_s(states[since], states[-1]) >= max(STALLED_AFTER_S, window_s)
+    return Flowing.STALLED if lasts else Flowing.UNKNOWN
+
+
+def _still(states: Sequence[QueueState], arrived_at: datetime | None) -> bool:
+    return stalls(states[:STALLED_READINGS], arrived_at, least_s=0) is Flowing.STALLED
+
+
+def lately(states: Sequence[QueueState], arrived_at: datetime | None) -> Flowing:
+    """Whether messages leave the queue, over the last readings; until there are enough, it is not stalled."""
+    latest = states[-STALLED_READINGS:]
+    state = stalls(latest, arrived_at, least_s=0)
+    return Flowing.UNKNOWN if state is Flowing.STALLED and len(latest) < STALLED_READINGS else state
+
+
+def late_stall(states: Sequence[QueueState], arrived_at: datetime | None, window_s: float) -> Sequence[QueueState]:
+    """The readings of the last window if messages wait and none left, () if not.
+
+    What waits and changes that are late prove a stall together, so that a window without a message leaving is enough.
+    """
+    recent = within(tuple(states[-STALLED_READINGS:]), window_s)
+    waits = bool(recent and recent[-1].depth)
+    return recent if waits and stalls(recent, arrived_at, least_s=window_s) is Flowing.STALLED else ()
 
 
 def flowing(states: Sequence[QueueState]) -> Flowing:

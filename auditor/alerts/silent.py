@@ -24,8 +24,8 @@ def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered])
             latency_s=None,
             clock="",
             read_only="",
-            problems=[str(each)] if each.given_up else [],
-            remarks=[] if each.given_up else [str(each)],
+            problems=[str(each)] if each.fails else [],
+            remarks=[] if each.fails else [str(each)],
         )
         for each in lost
         if each.sender in named

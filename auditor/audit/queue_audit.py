@@ -16,15 +16,12 @@ from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.breach_life import BreachSignal
 from checks.breaches import Breach
 from checks.letters import main_reason, unreadable_note
-from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend, within
+from checks.queue_health import STALLED_AFTER_S, STALLED_READINGS, flowing, late_stall, stalls, trend
 from checks.queue_states import Flowing, QueueState
 from probes.contract import ProbeError
 from probes.durations import format_duration
 from probes.queue_contract import Letter, QueueProbe, QueueReading
 from probes.queues.message import sayable
-
-STALLED_READINGS = 10
-"""A queue that nothing has left for this many readings is stalled. Source: the window of LinkedIn's Burrow."""
 
 CLOCKS_AGREE_S = 1.0
 """Clock differences up to this are not reported here."""
@@ -199,16 +196,12 @@ class QueueAuditor:
         return flows
 
     def _late_states(self, states: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
-        """The readings of the last window if messages wait while changes of the flow are late, () if not.
-
-        What waits and what is late prove a stall together, so that a window without a message leaving is enough.
-        """
-        recent = within(states, self.flow.window_s)
-        waiting = self._settings.role != "dead" and bool(states[-1].depth)
-        if not waiting or flowing(recent) is not Flowing.STALLED or not self._ledger.records.any_late(self.flow.name):
+        """The readings of the last window if messages wait while changes of the flow are late, () if not."""
+        waits = self._settings.role != "dead" and late_stall(states, None, self.flow.window_s)
+        if not waits or not self._ledger.records.any_late(self.flow.name):
             return ()
-        arrived_at = self._ledger.records.arrived_at(self.flow.name, recent[0].read_at)
-        return recent if stalls(recent, arrived_at, least_s=self.flow.window_s) is Flowing.STALLED else ()
+        arrived_at = self._ledger.records.arrived_at(self.flow.name, waits[0].read_at)
+        return tuple(late_stall(states, arrived_at, self.flow.window_s))
 
     def _stalled(self, memory: QueueMemory, flows: Flowing, now: datetime) -> int | None:
         """How many messages are not being consumed, None if that is not known (yet)."""

@@ -444,7 +444,7 @@ class Daemon:
         else:
             self._job_trouble.worked(now)
         late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]
-        lost = [each for each in late if each.given_up or (now - each.since_at).total_seconds() > LATE_S]
+        lost = [each for each in late if each.fails or (now - each.since_at).total_seconds() > LATE_S]
         self.vitals.delivers([f"{each.sender}: {visible(str(each))}" for each in lost])
 
     def _escalate(self) -> None:

@@ -303,7 +303,7 @@ class Data:
         return self.query(queries.ALERTS, [since.at])
 
     def undelivered(self, since: Since) -> pd.DataFrame:
-        """Receivers with undelivered latest messages: sender, state, error, messages, since_at."""
+        """Receivers with undelivered latest messages: sender, state, given_up, error, messages, since_at."""
         return self.query(queries.UNDELIVERED, [since.at])
 
     def coverage(self, since: Since) -> list[FlowCoverage]:

@@ -87,7 +87,7 @@ def _silences(data: Data) -> None:
 def _failing(data: Data) -> None:
     """Messages that reached nobody, and systems that cannot be read."""
     for silent_one in data.undelivered(DAY).itertuples():
-        tried = "is being tried again" if silent_one.state == "pending" else "was given up"
+        tried = "was given up" if silent_one.given_up else "is being tried again"
         st.error(
             f"**{silent_one.messages} message{'s' * (silent_one.messages != 1)} did not reach "
             f"{escaping.markdown(silent_one.sender)}** since {silent_one.since_at:%d %b %H:%M} UTC, and the last "

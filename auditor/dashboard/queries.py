@@ -103,8 +103,9 @@ OPEN_INCIDENTS = """
 UNDELIVERED = """
     WITH tried AS (SELECT * FROM alerts WHERE created_at >= ? AND (state IN ('sent', 'failed') OR error IS NOT NULL)),
     latest AS (SELECT sender, max(id) FILTER (state = 'sent') AS reached FROM tried GROUP BY sender)
-    SELECT sender, arg_max(tried.state, id) AS state, arg_max(error, id) AS error, count(*) AS messages,
-           min(created_at) AS since_at
+    SELECT sender, arg_max(tried.state, id) AS state,
+           arg_max(next_try_at IS NULL AND tried.state = 'failed', id) AS given_up,
+           arg_max(error, id) AS error, count(*) AS messages, min(created_at) AS since_at
     FROM tried JOIN latest USING (sender)
     WHERE id > coalesce(reached, 0) GROUP BY sender ORDER BY sender"""
 

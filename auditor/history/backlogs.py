@@ -11,7 +11,7 @@ from typing import Any
 from auditor.history.lens import Lens
 from auditor.history.status import STALE_INTERVALS
 from auditor.map.integration_map import IntegrationMap
-from checks.queue_health import drain_s, rate, slope_per_s, stalls, trend
+from checks.queue_health import consumption, drain_s, rate, slope_per_s, trend
 from checks.queue_states import Flowing, QueueState, Rate, Trend
 from probes.settings import Role
 
@@ -73,7 +73,11 @@ def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> li
         if (row["flow"], row["queue"]) in integration_map.queues:
             by_queue[row["flow"], row["queue"]].append(row)
     arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [since]).to_pylist()}
-    return [_backlog(rows, arrived.get(flow)) for (flow, _), rows in sorted(by_queue.items())]
+    late = {row["flow"] for row in lens.query(LATE).to_pylist()}
+    return [
+        _backlog(rows, arrived.get(flow), integration_map.flow(flow).window_s, changes_late=flow in late)
+        for (flow, _), rows in sorted(by_queue.items())
+    ]
 
 
 def read_lately(backlog: Backlog, every_s: float, now: datetime) -> bool:
@@ -99,7 +103,9 @@ def not_read(last: Backlog | None) -> str:
     return f"not read since {last.read_at:%Y-%m-%d %H:%M:%S} UTC" if last else "not read yet, or not lately"
 
 
-def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:
+def _backlog(
+    rows: Sequence[dict[str, Any]], arrived_at: datetime | None, window_s: float, *, changes_late: bool
+) -> Backlog:
     last = rows[-1]
     # A figure missing from the last reading is unknown; earlier readings do not replace it.
     read = [row for row in rows if row["message"] is None] if last["depth"] is not None else []
@@ -127,7 +133,9 @@ def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Bac
         drain=drain_s(last["depth"], arriving, leaving),
         trend=trend(states),
         slope_per_s=slope_per_s(states),
-        flowing=stalls(states, arrived_at) if last["role"] != "dead" else Flowing.UNKNOWN,
+        flowing=consumption(states, arrived_at, window_s, changes_late=changes_late)
+        if last["role"] != "dead"
+        else Flowing.UNKNOWN,
         drops_at=last["drops_at"],
         looked_at=last["looked_at"],
         notes=last["notes"] or "",
@@ -137,6 +145,8 @@ def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Bac
 
 
 ARRIVED = "SELECT flow, max(shown_at) AS arrived_at FROM changes WHERE settled_at >= ? GROUP BY flow"
+
+LATE = "SELECT DISTINCT flow FROM divergences WHERE state = 'open' AND cause IN ('late', 'lost')"
 
 READINGS = """
     SELECT * FROM (

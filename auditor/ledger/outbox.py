@@ -64,21 +64,30 @@ class Undelivered:
     Attributes:
         since_at: when the first of them was queued.
         error: why the last of them was not delivered, without the address.
-        given_up: how many of them are not retried.
+        rejected: how many of them the receiver refuses; they are tried again for a day.
+        given_up: how many of them are not tried again.
     """
 
     sender: str
     messages: int
     since_at: datetime
     error: str
+    rejected: int
     given_up: int
+
+    @property
+    def fails(self) -> bool:
+        """Whether time alone does not deliver them."""
+        return bool(self.rejected or self.given_up)
 
     @property
     def advice(self) -> str:
         """What to do about it."""
+        check = f"check the address under alerts.{self.sender} of the map"
+        if self.rejected:
+            return f"{check}; messages are tried again every 15 minutes for a day"
         if self.given_up:
-            again = "messages are tried again every 15 minutes for a day"
-            return f"check the address under alerts.{self.sender} of the map; {again}"
+            return f"{check}; what was given up is not sent any more"
         return "they are retried automatically"
 
     def __str__(self) -> str:
@@ -500,7 +509,8 @@ class Outbox:
                             messages=len(lost),
                             since_at=lost[0].created_at,
                             error=lost[-1].error,
-                            given_up=sum(row.state == "failed" for row in lost),
+                            rejected=sum(row.state == "failed" and row.next_try_at is not None for row in lost),
+                            given_up=sum(row.state == "failed" and row.next_try_at is None for row in lost),
                         )
                     )
         return undelivered

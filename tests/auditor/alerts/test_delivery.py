@@ -114,6 +114,9 @@ def test_nobody_listening_is_retried_with_growing_waits_and_given_up_after_days(
     assert deliver_next(stand.ledger, {"slack": sender}, now)
     (row,) = stand.rows("alerts")
     assert (row["state"], row["next_try_at"]) == ("failed", None)
+    (lost,) = stand.ledger.outbox.undelivered()
+    assert (lost.rejected, lost.given_up) == (0, 1)
+    assert "not sent any more" in lost.advice
 
 
 def test_a_rejected_message_is_tried_again_for_a_day_once_people_have_corrected_the_address(
@@ -122,7 +125,9 @@ def test_a_rejected_message_is_tried_again_for_a_day_once_people_have_corrected_
     queue(stand)
     slack.answers = [(404, "no_service", {})]
     deliver(stand, slack)
-    assert stand.ledger.outbox.undelivered()[0].given_up == 1
+    (lost,) = stand.ledger.outbox.undelivered()
+    assert (lost.rejected, lost.given_up) == (1, 0)
+    assert "tried again every 15 minutes" in lost.advice
     assert not deliver(stand, slack, NOW + timedelta(seconds=REJECTED_WAIT_S - 1))
     assert deliver(stand, slack, NOW + timedelta(seconds=REJECTED_WAIT_S))
     assert states(stand) == [("sent", False)]

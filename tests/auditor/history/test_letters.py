@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from auditor.alerts.reporter import Reporter
 from auditor.audit import letter_scan
-from auditor.audit.queue_audit import STALLED_READINGS, QueueAuditor
+from auditor.audit.queue_audit import QueueAuditor
 from auditor.history.backlogs import backlogs
 from auditor.history.figure_text import (
     age_text,
@@ -28,6 +29,7 @@ from auditor.history.lens import Lens
 from auditor.history.letters import explained, funnels, letters
 from auditor.history.status import Standing, flow_status
 from checks.letters import Prospect
+from checks.queue_health import STALLED_READINGS
 from checks.queue_states import Flowing, Trend
 from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
@@ -209,6 +211,26 @@ def test_a_head_that_stays_the_same_is_no_stall_within_a_minute_or_while_changes
     assert breaches(stand, "stalled") == ["open"]  # nothing has arrived for more than a minute
 
 
+def shown_flowing(stand: Stand, at: datetime) -> Flowing:
+    with closing(Lens(stand.ledger)) as lens:
+        lens.refresh()
+        (shown,) = backlogs(stand.map, lens, at - timedelta(hours=1))
+    return shown.flowing
+
+
+def test_a_queue_that_stalls_after_it_was_empty_is_shown_as_stalled_with_its_incident(stand: Stand) -> None:
+    stand.remap("reason: error}", "reason: error, role: main}")
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    for number in range(3 * STALLED_READINGS):
+        depth = max(0, number - 5)
+        probe.reading = QueueReading(depth=depth, oldest_at=None, arrived=depth, taken=0)
+        auditor.audit(NOW + timedelta(seconds=5 * number))
+        stalled = breaches(stand, "stalled") == ["open"]
+        assert (shown_flowing(stand, NOW) is Flowing.STALLED) is stalled
+    assert stalled
+
+
 def test_a_window_without_a_consumer_is_a_stall_where_changes_are_late(stand: Stand) -> None:
     stand.agree(5)
     stand.remap("reason: error}", "reason: error, role: main}")
@@ -221,6 +243,7 @@ def test_a_window_without_a_consumer_is_a_stall_where_changes_are_late(stand: St
         probe.reading = QueueReading(depth=3 + number, oldest_at=begun_at - timedelta(minutes=1), taken=7)
         auditor.audit(begun_at + timedelta(seconds=number))
         assert breaches(stand, "stalled") == ([] if number < 4 else ["open"])  # the window is 4 s
+        assert shown_flowing(stand, begun_at) is (Flowing.UNKNOWN if number < 4 else Flowing.STALLED)
 
 
 def test_a_worker_that_works_off_a_queue_with_an_old_head_opens_nothing(stand: Stand) -> None:
