@@ -177,11 +177,11 @@ def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
 
 
 def _raw(spec: ReadSpec, rows: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-    """Every field that was read of the first row; nothing without one."""
+    """Every field that was read of the first row, without the mark of a deletion; nothing without a row."""
     return tuple(
         (name, "absent" if value is MISSING else encode(value))
         for row in rows
-        for name, value in zip(spec.fields, row[VALUES], strict=True)
+        for name, value in zip(spec.fields, row[VALUES], strict=False)  # the mark stands last
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
@@ -44,24 +44,26 @@ def chromium(*options: str) -> Iterator[Browser]:
         made.close()
 
 
-def click_cell(page: Page, table: str, *, row: int, until: Locator) -> None:
-    """Click what stands in the first column of a table, which is a canvas, until something shows.
+def click_cell(page: Page, table: str, *, row: int, until: Locator, across: Sequence[int] = (20,)) -> None:
+    """Click what stands in a column of a table, which is a canvas, until something shows.
 
     A canvas takes a click only once it has drawn what is under the mouse, and nothing tells when that is.
 
     Args:
         table: how its description begins.
+        across: where the column may be, in pixels from its left edge; by default it is the first one.
     """
     frame = page.locator(f"[data-testid=stDataFrame]:has([aria-label^='{table}'])").first
     frame.wait_for(timeout=90_000)
-    for _ in range(20):
+    for attempt in range(20):
+        aside = across[attempt % len(across)]
         frame.scroll_into_view_if_needed()
         box = frame.bounding_box()
         assert box is not None
-        page.mouse.move(box["x"] + 22, box["y"] + 36 + 35 * row + 18)
-        page.mouse.move(box["x"] + 20, box["y"] + 36 + 35 * row + 17)
+        page.mouse.move(box["x"] + aside + 2, box["y"] + 36 + 35 * row + 18)
+        page.mouse.move(box["x"] + aside, box["y"] + 36 + 35 * row + 17)
         try:
-            page.mouse.click(box["x"] + 20, box["y"] + 36 + 35 * row + 17)
+            page.mouse.click(box["x"] + aside, box["y"] + 36 + 35 * row + 17)
             until.wait_for(timeout=3_000)
         except TimeoutError:
             continue

@@ -24,6 +24,9 @@ from tests.auditor.screens import chromium, click_cell
 
 FIRST_DRIFT_WITHIN_S = 180
 
+RECORD_COLUMN = range(170, 420, 25)
+"""Where the records of the Drift page's table may stand, after two columns of signs, in pixels from its left edge."""
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -88,7 +91,13 @@ def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
     expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=90_000)
     expect(page).to_have_url(re.compile("cause="))
     expect(page).to_have_url(re.compile(r"range=24(\+|%20)h"))
-    click_cell(page, "Records that differ", row=0, until=page.get_by_role("heading", name="Record", exact=True))
+    click_cell(
+        page,
+        "Records that differ",
+        row=0,
+        across=RECORD_COLUMN,
+        until=page.get_by_role("heading", name="Record", exact=True),
+    )
     expect(page).to_have_url(re.compile(r"range=24(\+|%20)h"))
     expect(page).to_have_url(re.compile(r"key=\w+"))
     assert len(page.context.pages) == 1
