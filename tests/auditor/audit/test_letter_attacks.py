@@ -146,7 +146,7 @@ def test_letters_that_cannot_be_read_hide_neither_their_number_nor_their_age(
     )
     open_now = {each["breach"] for each in stand.rows("breaches") if each["ended_at"] is None}
     assert open_now == {"unread_queue", "dead_letters"}
-    (status,) = flow_status(stand.map, stand.ledger, stand.clock.now() + timedelta(seconds=9))
+    (status,) = flow_status(stand.map, stand.ledger, stand.clock.now() + timedelta(seconds=5))
     assert (status.state, "its letters cannot be read" in status.why) == (Standing.UNVERIFIED, True)
 
 
