@@ -25,7 +25,7 @@ class Silence:
     Attributes:
         matchers: for each subject (`checks.routes.SUBJECTS`), the accepted values, in which `*` stands for any text.
         known_by: how the auditor identified the person; None for a maintenance window of the map.
-        window: the maintenance window that it stands for, None for a person's silence.
+        maintenance: the maintenance window that it stands for, None for a person's silence.
         ended_at: when it was ended before its time.
     """
 
@@ -37,7 +37,7 @@ class Silence:
     who: str
     made_at: datetime
     known_by: str | None = None
-    window: str | None = None
+    maintenance: str | None = None
     ended_at: datetime | None = None
     ended_by: str | None = None
 
@@ -76,13 +76,13 @@ class Window:
             reason=self.reason,
             who=BY_MAP,
             made_at=now,
-            window=self.name,
+            maintenance=self.name,
         )
 
     def stands_for(self, silence: Silence) -> bool:
         """Whether a silence is one of this window, as the map has it now."""
         span = self.hours.span(silence.from_at)
-        same = (silence.window, silence.matchers) == (self.name, self.matchers)
+        same = (silence.maintenance, silence.matchers) == (self.name, self.matchers)
         return same and span == (silence.from_at, silence.until_at)
 
 

@@ -95,7 +95,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/records/salesforce/payloads.py": "probes/records/salesforce/test_change_events.py",
         "auditor/ledger/breaches.py": "auditor/alerts/test_reporter.py",
         "auditor/ledger/expected_records.py": "auditor/desk/test_desk.py",
-        "auditor/ledger/incident_events.py": "auditor/desk/test_desk.py",
         "auditor/ledger/incidents.py": "auditor/alerts/test_reporter.py",
         "auditor/ledger/silences.py": "auditor/desk/test_desk.py",
         "auditor/ledger/ledger.py": "auditor/ledger/test_store.py",

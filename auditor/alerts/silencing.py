@@ -37,10 +37,10 @@ def keep_windows(ledger: Ledger, windows: Sequence[Window], now: datetime) -> in
     Returns:
         How many were entered or ended.
     """
-    standing = [each for each in ledger.silences.listed(at=now) if each.window is not None]
+    standing = [each for each in ledger.silences.listed(at=now) if each.maintenance is not None]
     stale = [each for each in standing if not any(window.stands_for(each) for window in windows)]
     wanted = (window.silence(at, now) for window in windows for at in (now, now + AHEAD))
-    each_once = {(each.window, each.from_at): each for each in wanted if each is not None}
+    each_once = {(each.maintenance, each.from_at): each for each in wanted if each is not None}
     fresh = [each for each in each_once.values() if not ledger.silences.entered(each)]
     if not stale and not fresh:
         return 0

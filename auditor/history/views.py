@@ -87,7 +87,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
     "silences": _columns(
         """
         id:integer rev:integer matchers:text from_at:instant until_at:instant reason:text who:text
-        known_by:text made_at:instant window:text ended_at:instant ended_by:text
+        known_by:text made_at:instant maintenance:text ended_at:instant ended_by:text
         """
     ),
     "expected_records": _columns(

@@ -30,7 +30,7 @@ class Silences:
             "who": silence.who,
             "known_by": silence.known_by,
             "made_at": silence.made_at,
-            "window": silence.window,
+            "maintenance": silence.maintenance,
         }
         inserted = transaction.execute(
             sa.insert(t.silences).values(rev=transaction.revision, **values).returning(t.silences.c.id)
@@ -51,7 +51,7 @@ class Silences:
         """Whether the silence of a maintenance window was entered for these hours, even if it was ended since."""
         column = t.silences.c
         same = sa.select(column.id).where(
-            column.window == silence.window,
+            column.maintenance == silence.maintenance,
             column.from_at == silence.from_at,
             column.until_at == silence.until_at,
             column.matchers == json.dumps(silence.matchers),
@@ -90,7 +90,7 @@ def _silence(row: Any) -> Silence:
         who=row.who,
         known_by=row.known_by,
         made_at=row.made_at,
-        window=row.window,
+        maintenance=row.maintenance,
         ended_at=row.ended_at,
         ended_by=row.ended_by,
     )

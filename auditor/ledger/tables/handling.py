@@ -35,7 +35,7 @@ silences = sa.Table(
     sa.Column("who", Text, nullable=False),
     sa.Column("known_by", Text),
     sa.Column("made_at", Instant, nullable=False),
-    sa.Column("window", Text),
+    sa.Column("maintenance", Text),
     sa.Column("ended_at", Instant),
     sa.Column("ended_by", Text),
     sqlite_autoincrement=True,

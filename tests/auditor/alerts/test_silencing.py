@@ -30,7 +30,7 @@ def test_it_is_entered_once_hides_messages_and_reports_what_is_left(stand: Stand
     company.report(10, signal("not_arriving", 10))
     assert company.told(state="silenced") == [("slack", "opened")]
     (row,) = company.rows("silences")
-    assert (row["who"], row["window"], row["reason"]) == ("map", "nightly load", "load")
+    assert (row["who"], row["maintenance"], row["reason"]) == ("map", "nightly load", "load")
     assert (row["from_at"], row["until_at"]) == (later(0), later(3600))
     company.now = later(3600)
     assert (keep_windows(company.ledger, [NIGHT], company.now), company.wake()) == (0, 1)
