@@ -254,10 +254,11 @@ class Outbox:
         """
         column = t.alerts.c
         for row in transaction.execute(sa.select(column.id, column.notice).where(_untried(incident_id))).all():
-            transition = json.loads(row.notice)["transition"]
+            queued = json.loads(row.notice)
+            transition, act = queued["transition"], queued.get("act", "")
             if transition == "resolved":
                 continue
-            present = json.dumps({**notice, "transition": transition})
+            present = json.dumps({**notice, "transition": transition, "act": act})
             values = {"rev": transaction.revision, "severity": severity_of(notice), "notice": present}
             due = {"next_try_at": due_at} if due_at is not None else {}
             transaction.execute(sa.update(t.alerts).where(column.id == row.id).values({**values, **due}))

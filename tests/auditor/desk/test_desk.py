@@ -170,6 +170,15 @@ def test_receivers_that_make_something_of_it_hear_of_acts(company: Company) -> N
     assert [each["act"] for each in company.notices if each["transition"] == "resolved"] == [""]
 
 
+def test_what_a_receiver_is_told_of_an_act_outlives_an_update_of_its_message(company: Company) -> None:
+    company.report(0, signal("not_arriving", 10))
+    company.after(15)
+    company.escalate()
+    company.person().acknowledge(ONE, "on it")
+    company.report(960, signal("not_arriving", 12))
+    assert (company.notices[-1]["act"], company.notices[-1]["count"]) == ("acknowledged by ada: on it", 12)
+
+
 def test_a_person_closes_an_incident_and_the_audits_open_it_again_if_they_still_find_it(company: Company) -> None:
     company.report(0, signal("not_arriving", 10))
     company.person().resolve(1, "restarted the worker")
