@@ -89,6 +89,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/cli/acting.py": "auditor/cli/test_incidents.py",
         "auditor/cli/silences.py": "auditor/cli/test_incidents.py",
         "auditor/alerts/leftovers.py": "auditor/alerts/test_reporter.py",
+        "auditor/alerts/past_misses.py": "auditor/alerts/test_reporter.py",
         "auditor/alerts/own_notice.py": "auditor/daemon/test_watchdog.py",
         "auditor/alerts/signals.py": "auditor/alerts/test_delivery.py",
         "probes/records/rest/record_keys.py": "probes/records/rest/test_keys_of_several_fields.py",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from auditor.alerts import past_misses
 from auditor.alerts.notices import clearing_text, notice_of, readers, summary_text
 from auditor.ledger import Ledger, Transaction
 from auditor.map.consumers import ROLE_WEIGHT
@@ -14,7 +15,6 @@ from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from checks.breach_life import BreachSignal, OpenBreach
 from checks.breach_life import next_move as next_breach
-from checks.breaches import Breach
 from checks.handling import OF_TRANSITION, Event, Verb, is_told, returns
 from checks.incidents import (
     ABSORB,
@@ -27,8 +27,7 @@ from checks.incidents import (
     placements,
     spent,
 )
-from checks.paging import HOUR_S
-from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, explains, groups
+from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, groups
 from checks.severity import Severity, severity, worst
 from probes.wording import counted
 
@@ -97,10 +96,9 @@ class Reporter:
         for each in signals:
             breach = known.get(each.fingerprint)
             move = next_breach(breach, each, now)
-            if move is None or (breach is None and self._reported_before(transaction, each, now)):
+            if move is None:
                 continue
-            if breach is None and (past := self._past_cause(transaction, each, now)) is not None:
-                self._attribute(transaction, each, past, now)
+            if breach is None and past_misses.are_known(self._ledger, transaction, each, self._places, now):
                 continue
             changed = True
             values: dict[str, Any] = {
@@ -122,57 +120,6 @@ class Reporter:
                 }
             self._ledger.breaches.save(transaction, breach.breach_id if breach else 0, values)
         return changed
-
-    def _reported_before(self, transaction: Transaction, signal: BreachSignal, now: datetime) -> bool:
-        """Whether a missed objective has no more misses than an incident of the same hour has reported."""
-        if signal.breach is not Breach.OBJECTIVE:
-            return False
-        since = now - timedelta(seconds=HOUR_S)
-        return signal.count <= self._ledger.breaches.peak_since(transaction, signal.fingerprint, since)
-
-    def _past_cause(self, transaction: Transaction, signal: BreachSignal, now: datetime) -> OpenBreach | None:
-        """The breach that made an objective's changes late, if it is over and none was late since; None otherwise.
-
-        An objective is judged after its changes: by then what held them up may be over, and was reported.
-        """
-        if signal.breach is not Breach.OBJECTIVE or signal.flow is None:
-            return None
-        missed = OpenBreach(
-            breach_id=0,
-            incident_id=0,
-            fingerprint=signal.fingerprint,
-            breach=signal.breach,
-            flow=signal.flow,
-            system=None,
-            queue=None,
-            opened_at=now,
-            count=signal.count,
-            peak=signal.count,
-            clear_since_at=None,
-            reason="",
-            detail="",
-        )
-        for each, ended_at in self._ledger.breaches.ended(transaction, now - timedelta(seconds=HOUR_S)):
-            if each.incident_id and explains(each, missed, self._places):
-                further = self._ledger.measurements.missed_after(transaction, signal.flow, ended_at)
-                return None if further else each
-        return None
-
-    def _attribute(self, transaction: Transaction, signal: BreachSignal, cause: OpenBreach, now: datetime) -> None:
-        """Record missed changes of an objective in the incident that made them late, which is over."""
-        values = {
-            "fingerprint": signal.fingerprint,
-            "flow": signal.flow,
-            "breach": signal.breach.value,
-            "incident_id": cause.incident_id,
-            "opened_at": now,
-            "ended_at": now,
-            "count": 0,
-            "peak": signal.count,
-            "reason": signal.reason,
-            "detail": signal.detail,
-        }
-        self._ledger.breaches.save(transaction, 0, values)
 
     def _move_incidents(self, transaction: Transaction, now: datetime, *, detail: str = "") -> None:
         """Group the open breaches by cause, and advance the incident of each group.

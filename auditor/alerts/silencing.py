@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.ledger import Ledger, Transaction
 from checks.silences import BY_MAP, Silence, Window
+
+JUST_BEGUN = timedelta(minutes=2)
+"""How long after its beginning a silence holds back what was queued before; the rest is held back when queued."""
 
 AHEAD = timedelta(minutes=1)
 """How long before it begins a maintenance window is entered, so that no message slips through at its beginning."""
@@ -16,10 +20,24 @@ AHEAD = timedelta(minutes=1)
 def begin(ledger: Ledger, transaction: Transaction, silence: Silence, now: datetime) -> int:
     """Add a silence, and hold back what it hides of the messages that wait; returns its number."""
     number = ledger.silences.add(transaction, silence)
+    _hold_back(ledger, transaction, replace(silence, silence_id=number), now)
+    return number
+
+
+def hold_back(ledger: Ledger, now: datetime) -> None:
+    """Hold back the messages that still wait when a silence begins that was entered before."""
+    begun = [each for each in ledger.silences.listed(at=now) if timedelta() <= now - each.from_at < JUST_BEGUN]
+    entered_before = [each for each in begun if each.made_at < each.from_at]
+    if entered_before:
+        with ledger.write() as transaction:
+            for each in entered_before:
+                _hold_back(ledger, transaction, each, now)
+
+
+def _hold_back(ledger: Ledger, transaction: Transaction, silence: Silence, now: datetime) -> None:
     for incident_id, notice in open_notices(ledger, transaction).items():
         if silence.hides(notice, now):
-            ledger.outbox.silence(transaction, incident_id, number)
-    return number
+            ledger.outbox.silence(transaction, incident_id, silence.silence_id)
 
 
 def open_notices(ledger: Ledger, transaction: Transaction) -> dict[int, Mapping[str, Any]]:

@@ -48,7 +48,7 @@ def wake(ledger: Ledger, senders: Sequence[str], now: datetime) -> int:
 def _report(
     ledger: Ledger, transaction: Transaction, incident_id: int, senders: Sequence[str], now: datetime, *, why: str
 ) -> bool:
-    """Report an incident that is still open: as new to whoever has heard nothing of it, as a reminder to others."""
+    """Report an incident that is still open: as new if no receiver has heard of it, otherwise as a reminder."""
     present = ledger.incidents.present_notice(transaction, incident_id)
     if present is None:
         return False

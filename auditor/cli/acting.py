@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from auditor.cli.options import existing_ledger, fail, load
+from auditor.cli.options import (
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DataOption,
+    JsonOption,
+    MapOption,
+    TextCommand,
+    existing_ledger,
+    fail,
+    load,
+    say,
+)
 
 if TYPE_CHECKING:
-    from auditor.desk.desk import Desk
-
-MOST_NUMBER = 2**63 - 1
-"""The largest row number that a ledger can have."""
+    from auditor.desk.desk import Case, Desk
+    from auditor.ledger import Ledger
 
 ByOption = Annotated[
     str | None, typer.Option("--by", "--who", envvar="AUDITOR_USER", help="Who does this; your login name otherwise.")
@@ -32,7 +42,7 @@ UntilOption = Annotated[
 
 @contextmanager
 def at_desk(map_: Path, data: Path, by: str | None) -> Iterator[Desk]:
-    """The desk for whoever runs the command; an act that is refused ends the command with the reason."""
+    """The desk of the person who runs the command; if it refuses an act, exit with the reason."""
     from auditor.desk.desk import Desk
     from checks.escalation import RefusedError
 
@@ -88,7 +98,7 @@ def check_words(option: str, given: list[str] | None, words: Collection[str]) ->
 
 
 def login() -> str:
-    """The name of whoever runs the command."""
+    """The login name of the person who runs the command."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -103,3 +113,114 @@ def _account() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"user {os.getuid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verbs:
+    """The commands that incidents and conflicts have in common: ack, unack, snooze, assign, comment.
+
+    Attributes:
+        group: whose commands they are.
+        kind: what they act on.
+        document: what a ledger holds about one, for `--json`.
+        attends: what an acknowledgement means, for the help.
+    """
+
+    group: typer.Typer
+    kind: Literal["incident", "conflict"]
+    document: Callable[[Ledger, int], Any]
+    attends: str
+
+    def case(self, number: int) -> Case:
+        """What a command acts on."""
+        from auditor.desk.desk import Case
+
+        return Case(self.kind, number)
+
+    def done(self, data: Path, number: int, said: str, *, as_json: bool) -> None:
+        """Say what was done; for programs, print the case as it is now."""
+        if not as_json:
+            say(said)
+            return
+        from auditor.cli.documents import print_json
+
+        _, ledger = existing_ledger(data, as_json=True)
+        document = self.document(ledger, number)
+        ledger.close()
+        print_json(document)
+
+    def register(self) -> None:
+        """Add them to the group."""
+        number_help, an = f"The {self.kind}'s number.", f"{'an' if self.kind == 'incident' else 'a'} {self.kind}"
+        number_argument = typer.Argument(metavar="NUMBER", help=number_help, min=1)
+
+        @self.group.command(help=f"Acknowledge {an}: {self.attends}.")
+        def ack(
+            number: int = number_argument,
+            map_: MapOption = DEFAULT_MAP,
+            data: DataOption = DEFAULT_DATA,
+            text: TextOption = "",
+            by: ByOption = None,
+            as_json: JsonOption = False,
+        ) -> None:
+            with at_desk(map_, data, by) as desk:
+                desk.acknowledge(self.case(number), text)
+            self.done(data, number, "acknowledged", as_json=as_json)
+
+        @self.group.command(help=f"Take back an acknowledgement or a snooze of {an}.")
+        def unack(
+            number: int = number_argument,
+            map_: MapOption = DEFAULT_MAP,
+            data: DataOption = DEFAULT_DATA,
+            text: TextOption = "",
+            by: ByOption = None,
+            as_json: JsonOption = False,
+        ) -> None:
+            with at_desk(map_, data, by) as desk:
+                desk.unacknowledge(self.case(number), text)
+            self.done(data, number, "open again", as_json=as_json)
+
+        @self.group.command(help=f"Put off {an} for a time: no messages are sent; then it is open again.")
+        def snooze(
+            number: int = number_argument,
+            for_: str = typer.Argument(metavar="FOR", help="For how long, such as 2h."),
+            map_: MapOption = DEFAULT_MAP,
+            data: DataOption = DEFAULT_DATA,
+            text: TextOption = "",
+            by: ByOption = None,
+            as_json: JsonOption = False,
+        ) -> None:
+            until_at = datetime.now(UTC) + timedelta(seconds=seconds_of("FOR", for_) or 0)
+            with at_desk(map_, data, by) as desk:
+                desk.snooze(self.case(number), until_at, text)
+            self.done(data, number, f"snoozed until {until_at:%Y-%m-%d %H:%M:%S} UTC", as_json=as_json)
+
+        @self.group.command(help=f"Assign {an} to someone.")
+        def assign(
+            number: int = number_argument,
+            to: str = typer.Argument(help="Who works on it."),
+            map_: MapOption = DEFAULT_MAP,
+            data: DataOption = DEFAULT_DATA,
+            text: TextOption = "",
+            by: ByOption = None,
+            as_json: JsonOption = False,
+        ) -> None:
+            with at_desk(map_, data, by) as desk:
+                desk.assign(self.case(number), to, text)
+            self.done(data, number, f"assigned to {to}", as_json=as_json)
+
+        @self.group.command(cls=TextCommand, help="Add a comment.")
+        def comment(
+            number: int = number_argument,
+            text: str = typer.Argument(help="The comment."),
+            map_: MapOption = DEFAULT_MAP,
+            data: DataOption = DEFAULT_DATA,
+            by: ByOption = None,
+            as_json: JsonOption = False,
+        ) -> None:
+            with at_desk(map_, data, by) as desk:
+                desk.comment(self.case(number), text)
+            self.done(data, number, "comment added", as_json=as_json)
+
+        if self.kind == "conflict":
+            self.group.command("defer", help="The same as `snooze`.")(snooze)

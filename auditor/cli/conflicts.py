@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from auditor.cli.acting import MOST_NUMBER, ByOption, TextOption, at_desk, seconds_of
+from auditor.cli.acting import ByOption, TextOption, Verbs, at_desk, seconds_of
 from auditor.cli.options import (
     CONSISTENT,
     DEFAULT_DATA,
@@ -18,7 +18,6 @@ from auditor.cli.options import (
     FlowOption,
     JsonOption,
     MapOption,
-    TextCommand,
     app,
     audited_at,
     existing_ledger,
@@ -30,12 +29,23 @@ from auditor.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from auditor.desk.desk import Case
+    from auditor.ledger import Ledger
 
 conflicts = typer.Typer(
     help="Conflicts that no rule decides: list, show, ack, unack, snooze, assign, comment, decide."
 )
 app.add_typer(conflicts, name="conflicts")
+
+
+def _document(ledger: Ledger, number: int) -> dict[str, Any]:
+    """A conflict as it is now, for programs."""
+    from dataclasses import asdict
+
+    case = ledger.conflicts.find(number)
+    return {} if case is None else {name: each for name, each in asdict(case[0]).items() if name != "expected"}
+
+
+VERBS = Verbs(group=conflicts, kind="conflict", document=_document, attends="say that you look at it")
 
 ConflictArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The conflict's number.", min=1)]
 
@@ -104,7 +114,7 @@ def show(
 
     loaded = load(map_)
     _, ledger = existing_ledger(data, as_json=as_json)
-    case = ledger.conflicts.find(number) if number <= MOST_NUMBER else None
+    case = ledger.conflicts.find(number)
     ledger.close()
     if case is None:
         fail(f"there is no conflict {number}")
@@ -140,84 +150,7 @@ def decide(
     say(f"decided for {choice}; `auditor repair` shows what would have to be written")
 
 
-@conflicts.command()
-def ack(
-    number: ConflictArgument,
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-) -> None:
-    """Acknowledge a conflict: say that you look at it."""
-    with at_desk(map_, data, by) as desk:
-        desk.acknowledge(_case(number), text)
-    say("acknowledged")
-
-
-@conflicts.command()
-def unack(
-    number: ConflictArgument,
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-) -> None:
-    """Take back the acknowledgement of a conflict."""
-    with at_desk(map_, data, by) as desk:
-        desk.unacknowledge(_case(number), text)
-    say("no longer acknowledged")
-
-
-@conflicts.command("snooze")
-@conflicts.command("defer")
-def defer(
-    number: ConflictArgument,
-    until: Annotated[str, typer.Argument(metavar="FOR", help="For how long, such as 2d.")],
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-) -> None:
-    """Defer a conflict; it reopens automatically. `snooze` and `defer` are the same."""
-    until_at = datetime.now(UTC) + timedelta(seconds=seconds_of("FOR", until) or 0)
-    with at_desk(map_, data, by) as desk:
-        desk.snooze(_case(number), until_at, text)
-    say(f"deferred until {until_at:%Y-%m-%d %H:%M} UTC")
-
-
-@conflicts.command()
-def assign(
-    number: ConflictArgument,
-    to: Annotated[str, typer.Argument(help="Who decides it.")],
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-) -> None:
-    """Assign a conflict to someone."""
-    with at_desk(map_, data, by) as desk:
-        desk.assign(_case(number), to, text)
-    say(f"assigned to {to}")
-
-
-@conflicts.command(cls=TextCommand)
-def comment(
-    number: ConflictArgument,
-    text: Annotated[str, typer.Argument(help="The comment.")],
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    by: ByOption = None,
-) -> None:
-    """Add a comment."""
-    with at_desk(map_, data, by) as desk:
-        desk.comment(_case(number), text)
-    say("comment added")
-
-
-def _case(number: int) -> Case:
-    from auditor.desk.desk import Case
-
-    return Case("conflict", number)
+VERBS.register()
 
 
 @app.command()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor.cli.acting import (
-    MOST_NUMBER,
     ByOption,
     ForOption,
     TextOption,
     UntilOption,
+    Verbs,
     at_desk,
     check_words,
     end_of,
@@ -29,7 +29,6 @@ from auditor.cli.options import (
     DataOption,
     JsonOption,
     MapOption,
-    TextCommand,
     app,
     audited_at,
     existing_ledger,
@@ -41,7 +40,7 @@ from auditor.cli.silences import say_silences, silence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from auditor.desk.desk import Case
+    from auditor.ledger import Ledger
 
 incidents = typer.Typer(
     help="Incidents: show, ack, unack, snooze, assign, comment, resolve, expected, split, merge, silence, times."
@@ -56,6 +55,19 @@ READ = 100_000
 SIMILAR = 5
 STATES = ("open", "acknowledged", "snoozed", "resolved")
 OVER = "resolved"
+
+
+def _document(ledger: Ledger, number: int) -> dict[str, Any]:
+    """An incident as it is now, for programs."""
+    return {name: value for name, value in (ledger.incidents.find(number) or {}).items() if name != "notice"}
+
+
+VERBS = Verbs(
+    group=incidents,
+    kind="incident",
+    document=_document,
+    attends="it is not escalated, and its growth is not reported below tenfold",
+)
 
 IncidentArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The incident's number.", min=1)]
 Patterns = list[str] | None
@@ -131,7 +143,7 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
     from auditor.cli.rows import print_rows
 
     _, ledger = existing_ledger(data, as_json=as_json)
-    incident = ledger.incidents.find(number) if number <= MOST_NUMBER else None
+    incident = ledger.incidents.find(number)
     if incident is None:
         ledger.close()
         fail(f"there is no incident {number}")
@@ -155,82 +167,7 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
     print_rows("Similar before", similar)
 
 
-@incidents.command()
-def ack(
-    number: IncidentArgument,
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Acknowledge an incident: it is not escalated, and its growth is not reported below tenfold."""
-    with at_desk(map_, data, by) as desk:
-        desk.acknowledge(_case(number), text)
-    _done(data, number, "acknowledged", as_json=as_json)
-
-
-@incidents.command()
-def unack(
-    number: IncidentArgument,
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take back an acknowledgement or a snooze."""
-    with at_desk(map_, data, by) as desk:
-        desk.unacknowledge(_case(number), text)
-    _done(data, number, "open again", as_json=as_json)
-
-
-@incidents.command()
-def snooze(
-    number: IncidentArgument,
-    for_: Annotated[str, typer.Argument(metavar="FOR", help="For how long, such as 2h.")],
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Send no messages about an incident for a time; then it is reported again if it is still open."""
-    until_at = datetime.now(UTC) + timedelta(seconds=seconds_of("FOR", for_) or 0)
-    with at_desk(map_, data, by) as desk:
-        desk.snooze(_case(number), until_at, text)
-    _done(data, number, f"snoozed until {until_at:%Y-%m-%d %H:%M:%S} UTC", as_json=as_json)
-
-
-@incidents.command()
-def assign(
-    number: IncidentArgument,
-    to: Annotated[str, typer.Argument(help="Who works on it.")],
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    text: TextOption = "",
-    by: ByOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Assign an incident to someone."""
-    with at_desk(map_, data, by) as desk:
-        desk.assign(_case(number), to, text)
-    _done(data, number, f"assigned to {to}", as_json=as_json)
-
-
-@incidents.command(cls=TextCommand)
-def comment(
-    number: IncidentArgument,
-    text: Annotated[str, typer.Argument(help="The comment.")],
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    by: ByOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Add a comment."""
-    with at_desk(map_, data, by) as desk:
-        desk.comment(_case(number), text)
-    _done(data, number, "comment added", as_json=as_json)
+VERBS.register()
 
 
 @incidents.command()
@@ -245,7 +182,7 @@ def resolve(
     """Close an incident; it reopens if the audits still find it."""
     with at_desk(map_, data, by) as desk:
         desk.resolve(number, text)
-    _done(data, number, "resolved; it reopens if the audits still find it", as_json=as_json)
+    VERBS.done(data, number, "resolved; it reopens if the audits still find it", as_json=as_json)
 
 
 @incidents.command()
@@ -271,13 +208,13 @@ def expected(
             fail("--end goes with neither --for nor --until")
         with at_desk(map_, data, by) as desk:
             desk.unexpect(number, reason)
-        _done(data, number, "nothing of it is expected any more", as_json=as_json)
+        VERBS.done(data, number, "nothing of it is expected any more", as_json=as_json)
         return
     until_at = end_of(for_, until)
     with at_desk(map_, data, by) as desk:
         records = desk.expect(number, until_at, reason)
     said = f"{counted(records, 'record')} expected to differ until {until_at:%Y-%m-%d %H:%M} UTC"
-    _done(data, number, said, as_json=as_json)
+    VERBS.done(data, number, said, as_json=as_json)
 
 
 @incidents.command()
@@ -293,7 +230,7 @@ def split(
     """Make an incident of its own of some parts of an incident."""
     with at_desk(map_, data, by) as desk:
         made = desk.split(number, parts, text)
-    _done(data, made, f"split off as incident {made}", as_json=as_json)
+    VERBS.done(data, made, f"split off as incident {made}", as_json=as_json)
 
 
 @incidents.command()
@@ -309,7 +246,7 @@ def merge(
     """Put an incident into another one, which goes on with the parts of both."""
     with at_desk(map_, data, by) as desk:
         desk.merge(number, into, text)
-    _done(data, into, f"incident {number} is now part of incident {into}", as_json=as_json)
+    VERBS.done(data, into, f"incident {number} is now part of incident {into}", as_json=as_json)
 
 
 @incidents.command()
@@ -353,25 +290,6 @@ def _readable(row: Mapping[str, Any]) -> dict[str, object]:
     spans = ("detect_s", "acknowledge_s", "resolve_s")
     named = {name.removesuffix("_s"): format_duration(row[name]) for name in spans}
     return {"severity": row["severity"], "incidents": row["incidents"], "resolved": row["resolved"], **named}
-
-
-def _case(number: int) -> Case:
-    from auditor.desk.desk import Case
-
-    return Case("incident", number)
-
-
-def _done(data: Any, number: int, said: str, *, as_json: bool) -> None:
-    """Say what was done; for programs, print the incident as it is now."""
-    if not as_json:
-        say(said)
-        return
-    from auditor.cli.documents import print_json
-
-    _, ledger = existing_ledger(data, as_json=True)
-    incident = ledger.incidents.find(number)
-    ledger.close()
-    print_json({name: value for name, value in incident.items() if name != "notice"})
 
 
 _HANDLING = ("acknowledged_at", "acknowledged_by", "snoozed_until_at", "expected_until_at")

@@ -18,7 +18,7 @@ from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_pace,
 from auditor.alerts.escalation import escalate
 from auditor.alerts.leftovers import end_leftovers
 from auditor.alerts.reporter import Reporter
-from auditor.alerts.silencing import keep_windows
+from auditor.alerts.silencing import hold_back, keep_windows
 from auditor.alerts.waking import wake
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
@@ -455,6 +455,7 @@ class Daemon:
     def _wake(self) -> None:
         now = datetime.now(UTC)
         keep_windows(self.ledger, self.map.alerts.windows, now)
+        hold_back(self.ledger, now)
         woken = wake(self.ledger, list(self._senders), now)
         if woken:
             log.info("reported %s again: a snooze or a silence has ended", counted(woken, "incident"))

@@ -29,6 +29,11 @@ def unknown(name: str, options: Collection[str]) -> list[str]:
     return [each for each in st.query_params.get_all(name) if each not in options]
 
 
+def number(text: str) -> int:
+    """The row number that an address names; 0, which no row has, if it names none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
 def refuse(name: str, options: Collection[str]) -> bool:
     """Say of each such value that it is not an option, and which one may be meant; answer whether there was one."""
     refused = unknown(name, options)

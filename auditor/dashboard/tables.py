@@ -71,6 +71,11 @@ def chips_width(texts: Sequence[str]) -> int:
     return 32 + 8 * max(map(len, texts))
 
 
+def instants(*columns: str) -> dict[str, Any]:
+    """The configuration of columns of instants."""
+    return {name: st.column_config.DatetimeColumn(format="D MMM HH:mm:ss") for name in columns}
+
+
 def csv(frame: pd.DataFrame) -> bytes:
     """A table as a CSV file for spreadsheets, with texts that cannot act as formulas."""
     safe = frame.map(lambda cell: escaping.spreadsheet(cell) if isinstance(cell, str) else cell)

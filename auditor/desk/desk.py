@@ -25,9 +25,6 @@ from probes.wording import counted
 EXPECTED_AT_MOST = 10_000
 """More records than this are no known difference."""
 
-MOST_NUMBER = 2**63 - 1
-"""The largest row number that a ledger can have."""
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -268,8 +265,7 @@ class Desk:
         """End a silence before its time; what it hid and is still open is reported."""
         now = self._now()
         with self._ledger.write() as transaction:
-            numbered = 0 < silence_id <= MOST_NUMBER
-            silence = self._ledger.silences.find(transaction, silence_id) if numbered else None
+            silence = self._ledger.silences.find(transaction, silence_id)
             if silence is None:
                 raise RefusedError(f"there is no silence {silence_id}")
             ended_at = min(filter(None, (silence.ended_at, silence.until_at)))
@@ -285,8 +281,7 @@ class Desk:
 
     def _checked(self, transaction: Transaction, incident_id: int, event: Event) -> Handling:
         """How an incident is handled now; refuses what may not be done."""
-        known = 0 < incident_id <= MOST_NUMBER
-        handling = self._ledger.incident_events.handling(transaction, incident_id) if known else None
+        handling = self._ledger.incident_events.handling(transaction, incident_id)
         if handling is None:
             raise RefusedError(f"there is no incident {incident_id}")
         check(incident_id, handling, event)
@@ -318,8 +313,6 @@ class Desk:
 
     def _on_conflict(self, case: Case, what: Act, *, text: str, **values: Any) -> None:
         check_words(self._who, text, required="comment" if what is Act.COMMENT else "")
-        if not 0 < case.number <= MOST_NUMBER:
-            raise RefusedError(f"there is no {case}")
         now = self._now()
         if what is Act.DEFER:
             check_end(values["until_at"], now)
@@ -328,7 +321,7 @@ class Desk:
 
 
 def _word(verb: Verb) -> str | None:
-    """What a receiver is told that an act was; None for an act that none is told."""
+    """The word for an act in messages to receivers; None for acts that they do not get."""
     match verb:
         case Verb.ACKNOWLEDGE:
             return "acknowledged"

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.database import Database
+from auditor.ledger.database import Database, can_exist
 from auditor.ledger.transaction import Transaction
 from checks.cause import Cause
 from checks.escalation import BY_RULE, Act, Conflict, ConflictMove, State
@@ -160,6 +160,8 @@ class Conflicts:
 
     def find(self, conflict_id: int) -> tuple[Conflict, list[Decision], dict[str, Any]] | None:
         """One conflict with its acts, oldest first, and the divergence it is about (empty once archived)."""
+        if not can_exist(conflict_id):
+            return None
         with self._database.read() as connection:
             row = connection.execute(sa.select(t.conflicts).where(t.conflicts.c.id == conflict_id)).first()
             if row is None:

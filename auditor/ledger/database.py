@@ -51,6 +51,15 @@ LOCK_PATIENCE_S = 20.0
 """How long one that writes without a lease waits for a lock."""
 
 
+MOST_NUMBER = 2**63 - 1
+"""The largest row number that a database can have; asked for a larger one, it fails."""
+
+
+def can_exist(number: int) -> bool:
+    """Whether a row may have this number."""
+    return 0 < number <= MOST_NUMBER
+
+
 class Database:
     """The database behind a URL; safe to share between threads.
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.database import Database
+from auditor.ledger.database import Database, can_exist
 from auditor.ledger.transaction import Transaction
 from checks.handling import UNATTENDED_SINCE, Event, Handling, State, Verb, after
 
@@ -21,6 +21,8 @@ class IncidentEvents:
 
     def handling(self, transaction: Transaction, incident_id: int) -> Handling | None:
         """How an incident is handled now; None if there is no such incident."""
+        if not can_exist(incident_id):
+            return None
         row = transaction.execute(_HANDLING.where(t.incidents.c.id == incident_id)).first()
         return None if row is None else Handling(**row._asdict())
 

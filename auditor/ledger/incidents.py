@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.database import Database
+from auditor.ledger.database import Database, can_exist
 from auditor.ledger.transaction import Transaction
 from checks.incidents import Incident
 from checks.severity import Severity
@@ -103,6 +103,8 @@ class Incidents:
 
     def find(self, incident_id: int) -> dict[str, Any] | None:
         """One incident with its evidence and its last notice; None if there is none of this number."""
+        if not can_exist(incident_id):
+            return None
         column, alert = t.incidents.c, t.alerts.c
         wanted = sa.select(
             *(column[name] for name in (*_INCIDENT_COLUMNS, "evidence", "fingerprint", "apart", "merged_into"))

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.database import Database
+from auditor.ledger.database import Database, can_exist
 from auditor.ledger.transaction import Transaction
 from checks.silences import Silence
 
@@ -44,6 +44,8 @@ class Silences:
 
     def find(self, transaction: Transaction, silence_id: int) -> Silence | None:
         """One silence; None if there is none of this number."""
+        if not can_exist(silence_id):
+            return None
         row = transaction.execute(sa.select(t.silences).where(t.silences.c.id == silence_id)).first()
         return None if row is None else _silence(row)
 

@@ -143,7 +143,7 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
         text += f"  # {match.as_written} of {match.asked} {why}"
     yield f"    key_type: {text}"
     if match.key_region is not None:
-        yield f"    key_region: {_quoted(match.key_region)}  # TODO of numbers without a country code"
+        yield f"    key_region: {_quoted(match.key_region)}  # TODO the country of numbers without a country code?"
     stamps = [
         next((each.name for each in side.fields if STAMPS.search(each.name)), None)
         for side in (match.left, match.right)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.conflicts.brief import ConflictBrief, brief_of
-from auditor.dashboard import acting, components, look, navigation, side_by_side, tables, view
+from auditor.dashboard import acting, asked, components, look, navigation, side_by_side, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
@@ -58,7 +58,7 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
         alt="Conflicts that no rule decides, with why, who is to decide and since when",
         column_config={
             "why": st.column_config.TextColumn("why it needs a person", width="large"),
-            "since": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("since"),
         },
     )
 
@@ -79,11 +79,7 @@ def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
 
 
 def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
-    case = (
-        data.ledger.conflicts.find(int(number))
-        if number.isascii() and number.isdigit() and len(number) < 19
-        else None
-    )
+    case = data.ledger.conflicts.find(asked.number(number))
     if case is None:
         st.error(
             f"There is no conflict {escaping.markdown(number)}. Empty the field to see all.", icon=":material/error:"

@@ -139,8 +139,7 @@ def _reasons(data: Data, groups: Sequence[Group]) -> None:
         column_config={
             "reason": st.column_config.TextColumn(width="medium"),
             "explain": st.column_config.NumberColumn(help="Records that differ now and that these letters explain"),
-            "first": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
-            "last": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("first", "last"),
             "if replayed": st.column_config.TextColumn(width="large"),
         },
     )

@@ -121,10 +121,7 @@ def _table(data: Data, found: pd.DataFrame) -> None:
             "what should be": st.column_config.TextColumn(width=170, help="By the flow's conflict policy"),
             "who acts on it": st.column_config.TextColumn(width=170),
             "dead letter": st.column_config.TextColumn(width=110, help="Why its message was dead-lettered"),
-            **{
-                name: st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss")
-                for name in ("first seen", "last seen", "closed")
-            },
+            **tables.instants("first seen", "last seen", "closed"),
         },
     )
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.alerts.notices import ADVICE
-from auditor.dashboard import acting, components, evidence, incident_acts, look, navigation, tables, view
+from auditor.dashboard import acting, asked, components, evidence, incident_acts, look, navigation, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
@@ -127,15 +127,15 @@ def _list(data: Data, since: Since) -> None:
         alt="Incidents, the gravest open one first",
         column_config={
             "what": st.column_config.TextColumn(width=640),
-            "began": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("began"),
         },
     )
 
 
 def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     navigation.link("← All incidents", navigation.incidents())
-    found = data.query(_ONE, [int(number)]) if number.isascii() and number.isdigit() and len(number) < 19 else None
-    if found is None or found.empty:
+    found = data.query(_ONE, [asked.number(number)])
+    if found.empty:
         st.error(f"There is no incident {escaping.markdown(number)}.", icon=":material/error:")
         return
     incident = found.iloc[0]
@@ -190,8 +190,7 @@ def _evidence(data: Data, incident: pd.Series) -> None:
         key="breaches",
         alt="What does not hold, or did not, in this incident",
         column_config={
-            "began": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
-            "ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("began", "ended"),
         },
     )
     for detail in dict.fromkeys(filter(None, breaches["detail"])):
@@ -244,7 +243,7 @@ def _timeline(data: Data, incident: pd.Series) -> None:
         key="timeline",
         alt="Everything that happened to this incident, oldest first",
         column_config={
-            "when": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("when"),
             "until": st.column_config.DatetimeColumn(format="MM-DD HH:mm"),
             "note": st.column_config.TextColumn(width="large"),
         },
@@ -292,8 +291,7 @@ def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
         alt="Records of this incident, those that still differ first",
         column_config={
             "difference": st.column_config.TextColumn("owner → copy", width="large"),
-            "first seen": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
-            "closed": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("first seen", "closed"),
         },
     )
     if len(records) == RECORDS_SHOWN:
@@ -312,7 +310,7 @@ def _letters(data: Data, incident: pd.Series, flows: list[str], now: datetime) -
         alt="Dead letters of these flows while the incident lasted, by reason",
         column_config={
             "reason": st.column_config.TextColumn(width="large"),
-            "first failed": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("first failed"),
         },
     )
 
@@ -321,7 +319,9 @@ def _messages(data: Data, incident: pd.Series) -> None:
     st.subheader("Messages", anchor=False)
     messages = data.query(_MESSAGES, [int(incident["id"])])
     if messages.empty:
-        st.caption("Nobody was told: no sender is configured, or it was over before its first message was due.")
+        st.caption(
+            "No message was sent: no sender is configured, or the incident was over before its first message was due."
+        )
         return
     tables.table(
         messages.drop(columns="state").rename(columns={"created_at": "created", "sent_at": "sent"}),
@@ -329,8 +329,7 @@ def _messages(data: Data, incident: pd.Series) -> None:
         signs={"state": [look.MESSAGE[each] for each in messages["state"]]},
         alt="Messages about this incident",
         column_config={
-            "created": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
-            "sent": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("created", "sent"),
         },
     )
 

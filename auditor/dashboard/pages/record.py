@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
@@ -31,8 +29,6 @@ SIGNS = {
         "A copy cannot be read, or exists more than once.",
     ),
 }
-
-_AT = "D MMM HH:mm:ss"
 
 
 def page() -> None:
@@ -112,7 +108,7 @@ def _divergences(data: Data, divergences: pd.DataFrame) -> None:
             "state": [look.DIVERGENCE[DivergenceState(each)] for each in divergences["state"]],
         },
         column_config={
-            **_instants("first seen", "closed", "late since"),
+            **tables.instants("first seen", "closed", "late since"),
             "difference": st.column_config.TextColumn("owner → copy", width="medium"),
         },
     )
@@ -136,7 +132,7 @@ def _changes(changes: pd.DataFrame) -> None:
         key="changes",
         alt="Changes of this record and their lag",
         signs={"verdict": [look.VERDICT[Verdict(each)] for each in changes["verdict"]]},
-        column_config=_instants("changed", "arrived"),
+        column_config=tables.instants("changed", "arrived"),
     )
 
 
@@ -153,7 +149,7 @@ def _letters(letters: pd.DataFrame) -> None:
         letters[list(columns)].rename(columns=columns),
         key="letters",
         alt="Dead letters about this record",
-        column_config=_instants("failed", "gone"),
+        column_config=tables.instants("failed", "gone"),
     )
 
 
@@ -167,9 +163,5 @@ def _incidents(incidents: pd.DataFrame) -> None:
         alt="Incidents to which its divergences and late changes belong",
         links={"incident": [navigation.incident(int(each)) for each in incidents["id"]]},
         signs={"severity": severities, "state": [look.INCIDENT[str(each)] for each in incidents["state"]]},
-        column_config=_instants("opened", "resolved"),
+        column_config=tables.instants("opened", "resolved"),
     )
-
-
-def _instants(*columns: str) -> dict[str, Any]:
-    return {name: st.column_config.DatetimeColumn(format=_AT) for name in columns}

@@ -51,7 +51,7 @@ def _draw(data: Data, since: Since) -> None:
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
         column_config={
             "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
-            "last sweep ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            **tables.instants("last sweep ended"),
         },
     )
     st.subheader("Budgets")

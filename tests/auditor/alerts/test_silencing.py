@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from auditor.alerts.silencing import keep_windows
+from auditor.alerts.silencing import hold_back, keep_windows
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.map.settings import MaintenanceSettings
@@ -40,6 +40,26 @@ def test_what_waits_when_it_begins_is_held_back(stand: Stand) -> None:
     company = Company(stand)
     company.report(10, signal("not_arriving", 10))
     keep_windows(company.ledger, [NIGHT], later(20))
+    assert company.told(state="silenced") == [("slack", "opened")]
+
+
+def test_what_was_queued_before_one_that_was_entered_ahead_is_held_back_when_it_begins(stand: Stand) -> None:
+    company = Company(stand)
+    assert keep_windows(company.ledger, [NIGHT], later(-30)) == 1
+    company.report(-20, signal("not_arriving", 10))
+    hold_back(company.ledger, later(-10))
+    assert company.told(state="silenced") == []
+    hold_back(company.ledger, later(0))
+    assert company.told(state="silenced") == [("slack", "opened")]
+
+
+def test_a_silence_for_later_holds_back_what_waits_when_it_begins(stand: Stand) -> None:
+    company = Company(stand)
+    company.report(10, signal("not_arriving", 10))
+    company.now = later(20)
+    company.person().silence({"flow": ["to_billing"]}, later(3600), "load", from_at=later(60), confirmed=True)
+    assert company.told(state="silenced") == []
+    hold_back(company.ledger, later(61))
     assert company.told(state="silenced") == [("slack", "opened")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from auditor.ledger import Ledger
 from checks.breaches import Breach
@@ -24,9 +25,9 @@ def opened(ledger: Ledger, **values: object) -> int:
         return ledger.incidents.save(transaction, 0, incident(**values))
 
 
-def record(ledger: Ledger, number: int, verb: Verb, at: datetime = NOW, **values: object) -> None:
+def record(ledger: Ledger, number: int, verb: Verb, at: datetime = NOW, **values: Any) -> None:
     with ledger.write() as transaction:
-        event = Event(verb=verb, acted_at=at, who="ada", known_by="k", **values)  # type: ignore[arg-type]
+        event = Event(verb=verb, acted_at=at, who="ada", known_by="k", **values)
         ledger.incident_events.record(transaction, number, event)
 
 
