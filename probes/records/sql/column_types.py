@@ -124,6 +124,11 @@ class KeyColumn:
 
     bounds: ClassVar[range] = INT64
 
+    @property
+    def substitutes(self) -> bool:
+        """Whether a lookup puts a question mark in place of letters that the column cannot hold."""
+        return False
+
     def among(self, at: str = "") -> sa.ColumnElement[bool]:
         """The condition that a row's key is one of the parameters.
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from probes.composite_keys import parted
-from probes.contract import Key, ProbeError, Reason
+from probes.contract import KEY, Key, ProbeError, Reason, Row
 from probes.records.sql import key_cursors
 from probes.records.sql.column_types import KeyColumn
 
@@ -35,7 +35,7 @@ def among(lookups: Sequence[KeyColumn], keys: Sequence[Key], free: Sequence[int]
     Args:
         free: the places of the parts that may be written in several ways.
     """
-    whole = [key if isinstance(key, tuple) else parted(key, len(lookups)) for key in keys]
+    whole = [_whole(key, len(lookups)) for key in keys]
     places = range(len(lookups))
     listed = list(free) if len(free) > 1 else [max(places, key=lambda at: len({key[at] for key in whole}), default=0)]
     lists: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
@@ -56,6 +56,33 @@ def among(lookups: Sequence[KeyColumn], keys: Sequence[Key], free: Sequence[int]
             bound |= {f"{name}_{number}_{at}": value for name, value in parameters.items()}
         found.append(sa.and_(*conditions))
     return (sa.or_(*found), bound) if found else None
+
+
+def requested(
+    rows: list[Row], lookups: Sequence[KeyColumn], keys: Sequence[Key], free: Sequence[int] = ()
+) -> list[Row]:
+    """The rows without those that were only found because a letter of a key became a question mark.
+
+    Args:
+        free: as in `among`; of these parts the reader itself drops what was not requested.
+    """
+    for at, lookup in enumerate(lookups):
+        if at in free or not lookup.substitutes:
+            continue
+        doubtful = {text for row in rows if "?" in (text := str(_part(row[KEY], at)))}
+        if doubtful:
+            folded = {str(_part(_whole(key, len(lookups)), at)).casefold() for key in keys}
+            wrong = {text for text in doubtful if text.rstrip(" ").casefold() not in folded}
+            rows = [row for row in rows if str(_part(row[KEY], at)) not in wrong]
+    return rows
+
+
+def _whole(key: Key, count: int) -> Any:
+    return key if isinstance(key, tuple) or count == 1 else parted(key, count)
+
+
+def _part(key: Any, at: int) -> Any:
+    return key[at] if isinstance(key, tuple) else key
 
 
 def cursor_of(key: Sequence[object]) -> str:

@@ -249,7 +249,9 @@ class SqlProbe:
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         collection = self._collection(spec)
         free = [at for at, type_ in enumerate(spec.key_types) if type_ in WRITTEN_FREELY]
-        return self._among(collection, collection.finders, keys, free)
+        return key_parts.requested(
+            self._among(collection, collection.finders, keys, free), collection.finders, keys, free
+        )
 
     def _among(
         self, collection: Collection, lookups: Sequence[KeyColumn], keys: Sequence[Key], free: Sequence[int] = ()

@@ -265,7 +265,7 @@ class MariaDb(MySql):
 
 class _AsColumn(sa.types.UserDefinedType[Any]):
     """A text in the characters of a column. Without that, the server refuses the whole comparison if the column
-    cannot hold one of them. What it cannot hold becomes a question mark: records with one are not the requested ones.
+    cannot hold one of them. What it cannot hold becomes a question mark, see `KeyColumn.substitutes`.
     """
 
     cache_ok = True
@@ -290,9 +290,12 @@ class _MySqlKey(KeyColumn):
 
     bounds = range(INT64.start, UINT64.stop)
 
+    @property
+    def substitutes(self) -> bool:
+        return self.native.charset not in {"", EVERY_CHARACTER}
+
     def among(self, at: str = "") -> sa.ColumnElement[bool]:
-        narrow = self.native.charset not in {"", EVERY_CHARACTER}
-        return _among(self.column, self.native, at) if narrow else super().among(at)
+        return _among(self.column, self.native, at) if self.substitutes else super().among(at)
 
     def held(self, keys: Sequence[Key]) -> list[Any]:
         if self.binary:

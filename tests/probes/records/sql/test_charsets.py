@@ -68,6 +68,20 @@ def test_a_key_that_a_column_cannot_hold_does_not_hide_the_others(mariadb_url: s
             assert [each for each in texts if each in keys] == sorted(wanted), keys
 
 
+def test_a_record_whose_key_has_question_marks_is_not_taken_for_one_that_a_column_cannot_hold(
+    mariadb_url: str,
+) -> None:
+    create = "CREATE TABLE things (tenant int, code varchar(40) CHARACTER SET latin1, name varchar(9))"
+    ask(mariadb_url, create, "INSERT INTO things VALUES (7, '???', 'n'), (7, 'what?', 'n')")
+    pairs = replace(SPEC, key="tenant", key_parts=("tenant", "code"))
+    with opened(mariadb_url) as probe:
+        assert probe.fetch(SPEC, ["жук"]) == []
+        assert [row[0] for row in probe.fetch(SPEC, ["жук", "???"])] == ["???"]
+        assert [row[0] for row in probe.fetch(SPEC, ["жук", "what?"])] == ["what?"]
+        assert probe.fetch(pairs, [joined((7, "жук"))]) == []
+        assert [row[0] for row in probe.fetch(pairs, [joined((7, "???")), joined((7, "жук"))])] == [(7, "???")]
+
+
 @pytest.mark.parametrize("charset", ["latin1", "utf8mb3", "greek", "gbk"])
 def test_keys_in_any_case_are_found_beside_those_that_a_column_cannot_hold(mariadb_url: str, charset: str) -> None:
     create = f"CREATE TABLE things (tenant int, code varchar(40) CHARACTER SET {charset}, name varchar(9))"
