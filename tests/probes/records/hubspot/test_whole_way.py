@@ -83,7 +83,7 @@ def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
 def test_a_window_shorter_than_the_lag_of_the_search_is_refused_at_the_owner_alone(tmp_path: Path) -> None:
     file = tmp_path / "map.yaml"
     file.write_text(MAP.replace("window: 15m", "window: 1m"))
-    with pytest.raises(MapError, match="below the 300 s"):
+    with pytest.raises(MapError, match="below the 5 min"):
         load_map(file, words("http://127.0.0.1:1", tmp_path))
     turned = MAP.replace("owner: hubspot", "owner: billing").replace(
         "from: hubspot, to: billing", "from: billing, to: hubspot"
