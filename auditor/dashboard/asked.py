@@ -17,6 +17,8 @@ WHAT = {
     "lagflow": "a flow with changes in this time range",
     "cause": "a cause",
     "state": "a state of a difference",
+    "team": "a team of the map",
+    "severity": "a severity of incidents",
 }
 """What the values of each name in an address are."""
 

@@ -116,8 +116,11 @@ def time_range() -> str:
 
 
 def refresh_every_s() -> float | None:
-    """How often a live page draws itself again; None for never."""
-    return REFRESH[str(st.session_state["refresh"])]
+    """How often a live page draws itself again; None for never.
+
+    An address with an empty interval leaves nothing chosen, although the control requires a choice.
+    """
+    return REFRESH[st.session_state["refresh"] or _SHARED["refresh"]]
 
 
 def _page(name: str, *, default: bool = False, icon: str | None = None) -> Any:

@@ -401,7 +401,7 @@ def test_every_page_shows_hostile_text_as_text(hostile: str, page: Page, path: s
 
 WORDS_OF_ADDRESSES = [
     *("type", "key", "flow", "cause", "state", "search", "page", "range", "refresh", "conflict", "all", "lagflow"),
-    *("embed", "embed_options", "who", "example"),
+    *("embed", "embed_options", "who", "example", "team", "severity", "id", "show"),
 ]
 
 

@@ -86,11 +86,11 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
 
 
 def _list(data: Data, since: Since) -> None:
+    known = [each.value for each in Severity]
+    asked.refuse("severity", known)
     row = st.columns([2, 2, 3, 1], vertical_alignment="bottom")
     over = row[0].toggle("Include resolved", key="all", bind="query-params")
-    severities = row[1].multiselect(
-        "Severity", [each.value for each in Severity], key="severity", bind="query-params"
-    )
+    severities = row[1].multiselect("Severity", known, key="severity", bind="query-params")
     search = row[2].text_input("Contains", key="search", bind="query-params")
     row[3].button("Refresh", width="stretch")
     found = data.query(_LISTED, [over, since.at])

@@ -68,6 +68,7 @@ def _filtered(integration_map: IntegrationMap) -> list[str] | None:
     """The flows to show; None for the whole map."""
     teams = sorted({flow.team for flow in integration_map.flows.values() if flow.team})
     asked.refuse("type", integration_map.data_types)
+    asked.refuse("team", teams)
     columns = st.columns(2)
     types = columns[0].multiselect("Data type", list(integration_map.data_types), key="type", bind="query-params")
     chosen = columns[1].multiselect("Team", teams, key="team", bind="query-params") if teams else []

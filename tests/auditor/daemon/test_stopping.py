@@ -51,6 +51,13 @@ def settings(stand: Stand) -> dict[str, str]:
     return {"AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
 
 
+@pytest.fixture(autouse=True)
+def _tests_run_under_nohup_too() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_signal_that_asks_for_an_end_ends_it_whole(stand: Stand, how: signal.Signals) -> None:
     with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:

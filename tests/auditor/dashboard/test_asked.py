@@ -33,6 +33,9 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
         ("drift", {"flow": "to_biling"}, "did you mean 'to_billing'?"),
         ("lag", {"range": "nope"}, "nope is not a time range"),
         ("lag", {"refresh": "3 s"}, "3 s is not a refresh interval"),
+        ("lag", {"refresh": ""}, "is not a refresh interval"),
+        ("map", {"team": "nobody"}, "nobody is not a team of the map"),
+        ("incidents", {"severity": "grave"}, "grave is not a severity of incidents"),
         ("lag", {"range": "[x](a)"}, r"\[x\](a) is not a time range"),
     ],
 )
