@@ -143,7 +143,12 @@ def schema() -> None:
 @app.command(name="map")
 def map_document(
     map_: MapOption = DEFAULT_MAP,
-    format_: Annotated[Literal["md", "mermaid", "svg"], typer.Option("--format", help="md, mermaid or svg.")] = "md",
+    format_: Annotated[
+        Literal["md", "mermaid", "svg", "yaml"],
+        typer.Option(
+            "--format", help="md, mermaid, svg, or yaml: the effective map, with defaults and without secrets."
+        ),
+    ] = "md",
     diff: Annotated[Path | None, typer.Option("--diff", help="An earlier map: show what changed since.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -153,6 +158,7 @@ def map_document(
     from auditor.map.diagram import svg
     from auditor.map.diff import compare
     from auditor.map.document import markdown, mermaid, rows_of
+    from auditor.map.effective import effective_yaml
 
     loaded = load(map_)
     if diff is not None:
@@ -167,7 +173,7 @@ def map_document(
     if as_json:
         print_json([{name: getattr(row, name) for name in row.__slots__} for row in rows_of(loaded)])
         return
-    write({"md": markdown, "mermaid": mermaid, "svg": svg}[format_](loaded))
+    write({"md": markdown, "mermaid": mermaid, "svg": svg, "yaml": effective_yaml}[format_](loaded))
 
 
 @app.command()

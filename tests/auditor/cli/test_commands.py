@@ -633,6 +633,7 @@ def test_the_map_is_written_drawn_and_compared(stand: Stand) -> None:
     assert auditor("map", *place).stdout.startswith("# Integration map")
     assert auditor("map", *place, "--format", "mermaid").stdout.startswith("flowchart LR")
     assert auditor("map", *place, "--format", "svg").stdout.startswith("<svg")
+    assert "    overlap: 10s\n" in auditor("map", *place, "--format", "yaml").stdout
     (row,) = json.loads(auditor("map", *place, "--json").stdout)
     assert (row["flow"], row["window"]) == ("to_billing", "4 s")
     other = stand.place / "other.yaml"
