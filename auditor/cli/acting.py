@@ -49,7 +49,7 @@ def at_desk(map_: Path, data: Path, by: str | None) -> Iterator[Desk]:
     loaded = load(map_)
     _, ledger = existing_ledger(data)
     try:
-        yield Desk(loaded, ledger, who=login() if by is None else by, known_by=f"command line, login {_account()}")
+        yield Desk(loaded, ledger, who=login() if by is None else by, known_by=f"command line, login {account()}")
     except RefusedError as error:
         fail(str(error))
     finally:
@@ -105,7 +105,7 @@ def login() -> str:
         return f"user {os.getuid()}"
 
 
-def _account() -> str:
+def account() -> str:
     """The account that owns this process, whatever the environment says."""
     import pwd
 

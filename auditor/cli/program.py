@@ -22,6 +22,7 @@ from auditor.cli import (
     findings,
     incidents,
     map,
+    queries,
     query,
     queues,
     record,
@@ -32,8 +33,8 @@ from auditor.cli import (
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (
-    *(alert, audits, conflicts, doctor, figures, findings, incidents, map, query, queues, record, serve, verified),
-    watchdog,
+    *(alert, audits, conflicts, doctor, figures, findings, incidents, map, queries, query, queues, record, serve),
+    *(verified, watchdog),
 )
 """The modules with the commands; importing one adds its commands."""
 

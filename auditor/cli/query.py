@@ -141,6 +141,9 @@ def query(
         typer.Argument(help="A SELECT over the views of docs/views.md, or - to read it from standard input."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
+    saved: Annotated[
+        str | None, typer.Option("--saved", metavar="NAME", help="Run a saved query; `auditor queries` lists them.")
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     timeout: Annotated[str, typer.Option(help="Stop the query after this long.")] = "20s",
     as_json: JsonOption = False,
@@ -154,7 +157,14 @@ def query(
         fail("choose one of --json and --csv")
     try:
         timeout_s = parse_duration(timeout)
-        text = statement(sql, file)
+        if saved is None:
+            text = statement(sql, file)
+        elif sql is None and file is None:
+            from auditor.cli.queries import saved_query
+
+            text = saved_query(data, saved, as_json=as_json).sql
+        else:
+            fail("give the SQL or --saved, not both")
         result = run_query(workspace(data, make=False), text, timeout_s=timeout_s)
     except NoLedgerError:
         existing_ledger(data, as_json=as_json)

@@ -154,6 +154,12 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         choice:text assignee:text until_at:instant text:text
         """
     ),
+    "saved_queries": _columns(
+        """
+        id:integer rev:integer name:text description:text sql:text who:text known_by:text made_at:instant
+        changed_at:instant changed_by:text changed_known_by:text deleted_at:instant
+        """
+    ),
     "noise": _columns(
         """
         id:integer rev:integer flow:text system:text field:text hour_at:instant reread:integer
@@ -261,6 +267,7 @@ VIEWS = {
     "conflicts": "SELECT * EXCLUDE (rev) FROM {conflicts}",
     "decisions": "SELECT * EXCLUDE (rev) FROM {decisions}",
     "noise": "SELECT * EXCLUDE (id, rev) FROM {noise}",
+    "saved_queries": "SELECT * EXCLUDE (rev) FROM {saved_queries}",
     "coverage": """
         SELECT flow, time_bucket(INTERVAL 1 HOUR, started_at) AS hour,
                count(*) AS audits,

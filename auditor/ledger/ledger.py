@@ -23,6 +23,7 @@ from auditor.ledger.measurements import Measurements
 from auditor.ledger.outbox import Outbox
 from auditor.ledger.queues import Queues
 from auditor.ledger.records import Records
+from auditor.ledger.saved_queries import SavedQueries
 from auditor.ledger.silences import Silences
 from auditor.ledger.spending import Spending
 from auditor.ledger.transaction import Transaction
@@ -61,6 +62,7 @@ class Ledger:
         self.outbox = Outbox(database)
         self.queues = Queues(database)
         self.records = Records(database)
+        self.saved_queries = SavedQueries(database)
         self.silences = Silences(database)
         self.spending = Spending(database)
         self.unverified = UnverifiedList(database)

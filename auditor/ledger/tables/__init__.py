@@ -22,6 +22,7 @@ from auditor.ledger.tables.measurements import (
 )
 from auditor.ledger.tables.queues import backlogs, dead_letters
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
+from auditor.ledger.tables.saved_queries import saved_queries
 from auditor.ledger.tables.spending import sent_calls
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "probe_runs",
     "revision",
     "samples",
+    "saved_queries",
     "sent_calls",
     "silences",
     "systems",

@@ -34,7 +34,16 @@ COMMANDS = {
     ),
     "repair": ("--data={}", "--flow={}", "--format={}"),
     "record": ("{}|1", "customer|--|{}|--map=nowhere"),
-    "query": ("--file={}|--data=nowhere", "SELECT 1|--data={}", "SELECT 1|--data=nowhere|--timeout={}"),
+    "query": ("--file={}|--data=nowhere", "SELECT 1|--data={}", "SELECT 1|--data=nowhere|--timeout={}", "--saved={}"),
+    "queries": (
+        "--data={}",
+        "show|{}",
+        "save|{}|SELECT 1",
+        "save|x|{}",
+        "rename|{}|x",
+        "rename|x|{}",
+        "delete|{}|--yes",
+    ),
     "conflicts": (
         *("{}", "--data={}", "show|{}", "decide|{}|crm", "decide|1|{}", "decide|1|crm|--within={}"),
         *("defer|1|{}", "assign|1|{}", "assign|1|me|--who={}", "comment|1|{}", "comment|1|me|--text={}"),
