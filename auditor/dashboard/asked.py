@@ -19,6 +19,7 @@ WHAT = {
     "state": "a state of a difference",
     "team": "a team of the map",
     "severity": "a severity of incidents",
+    "objective": "an objective of the map",
 }
 """What the values of each name in an address are."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import header, navigation
+from auditor.dashboard import header, look, navigation
 from auditor.dashboard.data import Data, NoLedgerError
 from auditor.dashboard.time_range import Since
 from auditor.ledger import LedgerError
@@ -101,6 +101,11 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
         st.fragment(body, run_every=every_s, key=f"page-{title}")()
     else:
         body()
+
+
+def ink() -> look.Ink:
+    """The colours of the viewer's theme, for charts that draw their own text."""
+    return look.DARK if st.context.theme.type == "dark" else look.LIGHT
 
 
 def nothing(text: str, *, well: bool = False) -> None:

@@ -28,6 +28,7 @@ from auditor.history.lag import FlowLag
 from auditor.history.lens import Lens
 from auditor.history.letters import Explained, Funnel, Waiting
 from auditor.history.misled import Misled
+from auditor.history.objective_days import DayFigure, objective_days
 from auditor.history.objectives import ObjectiveFigure, objectives
 from auditor.history.patterns import Pattern
 from auditor.history.status import STALE_INTERVALS, FlowStatus, flow_status, system_status
@@ -131,6 +132,16 @@ class Data:
         self._refresh()
         now = datetime.now(UTC)
         return objectives(self.map, self.ledger, self.lens, now, now)
+
+    def objective_days(self, figure: ObjectiveFigure) -> list[DayFigure]:
+        """How an objective fared on each day of its period."""
+        self._refresh()
+        return objective_days(self.map.flow(figure.flow), figure, self.lens, datetime.now(UTC))
+
+    def incidents_by_flow(self) -> dict[str, int]:
+        """How many incidents are open on each flow that has any."""
+        found = self.query(queries.INCIDENTS_BY_FLOW)
+        return dict(zip(found["flow"], map(int, found["incidents"]), strict=True))
 
     def open_by_cause(self) -> pd.DataFrame:
         """Open divergences: flow, cause, family, records, oldest."""

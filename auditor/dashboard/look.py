@@ -17,6 +17,7 @@ from auditor.history.status import FlowStatus
 from auditor.history.status import Standing as FlowState
 from checks.cause import MEANINGS, Cause
 from checks.convergence import Verdict
+from checks.objective_days import DayState
 from checks.objectives import Standing as ObjectiveState
 from checks.record_history import DivergenceState
 from checks.severity import Severity
@@ -129,6 +130,11 @@ def worst(states: Iterable[FlowState]) -> Sign:
     return FLOW[min(states, key=WORST_FIRST.index)]
 
 
+def legend(counts: Iterable[tuple[Sign, int]]) -> str:
+    """What signs in a chart mean, with how often each is there, as Markdown."""
+    return " ".join(f":{sign.tone}-badge[{sign.glyph} {sign.word}: {number:,}]" for sign, number in counts)
+
+
 OWNER = Sign(word="owner", glyph="◆", icon="verified", tone=Tone.NOTE)
 """A system that owns the records of a data type, which cannot differ from itself."""
 
@@ -154,6 +160,25 @@ OBJECTIVE = complete(
     }
 )
 """The states of an objective."""
+
+WORST_OBJECTIVE_FIRST = (
+    ObjectiveState.BROKEN,
+    ObjectiveState.UNDECIDED,
+    ObjectiveState.KEPT,
+    ObjectiveState.NO_TRAFFIC,
+)
+"""The states of an objective, the one that asks most for a look first."""
+
+DAY = complete(
+    {
+        DayState.KEPT: OBJECTIVE[ObjectiveState.KEPT],
+        DayState.BROKEN: OBJECTIVE[ObjectiveState.BROKEN],
+        DayState.UNDECIDED: OBJECTIVE[ObjectiveState.UNDECIDED],
+        DayState.NO_TRAFFIC: Sign(word="no traffic", glyph="–", icon="remove", tone=Tone.NOTE),
+        DayState.NO_DATA: Sign(word="no data", glyph="○", icon="signal_disconnected", tone=Tone.QUIET),
+    }
+)
+"""How an objective fared on a day."""
 
 SEVERITY = complete(
     {
@@ -260,9 +285,41 @@ def strip(beats: Iterable[Beat]) -> str:
             f'fill="{HEX[tone]}"/>'
         )
         across += _BEAT_WIDTH + _BEAT_GAP
-    width = max(across - _BEAT_GAP, 1)
+    return _image("".join(bars), max(across - _BEAT_GAP, 1), _STRIP_HEIGHT)
+
+
+_BUDGET_WIDTH, _BUDGET_HEIGHT = 74, 12
+
+LOW = 0.25
+"""Below this share an error budget is shown as running out."""
+
+
+def budget(least: float, most: float) -> str:
+    """Draw what is left of an error budget, at least and at most: a bar that is empty when it is used up.
+
+    What may be left, because some changes are undecided, is paler.
+
+    Returns:
+        As `strip`.
+    """
+    certain, possible = (round(min(max(each, 0.0), 1.0) * _BUDGET_WIDTH) for each in (least, most))
+    tone = Tone.BAD if most < 0 else Tone.UNKNOWN if least < 0 else Tone.LATE if least < LOW else Tone.GOOD
+    top = (_STRIP_HEIGHT - _BUDGET_HEIGHT) // 2
+    rim = (
+        f'<rect x="0.5" y="{top + 0.5}" width="{_BUDGET_WIDTH - 1}" height="{_BUDGET_HEIGHT - 1}" rx="2" '
+        f'fill="none" stroke="{HEX[tone]}"/>'
+    )
+    bars = "".join(
+        f'<rect x="{begin}" y="{top}" width="{end - begin}" height="{_BUDGET_HEIGHT}" fill="{HEX[tone]}"{pale}/>'
+        for begin, end, pale in ((0, certain, ""), (certain, possible, ' fill-opacity="0.4"'))
+        if end > begin
+    )
+    return _image(rim + bars, _BUDGET_WIDTH, _STRIP_HEIGHT)
+
+
+def _image(shapes: str, width: int, height: int) -> str:
     drawing = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_STRIP_HEIGHT}" '
-        f'viewBox="0 0 {width} {_STRIP_HEIGHT}">{"".join(bars)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">{shapes}</svg>'
     )
     return f"data:image/svg+xml,{quote(drawing)}"

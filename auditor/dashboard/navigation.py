@@ -81,9 +81,9 @@ def incident(number: int) -> Target:
     return Target(page="incidents", shows={"id": str(number)})
 
 
-def incidents() -> Target:
-    """What is wrong now."""
-    return Target(page="incidents", shows={})
+def incidents(**filters: str) -> Target:
+    """What is wrong now, filtered."""
+    return Target(page="incidents", shows=filters)
 
 
 def run(first: str = "overview") -> None:

@@ -100,6 +100,12 @@ OPEN_INCIDENTS = """
     FROM incidents WHERE resolved_at IS NULL
     ORDER BY array_position(['critical', 'high', 'low'], severity), count DESC, opened_at"""
 
+INCIDENTS_BY_FLOW = """
+    SELECT breaches.flow, count(DISTINCT incidents.id) AS incidents
+    FROM breaches JOIN incidents ON incidents.id = breaches.incident_id
+    WHERE incidents.resolved_at IS NULL AND breaches.ended_at IS NULL AND breaches.flow IS NOT NULL
+    GROUP BY breaches.flow"""
+
 UNDELIVERED = """
     WITH tried AS (SELECT * FROM alerts WHERE created_at >= ? AND (state IN ('sent', 'failed') OR error IS NOT NULL)),
     latest AS (SELECT sender, max(id) FILTER (state = 'sent') AS reached FROM tried GROUP BY sender)

@@ -186,9 +186,12 @@ UNDECIDED = """
           SELECT flow, 1, CASE WHEN verdict = 'pending' THEN 1 ELSE 0 END FROM changes WHERE settled_at IS NULL)
     GROUP BY flow"""
 
-COHORTS = """
-    SELECT flow, sum(read)::BIGINT AS read, sum(divergent)::BIGINT AS divergent, sum(undecided)::BIGINT AS undecided,
-           sum(weight) AS weight, sum(weight_divergent) AS weight_divergent,
-           sum(weight_undecided) AS weight_undecided, sum(square) AS square,
-           sum(square_divergent) AS square_divergent, sum(square_undecided) AS square_undecided
-    FROM samples WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
+COHORT_SUMS = """
+    sum(read)::BIGINT AS read, sum(divergent)::BIGINT AS divergent, sum(undecided)::BIGINT AS undecided,
+    sum(weight) AS weight, sum(weight_divergent) AS weight_divergent, sum(weight_undecided) AS weight_undecided,
+    sum(square) AS square, sum(square_divergent) AS square_divergent, sum(square_undecided) AS square_undecided"""
+"""The fields of a `Cohort`, of rows of the view `samples`."""
+
+COHORTS = f"""
+    SELECT flow, {COHORT_SUMS}
+    FROM samples WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""  # noqa: S608

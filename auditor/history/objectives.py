@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from auditor.history.backlogs import Backlog, backlogs, not_read, read_lately
@@ -34,13 +35,28 @@ QUEUES_S = 86_400.0
 """A queue that was not read for this long is left out; until then it is undecided."""
 
 
+class Measure(StrEnum):
+    """What an objective is judged by."""
+
+    WINDOW = "window"
+    STRICT = "strict"
+    WITHIN = "within"
+    AGREEMENT = "agreement"
+    COVERAGE = "coverage"
+    VERIFIED = "verified"
+    QUEUE = "queue"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveFigure:
     """One objective of a flow.
 
     Attributes:
+        measure: what it is judged by.
         name, goal, seen: for people.
         standing: kept, broken, undecided or without traffic.
+        within_s: of changes within another time than the window, that time; None for other objectives.
+        queue: of a queue, its name in the map; None for other objectives.
         counts: of a share, what it was counted from; None for other objectives.
         goal_ratio: of a share, the least that is promised.
         budget_left: of a share, the part of the error budget that is left: at least and at most.
@@ -49,10 +65,13 @@ class ObjectiveFigure:
     """
 
     flow: str
+    measure: Measure
     name: str
     goal: str
     seen: str
     standing: Standing
+    within_s: float | None = None
+    queue: str | None = None
     counts: WindowCounts | None = None
     goal_ratio: float | None = None
     budget_left: tuple[float, float] | None = None
@@ -86,7 +105,7 @@ class ObjectiveFigure:
             "goal": self.goal,
             "state": self.standing.value,
             "seen": self.seen,
-            "error budget left": _left_text(self.budget_left),
+            "error budget left": left_text(self.budget_left),
             "burn 1 h / 6 h / 3 d": _burn_text(self.burn),
             "burst": self.burst or "–",
         }
@@ -126,6 +145,7 @@ def _window(flow: Flow, ledger: Ledger, now: datetime) -> Iterator[ObjectiveFigu
     lately = burst is not None and now - (burst.ended_at or now) < BURST_SHOWN
     yield _share(
         flow,
+        Measure.WINDOW,
         f"changes within the window of {format_duration(flow.window_s)}",
         by_span[sla.period_s],
         sla.within_window,
@@ -136,6 +156,7 @@ def _window(flow: Flow, ledger: Ledger, now: datetime) -> Iterator[ObjectiveFigu
         missed = by_span[sla.period_s].missed
         yield ObjectiveFigure(
             flow=flow.name,
+            measure=Measure.STRICT,
             name="no change may miss its window",
             goal="0 missed",
             seen=f"{missed} missed",
@@ -145,10 +166,28 @@ def _window(flow: Flow, ledger: Ledger, now: datetime) -> Iterator[ObjectiveFigu
 
 def _within(flow: Flow, cells: Sequence[tuple[float, float, int]]) -> Iterator[ObjectiveFigure]:
     for within_s, goal in flow.settings.sla.within.items():
-        met = sum(changes for _, upper_s, changes in cells if upper_s <= within_s)
-        missed = sum(changes for lower_s, _, changes in cells if lower_s >= within_s)
-        undecided = sum(changes for *_, changes in cells) - met - missed
-        yield _share(flow, f"changes within {format_duration(within_s)}", WindowCounts(met, missed, undecided), goal)
+        yield _share(
+            flow,
+            Measure.WITHIN,
+            f"changes within {format_duration(within_s)}",
+            within_counts(cells, within_s),
+            goal,
+            within_s=within_s,
+        )
+
+
+def within_counts(cells: Iterable[tuple[float, float, int]], within_s: float) -> WindowCounts:
+    """Changes by whether they arrived within a time.
+
+    Args:
+        cells: numbers of changes by the bounds of their lag in seconds: more than, at most.
+    """
+    met = missed = total = 0
+    for lower_s, upper_s, changes in cells:
+        total += changes
+        met += changes * (upper_s <= within_s)
+        missed += changes * (lower_s >= within_s)
+    return WindowCounts(met, missed, total - met - missed)
 
 
 def _cells(lens: Lens, since: datetime) -> dict[str, list[tuple[float, float, int]]]:
@@ -169,6 +208,7 @@ def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[Objecti
         differ = covered.disagreement
         yield ObjectiveFigure(
             flow=flow.name,
+            measure=Measure.AGREEMENT,
             name="records that agree, by sample",
             goal=_at_least(sla.agreement),
             seen=f"{percent(1 - differ.upper)} … {percent(1 - differ.lower)} of {differ.read} read"
@@ -184,6 +224,7 @@ def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[Objecti
         seen = covered.verdict_ratio
         yield ObjectiveFigure(
             flow=flow.name,
+            measure=Measure.COVERAGE,
             name="due records with a verdict",
             goal=_at_least(sla.coverage),
             seen=f"{ratio_text(seen, lower, upper)} of {covered.due}",
@@ -195,6 +236,7 @@ def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[Objecti
         behind_s = None if at is None else (now - at).total_seconds()
         yield ObjectiveFigure(
             flow=flow.name,
+            measure=Measure.VERIFIED,
             name="verified through",
             goal=f"at most {format_duration(sla.verified_within_s)} ago",
             seen="never yet" if behind_s is None else f"{format_duration(behind_s)} ago",
@@ -212,6 +254,8 @@ def _queues(flow: Flow, queues: Iterable[Backlog], now: datetime) -> Iterator[Ob
         over = over_allowance(each.role, each.depth, each.oldest_age_s, allowed, each.trend)
         yield ObjectiveFigure(
             flow=flow.name,
+            measure=Measure.QUEUE,
+            queue=each.queue,
             name=f"{'dead letters' if each.role == 'dead' else 'waiting messages'}, queue {each.queue}",
             goal=goal,
             seen=_depth_text(each) if current else f"{_depth_text(each)}; {not_read(each)}",
@@ -242,10 +286,12 @@ def _depth_text(queue: Backlog) -> str:
 
 def _share(
     flow: Flow,
+    measure: Measure,
     name: str,
     counts: WindowCounts,
     goal: float,
     *,
+    within_s: float | None = None,
     burn: Mapping[float, float | None] | None = None,
     burst: str | None = None,
 ) -> ObjectiveFigure:
@@ -257,10 +303,12 @@ def _share(
         seen = f"{counts.met} of {counts.total}{undecided}; in the long run {percent(least)} … {percent(most)}"
     return ObjectiveFigure(
         flow=flow.name,
+        measure=measure,
         name=name,
         goal=_at_least(goal),
         seen=seen,
         standing=objective.standing,
+        within_s=within_s,
         counts=counts,
         goal_ratio=goal,
         budget_left=objective.budget_left,
@@ -273,11 +321,14 @@ def _at_least(goal: float) -> str:
     return f"at least {goal * 100:.6g} %"
 
 
-def _left_text(left: tuple[float, float] | None) -> str:
+def left_text(left: tuple[float, float] | None) -> str:
+    """How much of an error budget is left, in words; one that is used up by how many times it is used."""
     if left is None:
         return "–"
-    least, most = (f"{each:.0%}" if each > -1 else f"overspent {figure(1 - each, 2)}x" for each in left)
-    return least if least == most else f"{least} … {most}"
+    least, most = (f"{each:.0%}" if each >= 0 else f"overspent {figure(1 - each, 2)}x" for each in left)
+    if least == most:
+        return least
+    return f"{most} … {figure(1 - left[0], 2)}x" if left[1] < 0 else f"{least} … {most}"
 
 
 def _burn_text(burn: Mapping[float, float | None] | None) -> str:

@@ -7,6 +7,7 @@ from auditor.ledger.flows import FailedRuns, Work
 from auditor.ledger.heartbeats import HeartbeatState
 from auditor.ledger.lease import Lease, LeaseHeldError
 from auditor.ledger.ledger import Ledger
+from auditor.ledger.measurements import SLOT
 from auditor.ledger.outbox import PendingAlert, Undelivered
 from auditor.ledger.process import Process, is_gone, this_process
 from auditor.ledger.transaction import LEASE_S, LeaseLostError, Transaction
@@ -22,6 +23,7 @@ __all__ = [
     "RECORD",
     "ROWS",
     "SETTLED",
+    "SLOT",
     "ArchiveFile",
     "ColumnType",
     "Decision",

@@ -31,6 +31,8 @@ BUCKETS = 60
 _LISTED = """
     SELECT id, state, severity, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at, resolved_at
     FROM incidents WHERE (resolved_at IS NULL OR (? AND resolved_at >= ?)) AND merged_into IS NULL
+        AND (len(?::VARCHAR[]) = 0
+             OR id IN (SELECT incident_id FROM breaches WHERE flow IN (SELECT unnest(?::VARCHAR[]))))
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
     LIMIT 500"""
 
@@ -88,13 +90,15 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
 def _list(data: Data, since: Since) -> None:
     known = [each.value for each in Severity]
     asked.refuse("severity", known)
-    row = st.columns([2, 2, 3, 1], vertical_alignment="bottom")
+    asked.refuse("flow", data.map.flows)
+    row = st.columns([2, 2, 2, 3, 1], vertical_alignment="bottom")
     over = row[0].toggle("Include resolved", key="all", bind="query-params")
     severities = row[1].multiselect("Severity", known, key="severity", bind="query-params")
-    search = row[2].text_input("Contains", key="search", bind="query-params")
-    row[3].button("Refresh", width="stretch")
-    found = data.query(_LISTED, [over, since.at])
-    total = len(found)
+    flows = row[2].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
+    search = row[3].text_input("Contains", key="search", bind="query-params")
+    row[4].button("Refresh", width="stretch")
+    found = data.query(_LISTED, [over, since.at, flows, flows])
+    total = len(found) if not flows else len(data.query(_LISTED, [over, since.at, [], []]))
     if severities:
         found = found[found["severity"].isin(severities)]
     if search:

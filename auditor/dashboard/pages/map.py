@@ -51,7 +51,7 @@ def _draw(data: Data, since: Since) -> None:
         for each in known.systems.itertuples()
         if each.state not in {"answers", "never read", "queues only"}
     }
-    ink = look.DARK if st.context.theme.type == "dark" else look.LIGHT
+    ink = components.ink()
     chart = map_chart.draw(data.map, layout, known.figures, unreadable=unreadable, ink=ink)
     choices = [
         *(f"{FLOW} {name}" for name in layout.flows),

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import streamlit as st
 
-from auditor.dashboard import components, look, navigation, tables, view
+from auditor import escaping
+from auditor.dashboard import asked, calendar_chart, components, look, navigation, tables, view
+from auditor.dashboard.calendar_chart import Cell
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_rows import coverage_row
 from auditor.history.figure_text import ratio_text
-from auditor.history.objectives import ObjectiveFigure
+from auditor.history.objective_days import DayFigure
+from auditor.history.objectives import BURN_SPANS_S, ObjectiveFigure, left_text
 from auditor.history.status import Standing
 from checks.intervals import clopper_pearson
+from checks.objective_days import DayState
+from checks.objectives import Standing as ObjectiveState
+from checks.objectives import WindowCounts, underlying_share
+from probes.wording import counted, figure
+
+SHORT_S, LONG_S = BURN_SPANS_S[0], BURN_SPANS_S[-1]
+"""The time spans over which the page shows how fast error budgets are used."""
 
 
 def page() -> None:
@@ -24,20 +35,247 @@ def page() -> None:
 
 
 def _draw(data: Data, since: Since) -> None:
-    now = datetime.now(UTC)
+    _objectives(data)
+    _coverage(data, since)
+    _budgets(data)
+    _noise(data, since)
+    _messages(data, since)
+
+
+def _objectives(data: Data) -> None:
     st.subheader("Objectives")
-    st.caption(
-        "Over the period of each flow's SLA, whatever time range is chosen; queues as they are now. A share is "
-        "broken when even the upper end of the long-run estimate is below the goal. *Burn*: how many times faster "
-        "than the goal allows the error budget is used."
-    )
-    figures = data.objectives()
+    figures = sorted(data.objectives(), key=lambda each: look.WORST_OBJECTIVE_FIRST.index(each.standing))
+    if not figures:
+        components.nothing(
+            "The map promises nothing that could be kept or broken: no flow has a window, and none has `sla:`. "
+            "Give a data type a `window:` to promise when its copies agree."
+        )
+        return
+    _sentence(figures)
+    names = [_name(each) for each in figures]
+    open_now = data.incidents_by_flow()
     tables.table(
-        frame([_objective(data, each) for each in figures]),
+        frame([_row(each, open_now.get(each.flow, 0)) for each in figures]),
         key="objectives",
         signs={"state": [look.OBJECTIVE[each.standing] for each in figures]},
+        links={
+            "flow": [navigation.drift(flow=each.flow) for each in figures],
+            "incidents": [navigation.incidents(flow=each.flow) for each in figures],
+        },
+        acts={"objective": (names, _choose)},
         alt="Objectives of each flow, kept or broken, and what is left of their error budgets",
+        column_config={
+            "flow": st.column_config.TextColumn(width=140),
+            "objective": st.column_config.TextColumn(width=202),
+            "target": st.column_config.TextColumn(width=82),
+            "met": st.column_config.TextColumn(
+                width=192,
+                help="The share of decided changes; in brackets where it lies in the long run, at 95 %, undecided "
+                "changes counted either way",
+            ),
+            "budget": st.column_config.ImageColumn(
+                "error budget", width=92, help="Full: nothing of it is used. Pale: left if all undecided arrived."
+            ),
+            "left": st.column_config.TextColumn(width=130, help="How much of the error budget is left"),
+            "burn": st.column_config.TextColumn("burn 1 h / 3 d", width=90, help=_BURN),
+            "incidents": st.column_config.TextColumn(width=70),
+        },
     )
+    st.caption(
+        "Over the period of each flow's SLA, whatever time range is chosen; queues as they are now. A share is "
+        "broken when even the upper end of the long-run estimate is below the target. Click an objective to see its "
+        "days below."
+    )
+    asked.refuse("objective", names)
+    chosen = st.selectbox("Objective", names, key="objective", bind="query-params")
+    _one(data, figures[names.index(chosen)])
+
+
+_BURN = "How many times faster than the target allows the error budget is used; at 1 it lasts just the period"
+
+
+def _sentence(figures: list[ObjectiveFigure]) -> None:
+    """How things stand, in one sentence."""
+    of = counted(len(figures), "objective")
+    broken = [each for each in figures if each.standing is ObjectiveState.BROKEN]
+    undecided = sum(each.standing is ObjectiveState.UNDECIDED for each in figures)
+    idle = sum(each.standing is ObjectiveState.NO_TRAFFIC for each in figures)
+    if broken:
+        named = escaping.markdown(", ".join(dict.fromkeys(each.flow for each in broken)))
+        verb = "is" if len(broken) == 1 else "are"
+        st.error(f"**{len(broken)} of {of} {verb} broken:** {named}.", icon=":material/cancel:")
+    elif undecided:
+        st.warning(
+            f"**No objective is known to be broken, but {undecided} of {of} cannot be decided yet.**",
+            icon=":material/help:",
+        )
+    elif idle == len(figures):
+        st.info(f"**No change has been counted for any of {of} yet.**", icon=":material/remove:")
+    else:
+        without = f" {idle} without traffic." if idle else ""
+        st.success(f"**All objectives are kept:** {len(figures) - idle} of {of}.{without}", icon=":material/check:")
+
+
+def _name(each: ObjectiveFigure) -> str:
+    return f"{each.flow}: {each.name}"
+
+
+def _choose(name: str) -> None:
+    st.session_state["objective"] = name
+
+
+def _row(each: ObjectiveFigure, incidents: int) -> dict[str, object]:
+    counts, burn = each.counts, each.burn or {}
+    return {
+        "flow": each.flow,
+        "objective": each.name,
+        "target": each.goal,
+        "met": each.seen if counts is None else _met(each, counts),
+        "budget": None if each.budget_left is None else look.budget(*each.budget_left),
+        "left": left_text(each.budget_left),
+        "burn": f"{_rate(burn.get(SHORT_S))} / {_rate(burn.get(LONG_S))}" if burn else "–",
+        "incidents": f"{incidents} open" if incidents else "none",
+    }
+
+
+def _met(each: ObjectiveFigure, counts: WindowCounts) -> str:
+    if not counts.total:
+        return "no changes"
+    best = f"{counts.met / counts.decided:.1%} " if counts.decided else ""
+    return f"{best}({_long_run(each)}) of {counts.total:,}"
+
+
+def _long_run(each: ObjectiveFigure) -> str:
+    """Bounds of the share that is kept in the long run; "" for an objective that is none, and without changes."""
+    if each.counts is None or each.goal_ratio is None or not each.counts.total:
+        return ""
+    least, most = underlying_share(each.counts, each.goal_ratio)
+    return f"{least:.1%} … {most:.1%}"
+
+
+def _rate(burn: float | None) -> str:
+    return "–" if burn is None else figure(burn, 2)
+
+
+def _one(data: Data, each: ObjectiveFigure) -> None:
+    """One objective over its period: its figures, a calendar, its error budget, and the days as a table."""
+    days = data.objective_days(each)
+    sign = look.OBJECTIVE[each.standing]
+    st.markdown(f"#### {escaping.markdown(_name(each))} {sign.badge}")
+    _figures(data, each)
+    with st.container(horizontal=True):
+        navigation.link("Records that differ →", navigation.drift(flow=each.flow))
+        navigation.link("Incidents →", navigation.incidents(flow=each.flow))
+        navigation.link("Lag →", navigation.lag(each.flow))
+    length = round(data.map.flow(each.flow).settings.sla.period_s / 86_400)
+    if all(day.day.state is DayState.NO_DATA for day in days):
+        components.nothing(
+            f"Nothing is on file for the last {counted(length, 'day')}. Start the auditor with `auditor run`; each "
+            "day appears here with its first audit."
+        )
+        return
+    counts = Counter(day.day.state for day in days)
+    found = ", ".join(f"{number} {state}" for state, number in counts.items())
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        st.markdown(f"**The last {counted(length, 'day')}**")
+        st.plotly_chart(
+            calendar_chart.calendar_chart([_cell(day) for day in days], components.ink()),
+            key="days",
+            config={"displayModeBar": False},
+            alt=f"Calendar of {length} days: {found}. The table below has the same figures.",
+        )
+        st.markdown(look.legend((sign, counts[state]) for state, sign in look.DAY.items()))
+    budget = [(day.day.end, day.day.left) for day in days if day.day.left is not None]
+    with right:
+        if budget:
+            st.markdown("**Error budget left**")
+            st.plotly_chart(
+                calendar_chart.budget_chart(days[0].day.begin, budget),
+                key="burn",
+                config={"displayModeBar": False},
+                alt=f"Error budget left after each of {length} days; now {left_text(each.budget_left)}",
+            )
+        else:
+            components.nothing("This objective has no error budget, or no change has been counted for it yet.")
+    st.markdown("**Day by day**")
+    latest = days[::-1]
+    tables.table(
+        frame(
+            [
+                {
+                    "day": f"{day.day.day:%a %-d %b}",
+                    "seen": day.seen,
+                    "budget left": left_text(day.day.left),
+                    "audited": f"{day.day.hours} of 24 h",
+                }
+                for day in latest
+            ]
+        ),
+        key="day-by-day",
+        signs={"state": [look.DAY[day.day.state] for day in latest]},
+        height=min(38 + 35 * len(days), 318),
+        alt="The days of this objective, latest first: state, what was seen, error budget left, hours audited",
+        column_config={
+            "audited": st.column_config.TextColumn(help="In how many hours of the day both systems could be read")
+        },
+    )
+    st.caption(
+        "Days are UTC; the first and the last are not whole. A change counts on the day its verdict became certain. "
+        "Each day is judged by its own changes alone, with the rule of the whole period: a few late ones on a quiet "
+        "day leave it undecided."
+    )
+
+
+def _figures(data: Data, each: ObjectiveFigure) -> None:
+    """The figures of an objective in words."""
+    counts, burn = each.counts, each.burn
+    told = {"Target": (each.goal, "")}
+    if counts is None:
+        told["Now"] = each.seen, ""
+    else:
+        share = view.share_within(counts.met, counts.missed, counts.undecided)
+        long_run = _long_run(each)
+        told["Met"] = share, f"{counts.met:,} of {counted(counts.total, 'change')}, {counts.undecided:,} undecided"
+        told["In the long run"] = long_run or "–", "bounds at 95 %, however often one looks"
+        told["Error budget left"] = left_text(each.budget_left), _allowed(counts, each.goal_ratio)
+    if burn:
+        told["Burn"] = (
+            f"{_rate(burn.get(SHORT_S))} in 1 h, {_rate(burn.get(LONG_S))} in 3 d",
+            "at 1 the budget lasts just the period",
+        )
+    team = data.map.flows[each.flow].team
+    if team:
+        told["Team"] = team, ""
+    with st.grid(len(told), min_column_width=165):
+        for label, (value, more) in told.items():
+            with st.container(border=True, height="stretch", gap="xxsmall"):
+                st.caption(escaping.markdown(label))
+                st.markdown(f"**{escaping.markdown(value)}**")
+                if more:
+                    st.caption(escaping.markdown(more))
+    if each.burst:
+        st.info(f"Fresh reads after the last missed change: {escaping.markdown(each.burst)}.", icon=":material/bolt:")
+
+
+def _allowed(counts: WindowCounts, goal: float | None) -> str:
+    """How many changes the error budget allows to miss, and how many did."""
+    if goal is None or not counts.total:
+        return ""
+    return f"{counts.missed:,} missed, {figure((1 - goal) * counts.total, 2)} allowed"
+
+
+def _cell(figure: DayFigure) -> Cell:
+    day = figure.day
+    told = [figure.seen]
+    if day.left is not None:
+        told.append(f"error budget left: {left_text(day.left)}")
+    told.append(f"audited in {day.hours} of 24 h")
+    return Cell(day=day.day, sign=look.DAY[day.state], told=told)
+
+
+def _coverage(data: Data, since: Since) -> None:
+    now = datetime.now(UTC)
     st.subheader("Coverage")
     st.caption(
         "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
@@ -54,6 +292,9 @@ def _draw(data: Data, since: Since) -> None:
             **tables.instants("last sweep ended"),
         },
     )
+
+
+def _budgets(data: Data) -> None:
     st.subheader("Budgets")
     st.caption(
         "What is used of each system's budget, and how many reads audits of the last hour left out because it was "
@@ -65,8 +306,6 @@ def _draw(data: Data, since: Since) -> None:
         key="budgets",
         alt="Budget of each system: records and calls used, reads left out, what the sample bounds",
     )
-    _noise(data, since)
-    _messages(data, since)
 
 
 def _messages(data: Data, since: Since) -> None:
@@ -119,7 +358,3 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         "sweep order": each.walk,
         "last sweep ended": each.swept_at,
     }
-
-
-def _objective(data: Data, each: ObjectiveFigure) -> dict[str, object]:
-    return {**each.as_row(), "team": data.map.flows[each.flow].team}

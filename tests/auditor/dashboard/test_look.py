@@ -29,6 +29,7 @@ TABLES: list[Mapping[Any, Sign]] = [
     look.AUDITOR,
     look.INCIDENTS,
     look.OBJECTIVE,
+    look.DAY,
     look.SEVERITY,
     look.INCIDENT,
     look.MESSAGE,
@@ -88,6 +89,25 @@ def test_a_strip_is_an_image_with_a_bar_for_each_beat_the_graver_the_higher() ->
     assert heights == sorted(heights, reverse=True)
     assert len({each.attrib["fill"] for each in bars}) == len(Beat)
     assert "<svg" in unquote(look.strip([]))
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "widths", "tone"),
+    [
+        (1.0, 1.0, [74], Tone.GOOD),
+        (0.5, 1.0, [37, 37], Tone.GOOD),
+        (0.2, 0.2, [15], Tone.LATE),
+        (-0.1, 0.5, [37], Tone.UNKNOWN),
+        (-9.0, -3.0, [], Tone.BAD),
+    ],
+)
+def test_an_error_budget_is_a_bar_as_long_as_what_is_left_of_it(
+    least: float, most: float, widths: list[int], tone: Tone
+) -> None:
+    rim, *bars = ElementTree.fromstring(unquote(look.budget(least, most).partition(",")[2]))
+    assert [int(each.attrib["width"]) for each in bars] == widths
+    assert rim.attrib["stroke"] == look.HEX[tone]
+    assert ["fill-opacity" in each.attrib for each in bars] == [False, True][: len(bars)] if least > 0 else True
 
 
 def test_the_stylesheet_loads_nothing() -> None:

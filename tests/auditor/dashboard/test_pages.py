@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -28,6 +29,7 @@ from auditor.desk.desk import Desk
 from auditor.history.lag import FlowLag
 from auditor.history.status import Standing
 from auditor.workspace import Workspace
+from checks.convergence import Verdict
 from checks.lag import count_cells, fit
 from probes.registry import open_queue_probe
 from tests import HOME
@@ -666,10 +668,91 @@ def test_objectives_are_over_the_period_whatever_range_is_shown(watched: Stand) 
         connection.exec_driver_sql(f"UPDATE window_counts SET slot_at = slot_at - {moved}")
     for shown in ("15 min", "7 d"):
         app = run("sla", range=shown)
-        objectives = next(frame.value for frame in app.dataframe if "goal" in frame.value.columns)
-        assert list(objectives["state"])[:1] == ["✓ kept"]
-        assert objectives["seen"].iloc[0].startswith("1 of 1; in the long run")
+        objectives = table_with(app, "target")
+        assert signs(objectives["state"])[:1] == ["✓ kept"]
+        assert objectives["met"].iloc[0].startswith("100.0% (")
+        assert objectives["met"].iloc[0].endswith(") of 1")
     assert "Over the period of each flow's SLA" in text(app)
+
+
+@pytest.fixture
+def promised(watched: Stand) -> Stand:
+    """An objective of each kind, the one about the window broken two days ago."""
+    sla = "sla: {period: 5d, within: {1h: 0.5}, agreement: 0.9, coverage: 0.5, verified_within: 1d, strict: true}"
+    watched.remap("sla: {dead_letters: 1}", sla)
+    watched.agree(5)
+    read_queue(watched)
+    with watched.ledger.write() as transaction:
+        for back, counts in (
+            (4, {Verdict.MET: 500}),
+            (2, {Verdict.MET: 9_000, Verdict.BREACH: 1_000}),
+            (1, {Verdict.BREACH: 1}),
+        ):
+            at = watched.clock.now() - timedelta(days=back)
+            watched.ledger.measurements.count_windows(transaction, "to_billing", counts, at)
+    return watched
+
+
+def test_the_sla_page_shows_the_days_of_the_gravest_objective(promised: Stand) -> None:
+    app = run("sla")
+    assert not app.exception
+    objectives = table_with(app, "target")
+    assert signs(objectives["state"])[:2] == ["✕ broken", "✕ broken"]
+    assert objectives["met"].iloc[0].startswith("90.5% (")
+    assert objectives["met"].iloc[0].endswith(") of 10,501")
+    assert objectives["left"].iloc[0].startswith("overspent ")
+    assert "2 of 7 objectives are broken:" in text(app)
+    assert app.selectbox(key="objective").value == "to_billing: changes within the window of 4 s"
+    days = table_with(app, "audited")
+    assert signs(days["state"]) == [
+        "– no traffic",  # today
+        "? undecided",
+        "✕ broken",
+        "○ no data",
+        "✓ kept",
+        "○ no data",
+    ]
+    assert list(days["seen"])[2:4] == ["9,000 of 10,000 in time (90.00%)", "not audited"]
+    assert days["audited"].iloc[0] != "0 of 24 h"
+    told = text(app)
+    for state in ("✓ kept: 1", "✕ broken: 1", "? undecided: 1", "– no traffic: 1", "○ no data: 2"):
+        assert state in told
+    calendar, burn = app.get("plotly_chart")
+    assert any("✕" in each for each in json.loads(calendar.proto.spec)["data"][1]["text"])
+    assert "used up" in burn.proto.spec
+    assert {"Records that differ →", "Incidents →", "Lag →"} <= set(links(app))
+
+
+def test_every_objective_has_its_days(promised: Stand) -> None:
+    names = run("sla").selectbox(key="objective").options
+    assert len(names) == 7
+    for name in names:
+        app = run("sla", objective=name)
+        assert not app.exception
+        assert app.selectbox(key="objective").value == name
+        assert len(table_with(app, "audited")) == 6
+    assert "is not an objective of the map" in text(run("sla", objective="gone"))
+
+
+def test_before_anything_is_on_file_the_days_say_what_to_do(watched: Stand) -> None:
+    app = run("sla")
+    assert "Nothing is on file for the last 28 days. Start the auditor with `auditor run`" in text(app)
+    assert not app.get("plotly_chart")
+
+
+def test_a_map_that_promises_nothing_is_told_how(watched: Stand) -> None:
+    watched.remap("    window: 4s\n", "    window: none\n")
+    assert "promises nothing that could be kept or broken" in text(run("sla"))
+
+
+def test_incidents_are_shown_of_the_flow_that_the_address_names(watched: Stand) -> None:
+    drift(watched)
+    assert len(table_with(run("incidents", flow="to_billing"), "what")) == 1
+    assert "is not a flow of the map" in text(run("incidents", flow="to_biling"))
+    with watched.ledger.database.unnumbered() as connection:
+        connection.exec_driver_sql("UPDATE breaches SET flow = 'elsewhere'")
+    _open.clear()
+    assert "1 incident hidden by these filters" in text(run("incidents", flow="to_billing"))
 
 
 def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.history.lens import Lens
-from auditor.history.objectives import ObjectiveFigure, objectives
+from auditor.history.objectives import ObjectiveFigure, left_text, objectives
 from checks.objectives import Standing, WindowCounts
 from probes.registry import open_queue_probe
 from tests.auditor.cli.test_commands import auditor
@@ -117,6 +117,23 @@ def test_the_command_shows_them_and_fails_on_a_broken_one(stand: Stand) -> None:
     assert (broken.returncode, "1 missed" in broken.stdout) == (1, True)
     unknown = auditor("objectives", "to_biling", *places)
     assert (unknown.returncode, "did you mean 'to_billing'" in unknown.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (None, "–"),
+        ((1.0, 1.0), "100%"),
+        ((0.4, 0.6), "40% … 60%"),
+        ((0.0, 0.0), "0%"),
+        ((-0.3, 0.19), "overspent 1.3x … 19%"),
+        ((-0.3, -0.3), "overspent 1.3x"),
+        ((-1.9, -1.4), "overspent 2.4x … 2.9x"),
+        ((-49.0, -49.0), "overspent 50x"),
+    ],
+)
+def test_what_is_left_of_an_error_budget_in_words(left: tuple[float, float] | None, told: str) -> None:
+    assert left_text(left) == told
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""Days as a calendar, a week in each row, and an error budget over its days; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import plotly.graph_objects as go
+
+from auditor import escaping
+from auditor.dashboard import look
+from auditor.dashboard.look import Ink, Sign, Tone
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+PALE = 0.32
+"""How much of its colour a day has: enough to tell the colours apart, with text that is legible on each of them."""
+
+DEEPEST = -2.0
+"""How far below zero the chart of a budget reaches; a budget that is overspent by more leaves it."""
+
+_ROW_HEIGHT = 44
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A day of a calendar.
+
+    Attributes:
+        told: figures, one per line.
+    """
+
+    day: date
+    sign: Sign
+    told: Sequence[str]
+
+
+def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
+    """Draw days that follow each other, oldest first; each shows its number and its sign."""
+    monday = cells[0].day - timedelta(days=cells[0].day.weekday())
+    weeks = (cells[-1].day - monday).days // 7 + 1
+    tones = list(Tone)
+    colours: list[list[int | None]] = [[None] * 7 for _ in range(weeks)]
+    hover = [[""] * 7 for _ in range(weeks)]
+    for each in cells:
+        week, weekday = divmod((each.day - monday).days, 7)
+        colours[week][weekday] = tones.index(each.sign.tone)
+        title = f"<b>{each.day:%A, %-d %B}: {escaping.plotly(each.sign.plain)}</b>"
+        hover[week][weekday] = "<br>".join([title, *map(escaping.plotly, each.told)])
+    steps = [
+        (at / len(tones), _rgba(look.HEX[tone], PALE))
+        for number, tone in enumerate(tones)
+        for at in (number, number + 1)
+    ]
+    rows = [f"{monday + timedelta(days=7 * week):%-d %b}" for week in range(weeks)]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=WEEKDAYS,
+        y=rows,
+        z=colours,
+        zmin=-0.5,
+        zmax=len(tones) - 0.5,
+        colorscale=steps,
+        showscale=False,
+        xgap=3,
+        ygap=3,
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
+    )
+    figure.add_scatter(
+        x=[WEEKDAYS[each.day.weekday()] for each in cells],
+        y=[rows[(each.day - monday).days // 7] for each in cells],
+        text=[f"{each.day.day} <b>{each.sign.glyph}</b>" for each in cells],
+        mode="text",
+        textfont={"size": 13, "color": ink.text},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    names = {"color": ink.quiet}
+    figure.update_xaxes(tickfont=names, side="top", fixedrange=True, showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        tickfont=names, autorange="reversed", fixedrange=True, showgrid=False, zeroline=False, type="category"
+    )
+    return _bare(figure, 60 + _ROW_HEIGHT * weeks).update_layout(hovermode="closest")
+
+
+def budget_chart(begin: datetime, left: Sequence[tuple[datetime, tuple[float, float]]]) -> go.Figure:
+    """Draw what is left of an error budget, at least and at most, against a budget that is used evenly.
+
+    Args:
+        left: by the end of each day.
+    """
+    at = [begin, *(end for end, _ in left)]
+    least, most = [1.0, *(each for _, (each, _) in left)], [1.0, *(each for _, (_, each) in left)]
+    line = {"width": 2, "color": look.HEX[Tone.NOTE]}
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[at[0], at[-1]],
+        y=[1, 0],
+        mode="lines",
+        name="used evenly",
+        line={"dash": "dot", "width": 1.5, "color": look.HEX[Tone.QUIET]},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(x=at, y=most, mode="lines", name="left, at most", line=line)
+    figure.add_scatter(
+        x=at,
+        y=least,
+        mode="lines+markers",
+        name="left, at least",
+        line=line,
+        marker={"size": 5},
+        fill="tonexty",
+        fillcolor=_rgba(look.HEX[Tone.NOTE], 0.18),
+    )
+    figure.add_hline(
+        y=0,
+        line_dash="dash",
+        line_color=look.HEX[Tone.BAD],
+        annotation_text="used up",
+        annotation_position="bottom left",
+    )
+    figure.update_yaxes(
+        tickformat=".0%", range=[max(min(*least, -0.1), DEEPEST) - 0.05, 1.05], title="error budget left"
+    )
+    figure.update_xaxes(hoverformat="%-d %b %H:%M")
+    return _bare(figure, 320).update_layout(
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}, hovermode="x unified"
+    )
+
+
+def _bare(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        uirevision="keep",
+    )
+    return figure
+
+
+def _rgba(colour: str, opacity: float) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"

@@ -1,0 +1,71 @@
+"""The calendar: each day once, in its week and under its weekday, with a sign and text that cannot act as HTML."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.dashboard import look
+from auditor.dashboard.calendar_chart import PALE, WEEKDAYS, Cell, budget_chart, calendar_chart
+from auditor.dashboard.look import Ink, Tone
+from checks.objective_days import DayState
+from tests.auditor.dashboard.test_look import TEXT, contrast
+
+NOW = datetime(2026, 3, 29, 10, 14, tzinfo=UTC)
+
+
+def drawn(begin: date, states: list[DayState]) -> go.Figure:
+    cells = [
+        Cell(day=begin + timedelta(days=number), sign=look.DAY[state], told=["<b>5</b> of 6", "2"])
+        for number, state in enumerate(states)
+    ]
+    return calendar_chart(cells, look.LIGHT)
+
+
+@given(st.dates(date(2026, 1, 1), date(2027, 1, 1)), st.lists(st.sampled_from(DayState), min_size=1, max_size=93))
+def test_each_day_stands_once_under_its_weekday(begin: date, states: list[DayState]) -> None:
+    colours, texts = drawn(begin, states).data
+    filled = [
+        (week, weekday)
+        for week, row in enumerate(colours.z)
+        for weekday, colour in enumerate(row)
+        if colour is not None
+    ]
+    assert len(filled) == len(states) == len(texts.text)
+    first = begin.weekday()
+    assert filled == [divmod(first + number, 7) for number in range(len(states))]
+    for number, state in enumerate(states):
+        day = begin + timedelta(days=number)
+        assert texts.x[number] == WEEKDAYS[day.weekday()]
+        assert texts.text[number] == f"{day.day} <b>{look.DAY[state].glyph}</b>"
+        assert len({*colours.y}) == len(colours.y)
+
+
+def test_the_figures_of_a_day_are_shown_with_its_sign_and_are_no_html() -> None:
+    (told,) = [each for row in drawn(date(2026, 3, 2), [DayState.BROKEN]).data[0].customdata for each in row if each]
+    assert told == "<b>Monday, 2 March: ✕ broken</b><br>&lt;b&gt;5&lt;/b&gt; of 6<br>2"
+
+
+@pytest.mark.parametrize("ink", [look.LIGHT, look.DARK])
+def test_text_is_legible_on_every_colour_of_a_day(ink: Ink) -> None:
+    for tone in Tone:
+        colour, paper = look.HEX[tone], ink.paper
+        mixed = "#" + "".join(
+            f"{round(PALE * int(colour[at : at + 2], 16) + (1 - PALE) * int(paper[at : at + 2], 16)):02x}"
+            for at in (1, 3, 5)
+        )
+        assert contrast(ink.text, mixed) >= TEXT, tone
+
+
+@pytest.mark.parametrize(("left", "lowest"), [((0.4, 0.6), -0.15), ((-0.5, 0.2), -0.55), ((-49.0, -9.0), -2.05)])
+def test_a_budget_begins_whole_and_the_chart_reaches_below_what_is_left(
+    left: tuple[float, float], lowest: float
+) -> None:
+    figure = budget_chart(NOW, [(NOW + timedelta(days=1), (0.9, 1.0)), (NOW + timedelta(days=2), left)])
+    evenly, most, least = figure.data
+    assert (list(evenly.y), list(most.y), list(least.y)) == ([1, 0], [1.0, 1.0, left[1]], [1.0, 0.9, left[0]])
+    assert figure.layout.yaxis.range[0] == pytest.approx(lowest)
