@@ -1,4 +1,4 @@
-"""The doctor's report on senders with undelivered messages, and on the daily drill."""
+"""The doctor's report on senders with undelivered messages or silent buttons, and on the daily drill."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from auditor.alerts.drill_rule import problem
+from auditor.alerts.trial import try_buttons
 from auditor.ledger import DrillState, Lease, Undelivered
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.doctor import SystemReport
@@ -29,6 +30,23 @@ def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered])
         )
         for each in lost
         if each.sender in named
+    ]
+
+
+def buttons_report(integration_map: IntegrationMap) -> list[SystemReport]:
+    """Whether the auditor can listen to the buttons of the senders that have some; asks these services."""
+    trials = [try_buttons(name, settings) for name, settings in integration_map.alerts.senders.items()]
+    return [
+        SystemReport(
+            system=f"alerts {each.sender} (buttons)",
+            latency_s=None,
+            clock="",
+            read_only="",
+            problems=[] if each.passed else [f"{each.receipt.error}; {each.advice}"],
+            remarks=[each.advice] if each.passed else [],
+        )
+        for each in trials
+        if each is not None
     ]
 
 

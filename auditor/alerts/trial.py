@@ -10,6 +10,7 @@ from typing import Any
 from auditor.alerts.own_notice import own_notice
 from auditor.senders.contract import TIMEOUT_S, Receipt, SenderSettings
 from auditor.senders.registry import open_sender
+from auditor.senders.slack_bot import SlackBotSettings
 
 SUMMARY = "This is a test message of Plumbline. Nothing has happened, and nothing needs to be done."
 
@@ -21,11 +22,13 @@ class Trial:
     Attributes:
         sender: the name under `alerts:` of the map.
         receipt: of the message, or of closing what it opened if that failed.
+        buttons: it is about the buttons of its messages, and not about a message.
     """
 
     sender: str
     receipt: Receipt
     closing: bool = False
+    buttons: bool = False
 
     @property
     def passed(self) -> bool:
@@ -37,6 +40,10 @@ class Trial:
         """What to do now."""
         if self.closing:
             return "the test message was accepted, but not what closes it; close the alert by hand"
+        if self.buttons and self.passed:
+            return "the auditor can listen to the buttons of its messages"
+        if self.buttons:
+            return f"buttons do nothing; correct alerts.{self.sender}.app_token of the map, or the app in Slack"
         match self.receipt.outcome:
             case "sent" if self.receipt.error:
                 return f"correct the addresses under alerts.{self.sender} of the map"
@@ -54,7 +61,7 @@ class Trial:
     def as_row(self) -> dict[str, Any]:
         """The row for tables and JSON."""
         return {
-            "sender": self.sender,
+            "sender": f"{self.sender} (buttons)" if self.buttons else self.sender,
             "outcome": self.receipt.outcome,
             "error": self.receipt.error,
             "advice": self.advice,
@@ -92,3 +99,12 @@ def send_test(
         return Trial(sender=name, receipt=receipt)
     finally:
         sender.close()
+
+
+def try_buttons(name: str, settings: SenderSettings, *, timeout_s: float = TIMEOUT_S) -> Trial | None:
+    """Try whether the auditor can listen to the buttons of a sender's messages; None for one that has none."""
+    if not isinstance(settings, SlackBotSettings) or not settings.listens:
+        return None
+    from auditor.senders.slack_socket import SlackSockets
+
+    return Trial(sender=name, receipt=SlackSockets(settings, timeout_s=timeout_s).try_out(), buttons=True)

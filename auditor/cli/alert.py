@@ -46,7 +46,7 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Send a labelled test message through all senders of the map, one, or a route's: 0 all accepted, 3 not all."""
-    from auditor.alerts.trial import send_test
+    from auditor.alerts.trial import send_test, try_buttons
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, print_rows
     from checks.routes import Recipient
@@ -78,6 +78,8 @@ def send(
             send_test(each.sender, senders[each.sender], datetime.now(UTC), dashboard=dashboard, channel=each.channel)
             for each in recipients
         ]
+        buttons = [try_buttons(each, senders[each]) for each in dict.fromkeys(each.sender for each in recipients)]
+        trials += [each for each in buttons if each is not None]
     rows = [each.as_row() for each in trials]
     if as_json:
         print_json(rows)

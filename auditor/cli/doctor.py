@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @app.command()
 def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
-    from auditor.alerts.silent import drill_report, silent_senders
+    from auditor.alerts.silent import buttons_report, drill_report, silent_senders
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, out, print_rows
     from auditor.escaping import visible
@@ -42,6 +42,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
         findings = [
             *examine(loaded, seed=known.seed, steps=known.steps),
             *silent_senders(loaded, known.lost),
+            *buttons_report(loaded),
             *drill_report(loaded, known.drill, known.lease, datetime.now(UTC)),
         ]
     if as_json:

@@ -31,6 +31,7 @@ from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
 from auditor.daemon.heartbeat import Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
+from auditor.daemon.slack_listener import ButtonsInSlack
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
@@ -209,6 +210,9 @@ class Daemon:
             for name, reader in self.readers.items()
         }
         self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
+        self._buttons = ButtonsInSlack(
+            integration_map, self._workspace, self._senders, self.tenure, self._watch.tell, self.timetable.stopping
+        )
         self._clock_set: tuple[float, News] | None = None
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
@@ -276,6 +280,7 @@ class Daemon:
         self.timetable.start()
         for subscribers in grouped(self._subscribers):
             Listener(subscribers, self.timetable.stopping).start()
+        self._buttons.start()
         log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
 
     def _timeout_s(self, settings: Any) -> float:
@@ -445,7 +450,7 @@ class Daemon:
             self._job_trouble.worked(now)
         late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]
         lost = [each for each in late if each.fails or (now - each.since_at).total_seconds() > LATE_S]
-        self.vitals.delivers([f"{each.sender}: {visible(str(each))}" for each in lost])
+        self.vitals.delivers([*(f"{each.sender}: {visible(str(each))}" for each in lost), *self._buttons.failures])
 
     def _escalate(self) -> None:
         escalated = escalate(self.ledger, self._routing, datetime.now(UTC))
@@ -507,7 +512,7 @@ class Daemon:
         of_systems = [each.close for each in self.readers.values()]
         of_queues = [each.close for each in self.queues]
         of_senders = [each.close for each in (*self._senders.values(), self._heartbeat) if each is not None]
-        self._give_back("connections", [*of_systems, *of_queues, *of_senders])
+        self._give_back("connections", [*of_systems, *of_queues, *of_senders, *self._buttons.closings])
         if not ended and not self.timetable.stop(CUT_OFF_S):
             log.warning("abandoned work that hangs in a driver; nothing of it is recorded")
         self._give_back("ledgers", [self.tenure.end, self.ledger.close])

@@ -55,11 +55,13 @@ class Trouble:
     Args:
         what: the effect in words: "audits are not recorded".
         tell: called with each notification.
+        verified: whether what happens meanwhile is verified all the same.
     """
 
-    def __init__(self, what: str, tell: Callable[[News], None]) -> None:
+    def __init__(self, what: str, tell: Callable[[News], None], *, verified: bool = False) -> None:
         self._what = what
         self._tell = tell
+        self._verified = verified
         self._lock = threading.Lock()
         self._since_at: datetime | None = None
         self._failed_at: datetime | None = None
@@ -85,14 +87,14 @@ class Trouble:
         if first:
             log.error("%s; %s until it works again", why, self._what)
         if tells:
-            detail = f"Since {_at(since_at)}. What happens meanwhile is not verified."
+            meanwhile = "" if self._verified else " What happens meanwhile is not verified."
             self._tell(
                 News(
                     transition="opened",
                     since_at=since_at,
                     at=now,
                     summary=f"{why[:1].upper()}{why[1:]}. Meanwhile {self._what}",
-                    detail=detail,
+                    detail=f"Since {_at(since_at)}.{meanwhile}",
                 )
             )
 
@@ -117,7 +119,8 @@ class Trouble:
                     since_at=since_at,
                     at=now,
                     summary=f"Works again: {self._what} {gap}",
-                    detail=f"It had failed {times}: {why}. That time is not verified, and counts as such.",
+                    detail=f"It had failed {times}: {why}."
+                    + ("" if self._verified else " That time is not verified, and counts as such."),
                 )
             )
 

@@ -40,7 +40,7 @@ class ProcessHealth:
         unready: why it does not audit now; empty if it does.
         silent: flows whose audits are overdue although nothing has failed, in words.
         hanging: jobs that do not end, in words.
-        undelivered: senders that do not deliver, in words.
+        undelivered: senders that do not deliver, or whose buttons do nothing, in words.
         drill: where the last drill ended; empty if it arrived.
         warnings: failures of systems; the auditor itself works.
     """
@@ -150,7 +150,7 @@ class Vitals:
                 self._signs.failing[flow] = failure
 
     def delivers(self, undelivered: Sequence[str]) -> None:
-        """Note the senders that do not deliver, each with what is wrong."""
+        """Note the senders that do not deliver, or whose buttons do nothing, each with what is wrong."""
         with self._lock:
             if self._signs is not None:
                 self._signs.undelivered = tuple(undelivered)

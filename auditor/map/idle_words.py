@@ -11,6 +11,7 @@ from auditor.map.review import rhythm_s
 from auditor.map.route_mistakes import route_remarks
 from auditor.map.settings import Destination, FlowSettings
 from auditor.senders.registry import SENDERS, sender_settings
+from auditor.senders.slack_bot import SlackBotSettings
 from probes.registry import record_kind
 from probes.settings import Binding, Budget
 
@@ -129,6 +130,9 @@ def _alert_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]
         yield ("alerts", "dashboard"), f"only messages to {titles} carry links, and {unset} is not set"
     if alerts.drill is not None and alerts.held_drill is None:
         yield ("alerts", "drill", "to"), f"no drill is held: alerts.{alerts.drill.to} is not set"
+    for name, sender in alerts.senders.items():
+        if isinstance(sender, SlackBotSettings) and sender.may_act is not None and not sender.listens:
+            yield ("alerts", name, "may_act"), "messages have no buttons: app_token is not set"
     destinations: list[tuple[Path_, Destination]] = [
         (("alerts", "routes", position, "to"), route) for position, route in enumerate(alerts.routes)
     ]

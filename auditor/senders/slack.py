@@ -17,6 +17,7 @@ from auditor.escaping import mrkdwn, slack_notification
 from auditor.senders.contract import TIMEOUT_S, Address, Receipt, SenderSettings
 from auditor.senders.json_post import JsonPost
 from auditor.senders.notice_text import REPEAT, acting_text, lag_text, links, record_lines, words_of
+from auditor.senders.slack_buttons import buttons
 from checks.routes import SEVERITIES, severity_of
 from probes.durations import format_duration
 
@@ -52,13 +53,20 @@ BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "invalid_atta
 """Errors after which the text alone is tried."""
 
 
-def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat: bool) -> dict[str, Any]:
-    """Build the message of a notice. Pure."""
+def message(
+    notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat: bool, acts: bool = False
+) -> dict[str, Any]:
+    """Build the message of a notice. Pure.
+
+    Args:
+        acts: with buttons for what people do about the incident; somebody must listen to them.
+    """
     transition = str(notice["transition"])
     blocks = [] if transition == "digest" else [_fields(notice)]
     blocks += _paragraphs(notice)
     blocks.append({"type": "context", "elements": [_text(_context(notice))]})
-    elements = [
+    elements = buttons(notice) if acts else []
+    elements += [
         {
             "type": "button",
             "text": {"type": "plain_text", "text": name},

@@ -14,9 +14,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from auditor.escaping import visible
 from auditor.senders.contract import TIMEOUT_S, Address, Key, Place, Posting, Receipt, SenderSettings
@@ -70,8 +71,12 @@ _IDENTITY = re.compile(r"[CGD][A-Z0-9]{8,}")
 Render = Callable[..., dict[str, Any]]
 
 
-def judged(body: bytes) -> Receipt:
-    """What a response with status 200 means. Pure."""
+def judged(body: bytes, *, hints: Mapping[str, str] = HINTS) -> Receipt:
+    """What a response with status 200 means. Pure.
+
+    Args:
+        hints: by error, what to do about it.
+    """
     try:
         document = json.loads(body)
         accepted = document["ok"]
@@ -80,11 +85,40 @@ def judged(body: bytes) -> Receipt:
         return Receipt(outcome="ambiguous", error="the response is not one of Slack's")
     if accepted is True:
         return Receipt(outcome="sent", reply=document)
-    hint = f": {HINTS[error]}" if error in HINTS else ""
+    hint = f": {hints[error]}" if error in hints else ""
     text = f"Slack: {visible(error)[:100]}{hint}"
     if error in UNCERTAIN:
         return Receipt(outcome="ambiguous", error=text)
     return Receipt(outcome="refused" if error in TEMPORARY else "rejected", error=text, reply={"error": error})
+
+
+APP_LEVEL = "xapp-"
+"""How app-level tokens begin."""
+
+
+def _of_a_bot(token: SecretStr) -> SecretStr:
+    if token.get_secret_value().startswith(APP_LEVEL):
+        raise ValueError("this is an app-level token, which goes into app_token; a bot's token begins with xoxb-")
+    return token
+
+
+def _of_an_app(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if text and not text.startswith(APP_LEVEL):
+        other = "; this is a bot's token, which goes into token" if text.startswith("xoxb-") else ""
+        raise ValueError(f"an app-level token begins with {APP_LEVEL}{other}")
+    return token
+
+
+def _is_user(identity: str) -> str:
+    if not re.fullmatch(r"[UW][A-Z0-9]{2,30}", identity):
+        raise ValueError(
+            f"{identity[:40]!r} is no member ID of Slack; copy it from the person's profile, as U012AB3CD"
+        )
+    return identity
+
+
+User = Annotated[str, AfterValidator(_is_user)]
 
 
 class SlackBotSettings(SenderSettings):
@@ -93,6 +127,9 @@ class SlackBotSettings(SenderSettings):
     Attributes:
         token: of a bot with the scope `chat:write`, a secret.
         channel: for messages about flows without `slack_channel`, and about systems.
+        app_token: an app-level token with the scope `connections:write`, a secret, with which the auditor listens to
+            the buttons of its messages; empty for no buttons.
+        may_act: the member IDs of those who may press them; None for everyone in the bot's workspace.
         url: of Slack's Web API.
     """
 
@@ -104,17 +141,33 @@ class SlackBotSettings(SenderSettings):
     folds = True
     acts = frozenset({"acknowledged", "unacknowledged", "snoozed", "assigned"})
 
-    token: Key
+    token: Annotated[Key, AfterValidator(_of_a_bot)]
     channel: str = Field(min_length=1)
+    app_token: Annotated[Key, AfterValidator(_of_an_app)] = SecretStr("")
+    may_act: Annotated[tuple[User, ...], Field(min_length=1)] | None = None
     url: Address = Field(default=SecretStr("https://slack.com/api"), validate_default=True)
+
+    @property
+    def listens(self) -> bool:
+        """Whether people may act from Slack at all."""
+        return self.is_set and bool(self.app_token.get_secret_value())
+
+    def names(self, user: str) -> bool:
+        """Whether `may_act` names a person."""
+        return self.may_act is not None and user in self.may_act
 
 
 class SlackBotSender:
-    """Posts with the token of a bot."""
+    """Posts with the token of a bot.
+
+    Attributes:
+        heard: whether somebody listens to buttons now; without that, messages have none.
+    """
 
     def __init__(
         self, settings: SlackBotSettings, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S
     ) -> None:
+        self.heard: Callable[[], bool] = lambda: False
         self._dashboard = dashboard
         self._channel = settings.channel
         self._identities: dict[str, str] = {}  # of channels, by their names
@@ -141,7 +194,7 @@ class SlackBotSender:
 
     def _edit(self, notice: Mapping[str, Any], place: Place) -> Receipt:
         """Bring an incident's first message up to date; a try that was not needed does no harm."""
-        built = message(notice, dashboard=self._dashboard, possible_repeat=False)
+        built = message(notice, dashboard=self._dashboard, possible_repeat=False, acts=self.heard())
         where = {"channel": place.channel, "ts": place.ts}
         edited = self._post.send({**built, **where}, path="/chat.update")
         if edited.reply.get("error") in BAD_BLOCKS:
@@ -161,7 +214,7 @@ class SlackBotSender:
                 label = False
             elif arrived.outcome == "refused":
                 return arrived
-        render: Render = message if thread is None else reply
+        render: Render = partial(message, acts=self.heard()) if thread is None else reply
         payload = render(notice, dashboard=self._dashboard, possible_repeat=label)
         if posting.number:
             payload["metadata"] = {"event_type": EVENT, "event_payload": {"number": posting.number}}

@@ -2,9 +2,11 @@
 
 Written from Slack's documentation as of 2026-11 (docs.slack.dev: "Using the Slack Web API", "Pagination", "Rate
 limits", "Using message metadata", methods users.list, users.info, conversations.list, conversations.info,
-conversations.history, conversations.replies, chat.postMessage, chat.update) and its OpenAPI
-document (1.7.0 of 2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is
-older than `ratelimited`, `token_revoked` and `token_expired`, which stand in the documentation.
+conversations.history, conversations.replies, chat.postMessage, chat.update, chat.postEphemeral, auth.test,
+apps.connections.open, and Block Kit's limits) and its OpenAPI document (1.7.0 of 2021, archived by Slack); answers
+are checked against it in `tests/standins/test_slack.py`. It is older than `ratelimited`, `token_revoked`,
+`token_expired` and Socket Mode, which stand in the documentation. What is sent over Socket Mode is in
+`tests/standins/slack_socket.py`.
 
 Where the documents are silent: what a cursor is made of; the order of a list, which is that of creation here.
 """
@@ -22,8 +24,10 @@ from tests.standins.allowance import Allowance
 from tests.standins.clock import Clock
 from tests.standins.faults import Answer
 from tests.standins.service import RefusalError, Request, Service, json_body
+from tests.standins.slack_socket import APP, SocketMode
 
 BOT_TOKEN = "xoxb-0000000000-stand-in"
+APP_TOKEN = "xapp-1-A012ABCD0A0-0000000000-stand-in"
 TEAM = "T012AB3C4"
 ERRORS = {401: "invalid_auth", 403: "no_permission", 404: "unknown_method", 409: "fatal_error", 429: "ratelimited"}
 SCOPES = {"users": "users:read", "conversations": "channels:read", "chat": "chat:write"}
@@ -39,6 +43,8 @@ class Slack(Service):
         scopes: what the token may read; `users:read.email` shows addresses.
         methods: the allowance of each method.
         messages: what was posted, with `channel`, `ts` and how often it was edited.
+        whispers: what was posted for one person to see.
+        socket: the connections of the app whose token is `APP_TOKEN`.
     """
 
     routes: ClassVar[Sequence[tuple[str, str, str]]] = [
@@ -47,6 +53,9 @@ class Slack(Service):
         ("POST", "/api/chat.update", "chat_update"),
         ("POST", "/api/conversations.history", "conversations_history"),
         ("POST", "/api/conversations.replies", "conversations_replies"),
+        ("POST", "/api/chat.postEphemeral", "chat_postEphemeral"),
+        ("POST", "/api/auth.test", "auth_test"),
+        ("POST", "/api/apps.connections.open", "apps_connections_open"),
     ]
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -58,6 +67,13 @@ class Slack(Service):
         self._users: dict[str, dict[str, Any]] = {}
         self._channels: dict[str, dict[str, Any]] = {}
         self.messages: list[dict[str, Any]] = []
+        self.whispers: list[dict[str, Any]] = []
+        self.socket = SocketMode()
+
+    def close(self) -> None:
+        """Stop it."""
+        self.socket.close()
+        super().close()
 
     # -- what a test keeps in it
 
@@ -162,6 +178,12 @@ class Slack(Service):
         token = told if word.lower() == "bearer" else request.form.get("token")
         if not token:
             raise _refused("not_authed")
+        if operation == "apps_connections_open":
+            if token != APP_TOKEN:
+                raise _refused("not_allowed_token_type" if token == BOT_TOKEN else "invalid_auth")
+            if self._revoked:
+                raise _refused("token_revoked")
+            return {}
         if token != BOT_TOKEN or self._revoked:
             raise _refused("token_revoked" if token == BOT_TOKEN else "invalid_auth")
         reads = operation in {"conversations_history", "conversations_replies"}
@@ -251,6 +273,92 @@ class Slack(Service):
         found |= {**{name: value for name, value in told.items() if name != "thread_ts"}, "edits": found["edits"] + 1}
         return {"ok": True, "channel": found["channel"], "ts": found["ts"], "text": found.get("text", "")}
 
+    def chat_postEphemeral(self, request: Request) -> Any:  # noqa: N802  Slack's own name
+        """Post a message for one person to see."""
+        told = json_body(request) or {}
+        channel = self._open_channel(told)
+        if not told.get("text") and not told.get("blocks"):
+            raise _refused("no_text")
+        if told.get("user") not in self._users:
+            raise _refused("user_not_in_channel")
+        _check_blocks(told)
+        stamp = f"{self._now()}.{len(self.whispers):06d}"
+        self.whispers.append({**told, "channel": channel["id"]})
+        return {"ok": True, "message_ts": stamp}
+
+    # -- what people press
+
+    def pressed(self, message: Mapping[str, Any], action: str, *, by: str, choice: str = "") -> dict[str, Any]:
+        """What Slack reports when a person presses a button of a message, or chooses from its menu.
+
+        Args:
+            message: as it is in `messages`; a person may see an older one.
+            action: the button's or menu's `action_id`.
+            by: a member's id.
+            choice: the beginning of the value of what is chosen.
+        """
+        attachments = enumerate(message.get("attachments") or (), start=1)
+        found = [
+            (at, element)
+            for at, each in attachments
+            for block in each.get("blocks", ())
+            for element in block.get("elements", ())
+            if element.get("action_id") == action
+        ]
+        assert len(found) == 1, f"the message has {len(found)} elements {action}"
+        at, element = found[0]
+        kept = {name: element[name] for name in ("text", "value", "style") if name in element}
+        if element["type"] == "overflow":
+            kept = {"selected_option": next(each for each in element["options"] if each["value"].startswith(choice))}
+        user, channel = self._users[by], self._channels[message["channel"]]
+        with self.changing():
+            stamp = f"{self._now()}.{len(self.calls):06d}"
+        return {
+            "type": "block_actions",
+            "user": {"id": by, "username": user["name"], "name": user["name"], "team_id": user["team_id"]},
+            "api_app_id": APP,
+            "token": "Shh_its_a_seekrit",
+            "container": {
+                "type": "message_attachment",
+                "message_ts": message["ts"],
+                "attachment_id": at,
+                "channel_id": channel["id"],
+                "is_ephemeral": False,
+                "is_app_unfurl": False,
+            },
+            "trigger_id": "12321423423.333649436676.d8c1bb837935619ccad0f624c448ffb3",
+            "team": {"id": TEAM, "domain": "stand-in"},
+            "enterprise": None,
+            "is_enterprise_install": False,
+            "channel": {"id": channel["id"], "name": channel["name"]},
+            "message": {name: message[name] for name in ("text", "attachments", "ts") if name in message},
+            "state": {"values": {}},
+            "response_url": f"https://hooks.slack.com/actions/{TEAM}/1232321423432/D09sSasdasdAS9091209",
+            "actions": [
+                {"action_id": action, "block_id": "=qXel", **kept, "type": element["type"], "action_ts": stamp}
+            ],
+        }
+
+    def press(self, message: Mapping[str, Any], action: str, *, by: str, choice: str = "") -> str:
+        """Let a person press a button of a message, see `pressed`; answers the envelope."""
+        return self.socket.send(self.pressed(message, action, by=by, choice=choice))
+
+    # -- the app itself
+
+    def auth_test(self, _: Request) -> Any:
+        """Say whose token it is."""
+        said = {
+            "url": "https://stand-in.slack.com/",
+            "team": "Stand-in",
+            "user": "plumbline",
+            "user_id": "W00000000X",
+        }
+        return {"ok": True, **said, "team_id": TEAM, "bot_id": "B19LU7CSY", "is_enterprise_install": False}
+
+    def apps_connections_open(self, _: Request) -> Any:
+        """Give out an address for Socket Mode."""
+        return {"ok": True, "url": self.socket.address()}
+
     # -- reading what was posted
 
     def conversations_history(self, request: Request) -> Any:
@@ -315,6 +423,32 @@ def _check_blocks(told: Mapping[str, Any]) -> None:
         raise _refused("invalid_blocks")
     if len(json.dumps([told.get("blocks"), attached], ensure_ascii=False)) > 13_200:
         raise _refused("msg_blocks_too_long")
+    for block in (*(told.get("blocks") or ()), *attached):
+        if block["type"] == "actions" and not _is_actions(block["elements"]):
+            raise _refused("invalid_blocks")
+
+
+def _is_actions(elements: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the elements of an actions block keep to Block Kit's limits."""
+    names = [each["action_id"] for each in elements if "action_id" in each]
+    return (
+        1 <= len(elements) <= 25
+        and len(names) == len(set(names))
+        and all(len(each) <= 255 for each in names)
+        and all(_is_button(each) if each["type"] == "button" else _is_menu(each) for each in elements)
+    )
+
+
+def _is_button(element: Mapping[str, Any]) -> bool:
+    text = element["text"]
+    fits = len(text["text"]) <= 75 and len(element.get("value", "")) <= 2_000 and len(element.get("url", "")) <= 3_000
+    return text["type"] == "plain_text" and fits and element.get("style", "primary") in {"primary", "danger"}
+
+
+def _is_menu(element: Mapping[str, Any]) -> bool:
+    options = element["options"]
+    fits = (len(each["text"]["text"]) <= 75 and len(each["value"]) <= 150 for each in options)
+    return element["type"] == "overflow" and 1 <= len(options) <= 5 and all(fits)
 
 
 def _refused(error: str, **more: str) -> RefusalError:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.standins import faults
 from tests.standins.clock import Clock
-from tests.standins.slack import BOT_TOKEN, Slack
+from tests.standins.slack import BOT_TOKEN, TEAM, Slack
 from tests.standins.specifications import breaches, openapi
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -135,3 +135,37 @@ def test_a_message_is_posted_to_a_channel_that_exists(slack: Slack, client: http
     assert posted(refused=True, channel=channel)["error"] == "no_text"
     slack.archive(channel)
     assert posted(refused=True, channel=channel, text="x")["error"] == "is_archived"
+
+
+def test_a_message_for_one_person_and_whose_token_it_is(slack: Slack, client: httpx.Client) -> None:
+    channel, user = slack.create_channel("ops"), slack.create_user("ann")
+
+    def answered(method: str, *, refused: bool = False, verb: str = "post", **arguments: Any) -> Any:
+        answer = client.post(f"/api/{method}", json=arguments)
+        schema = openapi("slack.com").answer(f"/{method}", verb, status="default" if refused else "200")
+        assert breaches(schema, answer.json()) == []
+        return answer.json()
+
+    assert answered("chat.postEphemeral", channel=channel, user=user, text="x")["ok"]
+    assert [(each["user"], each["text"]) for each in slack.whispers] == [(user, "x")]
+    missing = answered("chat.postEphemeral", refused=True, channel=channel, user="W0", text="x")
+    assert missing["error"] == "user_not_in_channel"
+    assert answered("auth.test", verb="get")["team_id"] == TEAM
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": "x" * 76}},
+        {"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": "x"}, "value": "x" * 2_001},
+        {"type": "overflow", "action_id": "a", "options": []},
+        {"type": "overflow", "action_id": "a", "options": [{"text": {"text": "x"}, "value": "x" * 151}]},
+    ],
+)
+def test_what_breaks_the_limits_of_block_kit_is_refused(
+    slack: Slack, client: httpx.Client, element: dict[str, Any]
+) -> None:
+    slack.create_channel("ops")
+    blocks = [{"type": "actions", "elements": [element]}]
+    answer = client.post("/api/chat.postMessage", json={"channel": "#ops", "text": "x", "blocks": blocks})
+    assert answer.json()["error"] == "invalid_blocks"

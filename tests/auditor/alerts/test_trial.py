@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from auditor.alerts.trial import SUMMARY, Trial, send_test, trial_notice
+from auditor.alerts.trial import SUMMARY, Trial, send_test, trial_notice, try_buttons
 from auditor.senders.contract import Receipt
 from auditor.senders.email import message
 from auditor.senders.registry import sender_settings
 from tests.auditor.senders.receivers import NOW, OVER_HTTP, receiver, words
 from tests.http_api import Response
+from tests.standins.slack import APP_TOKEN, BOT_TOKEN, Slack
 
 
 @pytest.mark.parametrize("name", OVER_HTTP)
@@ -64,3 +65,19 @@ def test_a_recipient_that_is_refused_is_no_success() -> None:
     trial = Trial(sender="email", receipt=Receipt(outcome="sent", error="not delivered to a@x.example"))
     assert not trial.passed
     assert "correct the addresses under alerts.email" in trial.advice
+
+
+def test_buttons_are_tried_without_a_message() -> None:
+    model = sender_settings("slack_bot")
+    with Slack() as workspace:
+        given = {"token": BOT_TOKEN, "channel": "#ops", "url": f"{workspace.url}/api"}
+        assert try_buttons("slack_bot", model.model_validate(given)) is None
+        tried = try_buttons("slack_bot", model.model_validate({**given, "app_token": APP_TOKEN}))
+        assert tried is not None
+        assert (tried.passed, tried.as_row()["sender"]) == (True, "slack_bot (buttons)")
+        refused = try_buttons("slack_bot", model.model_validate({**given, "app_token": "xapp-other"}))
+        assert refused is not None
+        assert not refused.passed
+        assert "invalid_auth: put an app-level token" in refused.receipt.error
+        assert "correct alerts.slack_bot.app_token of the map" in refused.advice
+        assert workspace.messages == []

@@ -8,6 +8,7 @@ from tests.auditor.cli.test_commands import auditor
 from tests.auditor.senders.receivers import receiver
 from tests.http_api import Response
 from tests.stand import Stand
+from tests.standins.slack import BOT_TOKEN, Slack
 
 
 def test_it_reports_each_sender_and_fails_if_one_does(stand: Stand) -> None:
@@ -56,3 +57,31 @@ def test_a_sender_that_the_map_does_not_set_is_a_mistake(stand: Stand) -> None:
     assert "the map has no sender or route '1'; its senders: slack; its routes: default" in " ".join(
         number.stderr.split()
     )
+
+
+def test_buttons_that_nobody_would_hear_fail_the_test_and_the_doctor(stand: Stand) -> None:
+    with Slack() as workspace:
+        workspace.create_channel("ops")
+        bot = f"{{token: {BOT_TOKEN}, app_token: xapp-other, channel: '#ops', url: '{workspace.url}/api'}}"
+        stand.map_file.write_text(stand.map_file.read_text() + f"alerts:\n  slack_bot: {bot}\n")
+        done = auditor("alert", "test", "--json", "--map", stand.map_file)
+        doctor = auditor("doctor", "--json", "--map", stand.map_file, "--data", stand.place / "var")
+    assert done.returncode == 3, done.stderr
+    rows = {row["sender"]: row for row in json.loads(done.stdout)}
+    assert rows["slack_bot"]["outcome"] == "sent"
+    assert rows["slack_bot (buttons)"]["outcome"] == "rejected"
+    assert doctor.returncode == 3, doctor.stderr
+    (found,) = (row for row in json.loads(doctor.stdout) if row["system"] == "alerts slack_bot (buttons)")
+    assert "invalid_auth" in str(found)
+    assert "xapp-other" not in done.stdout + doctor.stdout
+
+
+def test_check_refuses_a_token_of_another_kind_without_showing_it(stand: Stand) -> None:
+    bot = "{token: xoxb-1-abcdefgh, app_token: xoxb-2-abcdefgh, channel: '#ops'}"
+    stand.map_file.write_text(stand.map_file.read_text() + f"alerts:\n  slack_bot: {bot}\n")
+    done = auditor("check", "--map", stand.map_file)
+    assert done.returncode == 2
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "alerts.slack_bot.app_token" in said
+    assert "an app-level token begins with xapp-; this is a bot's token" in said
+    assert "abcdefgh" not in said

@@ -331,6 +331,7 @@ def remarks(tmp_path: Path, *changes: tuple[str, str], alerts: str = "") -> dict
 
 SLACK = 'alerts: {slack: {webhook: "https://hooks.example/x"}}\n'
 HOOK = 'alerts: {webhook: {url: "https://hooks.example/x"}}\n'
+BOT = "alerts: {slack_bot: {token: xoxb-1, channel: '#ops', may_act: [U012AB3CD]}}\n"
 EVERY = "    every: 1s\n"
 CRM = "  crm: {kind: sql, "
 ORG = "  org: {kind: salesforce, url: 'https://a.my.salesforce.com', client_id: a, client_secret: b"
@@ -381,6 +382,7 @@ def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
         ("systems.crm.link", "become a link", [(CRM, CRM + 'link: "JaVaScRiPt:alert({key})", ')], ""),
         ("systems.crm.link", "become a link", [(CRM, CRM + 'link: "data:text/html,{key}", ')], ""),
         ("systems.org.change_events", "no flow starts there", [(CRM, ORG + ", change_events: true}\n" + CRM)], ""),
+        ("alerts.slack_bot.may_act", "app_token is not set", [], BOT),
         ("alerts.dashboard", "only messages to Slack", [], HOOK.replace("}}", '}, dashboard: "http://x"}')),
         (
             "flows.to_billing.idempotency_key",

@@ -12,13 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from auditor.senders.contract import Place, PlacedSender, Posting, Receipt
-from auditor.senders.slack_bot import SlackBotSettings
+from auditor.senders.slack_bot import SlackBotSender, SlackBotSettings
 from tests.auditor.senders.receivers import NOTICE, opened, receiver
 from tests.http_api import Response
 from tests.servers import free_port
 from tests.standins import faults
 from tests.standins.clock import Clock
-from tests.standins.slack import BOT_TOKEN, Slack
+from tests.standins.slack import APP_TOKEN, BOT_TOKEN, Slack
 
 
 @pytest.fixture
@@ -232,3 +232,37 @@ def test_a_channel_that_cannot_be_read_for_a_moment_is_read_again(workspace: Sla
     workspace.fail(missing, on="conversations_history", times=3)
     assert bot(workspace).post(NOTICE, posting(), possible_repeat=True).place == first.place
     assert len(workspace.messages) == 1
+
+
+def test_an_app_level_token_and_a_bots_token_are_told_apart() -> None:
+    given = {"token": BOT_TOKEN, "channel": "#ops"}
+    for app_token in ("xoxb-123-secretpart", "k3y", "XAPP-1"):
+        with pytest.raises(ValidationError, match="an app-level token begins with xapp-") as refused:
+            SlackBotSettings.model_validate({**given, "app_token": app_token})
+        assert "secretpart" not in str(refused.value.errors(include_input=False))
+    with pytest.raises(ValidationError, match="goes into app_token"):
+        SlackBotSettings.model_validate({**given, "token": APP_TOKEN})
+    made = SlackBotSettings.model_validate({**given, "app_token": APP_TOKEN})
+    assert made.listens
+    assert APP_TOKEN not in repr(made)
+    assert not SlackBotSettings.model_validate({**given, "app_token": ""}).listens
+
+
+@pytest.mark.parametrize("may_act", [[], ["ann"], ["@ann"], ["C012ABCD"], "U012ABCD"])
+def test_those_who_may_act_are_member_ids(may_act: Any) -> None:
+    with pytest.raises(ValidationError):
+        SlackBotSettings.model_validate({"token": BOT_TOKEN, "channel": "#ops", "may_act": may_act})
+
+
+def test_the_first_message_has_buttons_while_somebody_listens(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    sender = opened("slack_bot", f"{workspace.url}/api", token=BOT_TOKEN, channel="#ops", app_token=APP_TOKEN)
+    assert isinstance(sender, SlackBotSender)
+    place = sender.post(NOTICE, posting(), possible_repeat=False).place
+    assert "plumbline_acknowledge" not in shown(workspace.messages[0])
+    sender.heard = lambda: True
+    sender.post({**NOTICE, "transition": "grown"}, posting("2", place), possible_repeat=False)
+    assert "plumbline_acknowledge" in shown(workspace.messages[0])
+    assert "plumbline_" not in shown(workspace.messages[1])
+    sender.post({**NOTICE, "transition": "resolved"}, posting("3", place), possible_repeat=False)
+    assert "plumbline_" not in shown(workspace.messages[0])
