@@ -55,7 +55,7 @@ COLUMNS = "(id integer PRIMARY KEY, name text, updated_at text)"
 SITUATIONS = {
     "under load": 8,
     "SIGINT": 2,
-    "SIGHUP": 2,
+    "while it reloads": 2,
     "several signals": 2,
     "while it starts": 3,
     "the ledger hangs": 3,
@@ -253,6 +253,9 @@ class Chain:
                 if situation == "the ledger hangs":
                     hung.enter_context(self._hanging_ledger())
                 how = getattr(signal, situation) if situation.startswith("SIG") else signal.SIGTERM
+                if situation == "while it reloads":
+                    daemon.send_signal(signal.SIGHUP)
+                    time.sleep(chance.uniform(0, 1))
                 if situation == "several signals":
                     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                         daemon.send_signal(each)

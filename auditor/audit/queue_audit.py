@@ -38,6 +38,7 @@ class QueueAuditor:
 
     Attributes:
         memory: what is remembered from one audit to the next; replaced at the end of an audit.
+        probe: closed by `close()`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class QueueAuditor:
         self.flow = flow
         self.queue = queue
         self.memory = no_queue_memory(probe.page_limit)
+        self.probe = probe
         self._settings = settings
         self._reader = QueueReader(flow, queue, settings, probe, self._keep)
         self._ledger = ledger

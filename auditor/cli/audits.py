@@ -27,6 +27,7 @@ from auditor.cli.options import (
     fail,
     flows_of,
     load,
+    load_again,
     open_ledger,
     say,
     workspace,
@@ -65,6 +66,7 @@ def run(
     give_memory_back()
     signals = StopSignals()
     from auditor.daemon.daemon import serve, vitals_of
+    from auditor.daemon.reloading import Reloads
     from auditor.ledger import LedgerError
     from probes.contract import ProbeError
 
@@ -92,6 +94,12 @@ def run(
         if loose := opened.loose_text:
             logging.getLogger(__name__).warning(loose)
 
+    reloads = Reloads(
+        str(map_.resolve()),
+        lambda: load_again(map_),
+        signals.reload,
+        in_force=server.follow if server is not None else lambda _: None,
+    )
     try:
         serve(
             loaded,
@@ -102,6 +110,7 @@ def run(
             new_key=new_digest_key,
             vitals=vitals,
             audited=server.metrics.audited if server is not None else None,
+            reloads=reloads,
         )
     except LedgerError as error:
         fail(str(error), UNVERIFIED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,8 +27,10 @@ from auditor.cli.options import (
     existing_ledger,
     fail,
     flows_of,
+    is_there,
     load,
     say,
+    workspace,
 )
 from auditor.cli.silences import say_silences
 
@@ -50,7 +53,11 @@ def status(
     from auditor.history.status import flow_status, system_status
 
     failing = causes_failing(fail_on)
-    loaded = load(map_)
+    try:
+        loaded = load(map_)
+    except typer.Exit:
+        _say_refused(data)
+        raise
     _, ledger = existing_ledger(data, as_json=as_json)
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
@@ -58,6 +65,7 @@ def status(
     budgets = budget_use(loaded, ledger, now)
     lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
     silences = [each for each in ledger.silences.listed(at=now) if each.holds(now)]
+    standing = ledger.map_loads.standing()
     lease = ledger.lease.now()
     heartbeat = ledger.heartbeats.state() if loaded.alerts.heartbeat is not None else None
     drill = ledger.drills.state() if loaded.alerts.held_drill is not None else None
@@ -74,12 +82,15 @@ def status(
                 "silences": [{**asdict(each), "hides": each.matcher_text} for each in silences],
                 "budgets": [each.as_document() for each in budgets],
                 "auditor": lease.as_row(),
+                "map": standing.as_document(),
                 "heartbeat": heartbeat and asdict(heartbeat),
                 "drill": drill and {**asdict(drill), "problem": stuck},
             }
         )
     else:
         say(f"audited by {lease}")
+        if standing.refused is not None:
+            say(f"{standing}; correct the map, then run `auditor reload`")
         print_rows("Flows", [status_row(each) for each in flows])
         for each in flows:
             if each.why:
@@ -99,6 +110,21 @@ def status(
         if stuck or any(each.unknown for each in flows)
         else CONSISTENT
     )
+
+
+def _say_refused(data: Path) -> None:
+    """Say that a running auditor has refused the map that cannot be loaded here."""
+    from auditor.ledger import LedgerError
+
+    if not is_there(data, "the data"):
+        return
+    with contextlib.suppress(LedgerError):
+        ledger = workspace(data, make=False).existing_ledger()
+        if ledger is not None:
+            standing = ledger.map_loads.standing()
+            ledger.close()
+            if standing.refused is not None:
+                say(str(standing))
 
 
 def documents(rows: Iterable[dict[str, Any]], lacks: list[str]) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from auditor.cli import (
     query,
     queues,
     record,
+    reload,
     serve,
     verified,
     watchdog,
@@ -33,14 +34,14 @@ from auditor.cli import (
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (
-    *(alert, audits, conflicts, doctor, figures, findings, incidents, map, queries, query, queues, record, serve),
-    *(verified, watchdog),
+    *(alert, audits, conflicts, doctor, figures, findings, incidents, map, queries, query, queues, record, reload),
+    *(serve, verified, watchdog),
 )
 """The modules with the commands; importing one adds its commands."""
 
 ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
-    *("run", "once", "status", "drift", "objectives", "lag", "coverage", "backlog", "letters"),
+    *("run", "reload", "once", "status", "drift", "objectives", "lag", "coverage", "backlog", "letters"),
     *("record", "verified", "repair", "watchdog"),
     *("query", "dashboard", "demo"),
 )

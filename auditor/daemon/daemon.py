@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -31,23 +31,26 @@ from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
 from auditor.daemon.heartbeat import Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
+from auditor.daemon.reloading import RefusedMapError, Reloads
 from auditor.daemon.slack_listener import ButtonsInSlack
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import FailedAudits, News, Trouble
-from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_after_s
+from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_limits
 from auditor.escaping import visible
 from auditor.history.archive import archive_settled
-from auditor.ledger import LeaseLostError, LedgerError
+from auditor.ledger import LeaseLostError, Ledger, LedgerError
 from auditor.map.integration_map import IntegrationMap
 from auditor.senders.contract import TIMEOUT_S
 from auditor.systems.allowance import open_allowances
 from auditor.systems.reader import AIMED_EXCHANGES, SystemReader, open_readers
 from auditor.workspace import Workspace
 from probes import registry
+from probes.contract import ProbeError
 from probes.durations import format_duration
 from probes.metering import UNMETERED
+from probes.queue_contract import QueueProbe
 from probes.wording import counted
 
 CLOCK_EVERY_S = 20.0
@@ -102,11 +105,22 @@ STEP_BACK_S = 0.2
 END_BY_THEMSELVES_S = 2.0
 """How long a stop lets running audits continue."""
 
+FINISH_S = 60.0
+"""How long a newer map waits for running audits of the older one."""
+
+FINISH_LOOK_S = 0.5
+
+MAP_ASKED_EVERY_S = 1.0
+"""How often it is checked whether somebody has asked to read the map again."""
+
 CUT_OFF_S = 2.0
 """How long a stop waits for jobs that it has interrupted."""
 
 CLOSE_S = 1.0
 """How long a stop waits for connections to close, of the systems and then of the ledger."""
+
+NO_TOKEN = -1
+"""No lease has this token, so that nothing can be written with it."""
 
 Audited = Callable[[AuditResult, float], None]
 """Called with a recorded audit, and its duration in seconds."""
@@ -115,7 +129,7 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """Runs a map until it is stopped.
+    """Runs a map until it is stopped, or replaced by a daemon of a newer one.
 
     Args:
         integration_map: valid.
@@ -125,11 +139,20 @@ class Daemon:
         alert_timeout_s: the deadline of one attempt to send a message.
         vitals: where its signs of life are noted.
         audited: called with every recorded audit.
+        before: the daemon of an older map, which this one is to replace under the same lease: it shares the
+            connections of systems and queues that are the same in both. See `replaced_by`.
+
+    Attributes:
+        map_asked: set when somebody has asked by the ledger to read the map again.
 
     Raises:
         LeaseHeldError: it must take the lease itself, but another process holds it.
         LedgerError: the ledger cannot be used, or was made with another digest key.
     """
+
+    tenure: Tenure
+    ledger: Ledger
+    digest_key: bytes
 
     def __init__(
         self,
@@ -141,38 +164,52 @@ class Daemon:
         alert_timeout_s: float = TIMEOUT_S,
         vitals: Vitals | None = None,
         audited: Audited | None = None,
+        before: Daemon | None = None,
     ) -> None:
         self.map = integration_map
         self.vitals = vitals or vitals_of(integration_map)
+        self.map_asked = threading.Event()
         self._audited = audited
         self._workspace = workspace
-        digest_key = workspace.digest_key(begin_anew=new_key)
+        self._alert_timeout_s = alert_timeout_s
+        self._stopped = self._fenced = False
+        self._goes_on = before is not None
+        if before is not None:
+            self.tenure, self.ledger, self.digest_key = before.tenure, before.ledger, before.digest_key
+            self._open(integration_map, before)
+            return
+        digest_key = self.digest_key = workspace.digest_key(begin_anew=new_key)
         self.tenure = tenure or take_now(workspace, "run")
         try:
             self.ledger = workspace.ledger()
             self.ledger.database.token = self.tenure.token
             self.ledger.installation.check_key(digest_key, adopt=True, accept_new=new_key)
-            self._open(integration_map, digest_key, alert_timeout_s)
+            self._open(integration_map, None)
         except BaseException:
             self.tenure.end()
             raise
 
-    def _open(self, integration_map: IntegrationMap, digest_key: bytes, alert_timeout_s: float) -> None:
-        self._senders = open_senders(integration_map.alerts, timeout_s=alert_timeout_s)
-        self._routing = self.ledger.outbox.routing = integration_map.alerts.routing
+    def _open(self, integration_map: IntegrationMap, before: Daemon | None) -> None:
+        """Open everything; nothing is connected yet, and the daemon before is left as it is."""
+        self._senders = open_senders(integration_map.alerts, timeout_s=self._alert_timeout_s)
+        self._routing = integration_map.alerts.routing
         heartbeat = integration_map.alerts.heartbeat
-        self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=alert_timeout_s)
+        self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=self._alert_timeout_s)
         self._cycle_from_s = self.vitals.now_s()
-        self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
+        self._watch = LedgerWatch(list(self._senders))
+        self._archiving = threading.Lock()
         self._reporter = Reporter.of_map(self.ledger, integration_map, list(self._senders))
         self._failed_audits = FailedAudits()
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self._job_trouble = Trouble("their work is not done", self._watch.tell)
         self._pulse_file = PulseFile(self._workspace.folder)
+        kept = {} if before is None else before._readers_kept(integration_map)
         self.allowances = open_allowances(integration_map.systems, self.ledger.spending)
-        self.readers = open_readers(integration_map, self.allowances)
+        if before is not None:
+            self.allowances |= {name: before.allowances[name] for name in kept}
+        self.readers = open_readers(integration_map, self.allowances, kept=kept)
         for name, clock in self.ledger.measurements.clocks().items():
-            if name in self.readers:
+            if name in self.readers and name not in kept:
                 self.readers[name].clock = clock
         shares = Shares([integration_map.flow(name) for name in integration_map.flows], self.readers)
         self.auditors = {
@@ -181,7 +218,7 @@ class Daemon:
                 source=self.readers[settings.from_],
                 target=self.readers[settings.to],
                 ledger=self.ledger,
-                digest_key=digest_key,
+                digest_key=self.digest_key,
                 reporter=self._reporter,
                 others=self.readers,
                 shares=shares,
@@ -190,12 +227,14 @@ class Daemon:
         }
         self._groups = by_owner(self.auditors.values())
         self.owner_reads = self._shared_reads()
+        probes = {} if before is None else before._probes_kept(integration_map, kept)
         self.queues = [
             QueueAuditor(
                 flow=integration_map.flow(flow),
                 queue=queue,
                 settings=settings,
-                probe=registry.open_queue_probe(
+                probe=probes.get((flow, queue))
+                or registry.open_queue_probe(
                     settings,
                     integration_map.system_of(settings),
                     self.allowances.get(getattr(settings, "system", ""), UNMETERED),
@@ -211,11 +250,44 @@ class Daemon:
         }
         self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
         self._buttons = ButtonsInSlack(
-            integration_map, self._workspace, self._senders, self.tenure, self._watch.tell, self.timetable.stopping
+            integration_map, self._workspace, self._senders, self.tenure, self.tell, self.timetable.stopping
         )
         self._clock_set: tuple[float, News] | None = None
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
+        if before is None:
+            self._take_ledger()
+        else:
+            self._wakes |= {name: before._wakes[name] for name in kept}
+
+    def _take_ledger(self) -> None:
+        """Hear of how transactions end, and route messages as this map says."""
+        self.ledger.database.watch = self._watch
+        self.ledger.outbox.routing = self._routing
+
+    def _readers_kept(self, newer: IntegrationMap) -> dict[str, SystemReader]:
+        """The readers that a newer map can go on with: their systems are the same in both maps.
+
+        Those that announce changes are bound to their flows by what they wait for, and are opened again.
+        """
+        announcing = {
+            each.source.name for each in self.auditors.values() if each.source.announces(each.flow.source_spec)
+        }
+        return {
+            name: reader
+            for name, reader in self.readers.items()
+            if newer.systems.get(name) == self.map.systems[name] and name not in announcing
+        }
+
+    def _probes_kept(self, newer: IntegrationMap, readers: Collection[str]) -> dict[tuple[str, str], QueueProbe]:
+        """The probes of queues that are the same in a newer map, and live in no system that is opened again."""
+        return {
+            (each.flow.name, each.queue): each.probe
+            for each in self.queues
+            if (settings := self.map.queues[each.flow.name, each.queue])
+            == newer.queues.get((each.flow.name, each.queue))
+            and (not (system := getattr(settings, "system", None)) or system in readers)
+        }
 
     def _shared_reads(self) -> dict[str, OwnerReads]:
         """By flow, what it reads of its owner together with others."""
@@ -259,29 +331,39 @@ class Daemon:
             every_s = max(CLOCK_EVERY_S, AIMED_EXCHANGES * reader.allowance.clock_keeps_s)
             hangs_s = HANGS_S + AIMED_EXCHANGES * self.map.systems[name].budget.timeout_s
             self._add(f"clock {name}", every_s, self._read_clock(reader), ["clocks", name], longest_s=hangs_s)
+        self._add_messages()
+        self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S, longest_s=ARCHIVE_HANGS_S)
+        self._add("pulse", PULSE_EVERY_S, self.vitals.pulse, longest_s=HANGS_S)
+        self._add("pulse file", PULSE_FILE_EVERY_S, self._pulse_file.touch, longest_s=HANGS_S)
+        self._add("check", CHECK_EVERY_S, self._check, longest_s=HANGS_S)
+        self._add("map", MAP_ASKED_EVERY_S, self._look_for_requests, longest_s=HANGS_S)
+        settle_memory()
+        if self._goes_on:
+            self.vitals.follows(silent_limits(self.map), lambda: self._watch.trouble.lasts, self._hanging)
+        else:
+            self.vitals.begins(lambda: self._watch.trouble.lasts, self._hanging)
+        self.timetable.start()
+        for subscribers in grouped(self._subscribers):
+            Listener(subscribers, self.timetable.stopping).start()
+        self._buttons.start()
+        log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
+
+    def _add_messages(self) -> None:
+        """Add the jobs that notify people."""
         if self._senders:
             for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name), longest_s=HANGS_S + SEND_FOR_S)
         if self._routing.escalates:
             self._add("escalation", ESCALATE_EVERY_S, self._escalate)
         self._add("waking", WAKE_EVERY_S, self._wake)
-        self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S, longest_s=ARCHIVE_HANGS_S)
-        self._add("pulse", PULSE_EVERY_S, self.vitals.pulse, longest_s=HANGS_S)
-        self._add("pulse file", PULSE_FILE_EVERY_S, self._pulse_file.touch, longest_s=HANGS_S)
-        self._add("check", CHECK_EVERY_S, self._check, longest_s=HANGS_S)
         if (heartbeat := self.map.alerts.heartbeat) is not None:
             self._add("heartbeat", heartbeat.every_s, self._send_heartbeat, longest_s=HANGS_S)
         if (drill := self.map.alerts.held_drill) is not None:
             closes = self.map.alerts.senders[drill.to].closes
             drills = Drills(drill, self.ledger, self._workspace.folder, self.vitals, self._watch.tell, closes=closes)
             self._add("drill", TURN_EVERY_S, drills.turn, longest_s=REHEARSAL_S + 2 * HANGS_S)
-        settle_memory()
-        self.vitals.begins(lambda: self._watch.trouble.lasts, self._hanging)
-        self.timetable.start()
-        for subscribers in grouped(self._subscribers):
-            Listener(subscribers, self.timetable.stopping).start()
-        self._buttons.start()
-        log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
+        else:
+            self.vitals.drilled("")
 
     def _timeout_s(self, settings: Any) -> float:
         """The deadline of one call of a queue: its own, or that of the system that it belongs to."""
@@ -312,7 +394,8 @@ class Daemon:
         try:
             work()
         except LeaseLostError:
-            self.tenure.lost.set()
+            if not self._fenced:
+                self.tenure.lost.set()
         except LedgerError as error:
             self._watch.failed(None, error)
 
@@ -478,6 +561,14 @@ class Daemon:
         elif not before.failures:
             log.warning("the heartbeat was not accepted: %s; it is tried again in its next turn", error)
 
+    def tell(self, news: News) -> None:
+        """Notify people of something about the auditor itself."""
+        self._watch.tell(news)
+
+    def _look_for_requests(self) -> None:
+        if self.ledger.map_loads.asked():
+            self.map_asked.set()
+
     def _close_leftovers(self) -> None:
         now = datetime.now(UTC)
         closed = end_leftovers(self.map, self.ledger, self._reporter, now) + close_leftovers(
@@ -488,6 +579,14 @@ class Daemon:
 
     def _archive(self) -> None:
         self._close_leftovers()
+        if not self._archiving.acquire(blocking=False):
+            return  # that of an older map goes on
+        try:
+            self._archive_rows()
+        finally:
+            self._archiving.release()
+
+    def _archive_rows(self) -> None:
         location = self._workspace.archive
         try:
             archive_settled(self.ledger, location, datetime.now(UTC))
@@ -503,19 +602,112 @@ class Daemon:
         else:
             self._archive_trouble.worked(datetime.now(UTC))
 
+    def replaced_by(self, newer: IntegrationMap, stopping: threading.Event) -> Daemon | None:
+        """Let what is running finish, and hand over to a daemon of a newer map, which is to be started next.
+
+        Running audits end first. One that has not ended after `FINISH_S` is interrupted and leaves no trace; then
+        everything is opened again, as after a restart.
+
+        Args:
+            stopping: ends the waiting.
+
+        Returns:
+            The successor; None if `stopping` was set meanwhile, and this daemon is to be stopped.
+
+        Raises:
+            RefusedMapError: something of the newer map cannot be opened; this daemon goes on.
+            LedgerError: it failed on the way; this daemon is to be stopped.
+        """
+        try:
+            successor = self._successor(newer)
+        except Exception as error:
+            why = str(error) if isinstance(error, ProbeError | LedgerError) else type(error).__name__
+            raise RefusedMapError(f"it cannot be used: {why}") from error
+        ended = self._finish(stopping)
+        if stopping.is_set():
+            return None
+        if not ended:
+            log.warning("interrupting work that has not ended after %s", format_duration(FINISH_S))
+            self._fence()
+            self._give_back("connections", self._closings())
+            self.timetable.stop(CUT_OFF_S)
+            self.ledger.close()
+            ledger = self._workspace.ledger()
+            ledger.database.token = self.tenure.token
+            self.ledger, self.readers, self.queues, self.auditors = ledger, {}, [], {}
+            successor = self._successor(newer)
+        else:
+            kept = {id(each) for each in successor.readers.values()} | {id(each.probe) for each in successor.queues}
+            self._give_back("connections", self._closings(kept))
+        successor._go_on_from(self)
+        return successor
+
+    def _successor(self, newer: IntegrationMap) -> Daemon:
+        return Daemon(
+            newer,
+            self._workspace,
+            alert_timeout_s=self._alert_timeout_s,
+            vitals=self.vitals,
+            audited=self._audited,
+            before=self,
+        )
+
+    def _finish(self, stopping: threading.Event) -> bool:
+        """Start no more jobs, and wait for running ones; returns whether all have ended."""
+        until_s = time.monotonic() + FINISH_S
+        while not self.timetable.stop(FINISH_LOOK_S):
+            if stopping.is_set() or self.tenure.lost.is_set() or time.monotonic() > until_s:
+                return False
+            self.vitals.pulse()
+            self._pulse_file.touch()
+        return True
+
+    def _fence(self) -> None:
+        """Keep what is still running from writing to the ledger."""
+        self._fenced = True
+        self.ledger.database.token = NO_TOKEN
+
+    def _go_on_from(self, before: Daemon) -> None:
+        """Take over what the daemon of an older map remembers, now that nothing of it runs."""
+        self._watch, self._clock_set = before._watch, before._clock_set
+        self._archive_trouble, self._job_trouble = before._archive_trouble, before._job_trouble
+        self._failed_audits, self._archiving = before._failed_audits, before._archiving
+        self._cycle_from_s = before._cycle_from_s
+        self._watch.report_to(list(self._senders))
+        self._take_ledger()
+        for reader in self.readers.values():
+            reader.stand_among(self.readers)
+        for name, auditor in self.auditors.items():
+            earlier = before.auditors.get(name)
+            if earlier is not None and earlier.flow == auditor.flow:
+                auditor.memory = earlier.memory
+        queues = {(each.flow.name, each.queue): each for each in before.queues}
+        for queue in self.queues:
+            known = queues.get((queue.flow.name, queue.queue))
+            if known is not None and known.probe is queue.probe and known.flow == queue.flow:
+                queue.memory = known.memory
+
     def stop(self) -> None:
         """Stop within a few seconds: running audits finish their transaction or leave no trace."""
-        if self.timetable.stopping.is_set():
+        if self._stopped:
             return
+        self._stopped = True
         ended = self.timetable.stop(END_BY_THEMSELVES_S)
-        # In parallel: one connection that hangs or fails on closing must not leave the others open.
-        of_systems = [each.close for each in self.readers.values()]
-        of_queues = [each.close for each in self.queues]
-        of_senders = [each.close for each in (*self._senders.values(), self._heartbeat) if each is not None]
-        self._give_back("connections", [*of_systems, *of_queues, *of_senders, *self._buttons.closings])
+        self._give_back("connections", self._closings())
         if not ended and not self.timetable.stop(CUT_OFF_S):
             log.warning("abandoned work that hangs in a driver; nothing of it is recorded")
         self._give_back("ledgers", [self.tenure.end, self.ledger.close])
+
+    def _closings(self, kept: Collection[int] = ()) -> list[Callable[[], object]]:
+        """What closes the connections, in parallel: one that hangs or fails must not leave the others open.
+
+        Args:
+            kept: the ids of readers and probes that stay open.
+        """
+        of_systems = [each.close for each in self.readers.values() if id(each) not in kept]
+        of_queues = [each.close for each in self.queues if id(each.probe) not in kept]
+        of_senders = [each.close for each in (*self._senders.values(), self._heartbeat) if each is not None]
+        return [*of_systems, *of_queues, *of_senders, *self._buttons.closings]
 
     def _give_back(self, what: str, closings: Sequence[Callable[[], object]]) -> None:
         failed = run_all(closings, CLOSE_S)
@@ -534,6 +726,7 @@ def serve(
     new_key: bool = False,
     vitals: Vitals | None = None,
     audited: Audited | None = None,
+    reloads: Reloads | None = None,
 ) -> None:
     """Audit until told to stop: while another daemon holds the ledger's lease, wait to take over.
 
@@ -541,6 +734,7 @@ def serve(
         ready: called when there is something to finish at a stop.
         stop: called when the stop begins.
         new_key, vitals, audited: see `Daemon`.
+        reloads: reads the map again when it is told to; without it the map stays.
 
     Raises:
         LedgerError, ProbeError: the first start fails.
@@ -561,6 +755,8 @@ def serve(
             tenure = take(workspace, "run", stopping=stopping, tell=waits)
             if tenure is None:
                 return
+            if reloads is not None:
+                integration_map = reloads.newest(integration_map, vitals)
             daemon = Daemon(integration_map, workspace, tenure, new_key=new_key, vitals=vitals, audited=audited)
             daemon.start()
         except LedgerError as error:
@@ -572,19 +768,40 @@ def serve(
             continue
         begun = True
         ready()
-        while not tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
-            pass
+        if reloads is not None:
+            reloads.started(daemon)
+        daemon = _audit(daemon, reloads, stopping)
+        integration_map = daemon.map
         if stopping.is_set():
             vitals.waits("the auditor is stopping")
             stop()
-        else:
+        elif tenure.lost.is_set():
             waits("another auditor has taken over the ledger: stepping back; this one has written nothing since")
         daemon.stop()
 
 
+def _audit(daemon: Daemon, reloads: Reloads | None, stopping: threading.Event) -> Daemon:
+    """Audit until told to stop or until the lease is lost; returns the daemon of the newest map, to be stopped."""
+    while not daemon.tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
+        if reloads is None or not reloads.due(daemon):
+            continue
+        try:
+            successor = reloads.turn(daemon, stopping)
+            if successor is not None:
+                daemon = successor
+                daemon.start()
+                reloads.followed(daemon)
+        except LedgerError as error:
+            log.error("%s; starting again", error)
+            reloads.want()
+            daemon.vitals.waits(str(error))
+            break
+    return daemon
+
+
 def vitals_of(integration_map: IntegrationMap) -> Vitals:
     """The vital signs of a daemon that has not started yet."""
-    return Vitals({name: silent_after_s(integration_map.flow(name)) for name in integration_map.flows})
+    return Vitals(silent_limits(integration_map))
 
 
 def broker_of(settings: Any) -> str:
@@ -603,6 +820,7 @@ def settle_memory() -> None:
     An audit makes many short-lived objects; without this the collector walks every imported library again and again,
     which costs a third of the time (benchmarks/tick.py).
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -34,6 +34,10 @@ class LedgerWatch:
             weakref.WeakKeyDictionary()
         )
 
+    def report_to(self, senders: Sequence[str]) -> None:
+        """Notify these from now on."""
+        self._senders = tuple(senders)
+
     def tell(self, news: News) -> None:
         """Notify people, whether the ledger can record it or not."""
         for sender in self._senders:

@@ -79,6 +79,13 @@ class Metrics:
             buckets=LAG_BUCKETS_S,
             registry=self._registry,
         )
+        self._standing = _Standing(integration_map, vitals, open_ledger)
+        self.follow(integration_map)
+        self._registry.register(self._standing)
+
+    def follow(self, integration_map: IntegrationMap) -> None:
+        """Show the figures of this map from now on; counters of flows that it no longer has keep their counts."""
+        self._standing.map = integration_map
         for flow in integration_map.flows:  # a series that exists from the start has a rate from its first event on
             self._durations.labels(flow)
             self._lags.labels(flow)
@@ -89,7 +96,6 @@ class Metrics:
             for verdict in Verdict:
                 if verdict is not Verdict.PENDING:
                     self._changes.labels(flow, verdict.value)
-        self._registry.register(_Standing(integration_map, vitals, open_ledger))
 
     def audited(self, result: AuditResult, duration_s: float) -> None:
         """Count a recorded audit."""
@@ -114,7 +120,7 @@ class _Standing(Collector):
     """What the ledger and the process say now. Nothing of the ledger is exposed while it cannot be read."""
 
     def __init__(self, integration_map: IntegrationMap, vitals: Vitals, open_ledger: Callable[[], Ledger]) -> None:
-        self._map = integration_map
+        self.map = integration_map
         self._vitals = vitals
         self._open_ledger = open_ledger
 
@@ -144,16 +150,16 @@ class _Standing(Collector):
         yield from self._systems(ledger, now)
         outbox = _labelled("plumbline_outbox_messages", "Messages that were not delivered (yet).", "sender", "state")
         counts = ledger.outbox.counts()
-        for sender in self._map.alerts.senders:
+        for sender in self.map.alerts.senders:
             for state in OUTBOX_STATES:
                 outbox.add_metric([sender, state], counts.get((sender, state), 0))
         yield outbox
-        if self._map.alerts.heartbeat is not None:
+        if self.map.alerts.heartbeat is not None:
             heartbeat = ledger.heartbeats.state()
             yield _gauge(
                 "plumbline_heartbeat_up", "1 if the last heartbeat was accepted.", heartbeat.failing_since_at is None
             )
-        if (drill := self._map.alerts.held_drill) is not None:
+        if (drill := self.map.alerts.held_drill) is not None:
             drills = ledger.drills.state()
             wrong = drill_rule.problem(drill, drills, now, ledger.lease.now().since_at)
             yield _gauge("plumbline_drill_up", "1 if nothing is wrong with the daily drill.", not wrong)
@@ -180,7 +186,7 @@ class _Standing(Collector):
         differing = _labelled("plumbline_records_differing", "Records that differ, by cause.", "flow", "cause")
         pending = _labelled("plumbline_records_pending", "Records without a verdict yet.", "flow")
         unverified = _labelled("plumbline_records_unverified", "Records that cannot be verified.", "flow")
-        for each in flow_status(self._map, ledger, now):
+        for each in flow_status(self.map, ledger, now):
             for standing in Standing:
                 state.add_metric([each.flow, standing.replace(" ", "_")], each.state is standing)
             if each.audited_at is not None:
@@ -198,7 +204,7 @@ class _Standing(Collector):
         up = _labelled("plumbline_queue_up", "1 if the last reading of the queue succeeded.", *labels)
         depth = _labelled("plumbline_queue_depth", "Waiting messages at the last reading.", *labels)
         oldest = _labelled("plumbline_queue_oldest_age_seconds", "Age of the oldest waiting message.", *labels)
-        for (flow, queue), settings in self._map.queues.items():
+        for (flow, queue), settings in self.map.queues.items():
             row = ledger.queues.last_reading(flow, queue)
             if row is None:
                 continue
@@ -216,7 +222,7 @@ class _Standing(Collector):
         up = _labelled("plumbline_system_up", "1 if the last call to the system succeeded.", "system")
         latency = _labelled("plumbline_system_latency_seconds", "Duration of a recent call to the system.", "system")
         for row in ledger.exports.table("systems"):
-            if row["name"] in self._map.systems:
+            if row["name"] in self.map.systems:
                 up.add_metric([row["name"]], not row["failures"])
                 if row["latency_s"] is not None:
                     latency.add_metric([row["name"]], row["latency_s"])
@@ -227,7 +233,7 @@ class _Standing(Collector):
         calls = _labelled("plumbline_budget_calls", "Calls counted in the last 24 hours.", "system")
         most = _labelled("plumbline_budget_calls_limit", "The same, allowed.", "system")
         shed = _labelled("plumbline_budget_reads_left_out", "Reads left out in the last hour.", "system")
-        for each in budget_use(self._map, ledger, now):
+        for each in budget_use(self.map, ledger, now):
             reads.add_metric([each.system], each.records_used_per_s)
             allowed.add_metric([each.system], each.records_per_s)
             shed.add_metric([each.system], each.shed)

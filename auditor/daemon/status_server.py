@@ -92,12 +92,20 @@ class StatusServer:
                 raise LedgerError("there is no ledger yet")
             return self._ledger
 
+    def follow(self, integration_map: IntegrationMap) -> None:
+        """Answer for this map from now on."""
+        self.map, self._series = integration_map, None
+        self.metrics.follow(integration_map)
+
     def series(self) -> Mapping[str, str]:
         """By flow, the series of fingerprints under the map and the digest key. Raises LedgerError."""
-        if self._series is None:
+        series, known = self._series, self.map
+        if series is None:
             digest_key = self._workspace.digest_key()
-            self._series = {name: self.map.flow(name).comparer(digest_key).series for name in self.map.flows}
-        return self._series
+            series = {name: known.flow(name).comparer(digest_key).series for name in known.flows}
+            if known is self.map:
+                self._series = series
+        return series
 
     @contextlib.contextmanager
     def reading(self) -> Any:

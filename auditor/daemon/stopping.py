@@ -1,4 +1,4 @@
-"""Stop signals, and ending in time even if something hangs.
+"""Signals that stop the daemon or let it read its map again, and ending in time even if something hangs.
 
 A process that runs until it is stopped may get the signal at any instant: while it waits for a ledger that does not
 respond, for the reader of a log line, or for a driver in a call that nothing ends. Everything that counts has been
@@ -31,11 +31,21 @@ LAST_WORDS_S = 0.5
 """How long the end waits for log lines to be consumed: there may be no reader."""
 
 
-class StopSignals:
-    """Catches Ctrl-C, SIGTERM and SIGHUP; the first of them ends the process within `AT_MOST_S`.
+def has_terminal() -> bool:
+    """Whether the process has a controlling terminal, which sends SIGHUP when it is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
-    SIGHUP stays ignored if it is ignored, as under `nohup`. Further signals change nothing: Ctrl-C may arrive twice,
-    from the terminal and from the parent process.
+
+class StopSignals:
+    """Catches Ctrl-C and SIGTERM; the first of them ends the process within `AT_MOST_S`.
+
+    SIGHUP ends a process that was started from a terminal, since the terminal has gone. A process without one, such
+    as a service, reads its map again. SIGHUP stays ignored if it is ignored, as under `nohup`. Further signals change
+    nothing: Ctrl-C may arrive twice, from the terminal and from the parent process.
 
     Signals go through a pipe to a thread of their own, because a signal delivered to another thread does not wake the
     main thread from waiting for a lock, and the main thread itself may hang.
@@ -43,11 +53,14 @@ class StopSignals:
     Attributes:
         told: set once a signal has arrived.
         ready: set by code that has something to finish.
+        reload: set when the map is to be read again; whoever does so clears it.
     """
 
     def __init__(self) -> None:
         self.told = threading.Event()
         self.ready = threading.Event()
+        self.reload = threading.Event()
+        self._ends = SIGNALS if has_terminal() else tuple(each for each in SIGNALS if each != signal.SIGHUP)
         caught, tell = os.pipe()
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
@@ -57,8 +70,9 @@ class StopSignals:
         threading.Thread(target=self._watch, args=(caught,), name="stop-signals", daemon=True).start()
 
     def _watch(self, caught: int) -> None:
-        while os.read(caught, 1)[0] not in SIGNALS:
-            pass  # another signal with a handler
+        while (number := os.read(caught, 1)[0]) not in self._ends:
+            if number == signal.SIGHUP:
+                self.reload.set()
         self.told.set()
         begun = time.monotonic()
         if self.ready.wait(STARTING_S):

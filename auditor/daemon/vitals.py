@@ -10,6 +10,7 @@ from typing import Any
 
 from auditor.history.status import SLOW_FAILURE_S, STALE_INTERVALS
 from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from probes.durations import format_duration
 
 PULSE_EVERY_S = 1.0
@@ -31,6 +32,11 @@ def silent_after_s(flow: Flow) -> float:
     return max(STALE_INTERVALS * flow.every_s, SLOW_FAILURE_S, hangs_s)
 
 
+def silent_limits(integration_map: IntegrationMap) -> dict[str, float]:
+    """By flow of a map, how long it may go without a recorded audit."""
+    return {name: silent_after_s(integration_map.flow(name)) for name in integration_map.flows}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessHealth:
     """The state of the process.
@@ -42,7 +48,7 @@ class ProcessHealth:
         hanging: jobs that do not end, in words.
         undelivered: senders that do not deliver, or whose buttons do nothing, in words.
         drill: where the last drill ended; empty if it arrived.
-        warnings: failures of systems; the auditor itself works.
+        warnings: failures of systems, and a newer map that was refused; the auditor itself works.
     """
 
     dead: tuple[str, ...] = ()
@@ -96,6 +102,7 @@ class _Signs:
     ledger_fails: Callable[[], bool]
     hanging: Callable[[], Sequence[str]]
     recorded_s: dict[str, float] = field(default_factory=dict)
+    added_s: dict[str, float] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
     undelivered: tuple[str, ...] = ()
 
@@ -115,6 +122,7 @@ class Vitals:
         self._signs: _Signs | None = None
         self._waits_for = STARTING
         self._drill = ""
+        self._refused = ""
 
     def waits(self, why: str) -> None:
         """Note that the process does not audit, and why."""
@@ -131,6 +139,35 @@ class Vitals:
         now_s = self._now_s()
         with self._lock:
             self._signs = _Signs(begun_s=now_s, pulse_s=now_s, ledger_fails=ledger_fails, hanging=hanging)
+
+    def follows(
+        self,
+        silent_after_s: Mapping[str, float],
+        ledger_fails: Callable[[], bool],
+        hanging: Callable[[], Sequence[str]],
+    ) -> None:
+        """Note that the process goes on with another map; for flows of both, the signs so far stay.
+
+        Args:
+            silent_after_s: as at first.
+            ledger_fails, hanging: see `begins`.
+        """
+        now_s = self._now_s()
+        with self._lock:
+            added = silent_after_s.keys() - self._silent_after_s.keys()
+            self._silent_after_s = dict(silent_after_s)
+            if self._signs is None:
+                return
+            signs = self._signs
+            signs.ledger_fails, signs.hanging, signs.pulse_s = ledger_fails, hanging, now_s
+            kept = {flow: each for flow, each in signs.added_s.items() if flow in silent_after_s}
+            signs.added_s = kept | dict.fromkeys(added, now_s)
+            signs.recorded_s = {flow: each for flow, each in signs.recorded_s.items() if flow in silent_after_s}
+            signs.failing = {flow: each for flow, each in signs.failing.items() if flow in silent_after_s}
+
+    def refuses(self, why: str) -> None:
+        """Note that a newer map was refused, in words; "" if the one in force is the newest."""
+        self._refused = why
 
     def pulse(self) -> None:
         """Note that the timetable runs jobs."""
@@ -181,12 +218,13 @@ class Vitals:
             signs, now_s = self._signs, self._now_s()
             if signs is None:
                 return ProcessHealth(unready=(self._waits_for,))
-            recorded_s, failing, fails = dict(signs.recorded_s), dict(signs.failing), signs.ledger_fails
-            hanging, undelivered = signs.hanging, signs.undelivered
+            known_s = {**signs.added_s, **signs.recorded_s}
+            failing, fails = dict(signs.failing), signs.ledger_fails
+            hanging, undelivered, limits_s = signs.hanging, signs.undelivered, dict(self._silent_after_s)
         still_s = now_s - signs.pulse_s
         silent = []
-        for flow, limit_s in self._silent_after_s.items():
-            since_s = now_s - recorded_s.get(flow, signs.begun_s)
+        for flow, limit_s in limits_s.items():
+            since_s = now_s - known_s.get(flow, signs.begun_s)
             if since_s > limit_s:
                 silent.append(f"{flow}: no audit recorded for {format_duration(round(since_s))}")
         stuck = f"no job has run for {format_duration(round(still_s))}"
@@ -197,5 +235,8 @@ class Vitals:
             hanging=tuple(hanging()),
             undelivered=undelivered,
             drill=(f"the last drill did not arrive: {self._drill}",) if self._drill else (),
-            warnings=tuple(f"{flow}: {why}" for flow, why in failing.items() if why),
+            warnings=(
+                *((self._refused,) if self._refused else ()),
+                *(f"{flow}: {why}" for flow, why in failing.items() if why),
+            ),
         )

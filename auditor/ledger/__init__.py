@@ -7,6 +7,7 @@ from auditor.ledger.flows import FailedRuns, Work
 from auditor.ledger.heartbeats import HeartbeatState
 from auditor.ledger.lease import Lease, LeaseHeldError
 from auditor.ledger.ledger import Ledger
+from auditor.ledger.map_loads import MapLoad, MapStanding
 from auditor.ledger.measurements import SLOT
 from auditor.ledger.outbox import PendingAlert, Undelivered
 from auditor.ledger.process import Process, is_gone, this_process
@@ -37,6 +38,8 @@ __all__ = [
     "LeaseLostError",
     "Ledger",
     "LedgerError",
+    "MapLoad",
+    "MapStanding",
     "PendingAlert",
     "Process",
     "Sweep",

@@ -19,6 +19,7 @@ from auditor.ledger.incident_events import IncidentEvents
 from auditor.ledger.incidents import Incidents
 from auditor.ledger.installation import Installation
 from auditor.ledger.lease import Leases
+from auditor.ledger.map_loads import MapLoads
 from auditor.ledger.measurements import Measurements
 from auditor.ledger.outbox import Outbox
 from auditor.ledger.queues import Queues
@@ -58,6 +59,7 @@ class Ledger:
         self.incidents = Incidents(database)
         self.installation = Installation(database)
         self.lease = Leases(database)
+        self.map_loads = MapLoads(database)
         self.measurements = Measurements(database)
         self.outbox = Outbox(database)
         self.queues = Queues(database)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -202,6 +204,22 @@ def _document(value: Any, masked: Callable[[str], str], *, in_body: bool = False
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return masked(value) if isinstance(value, str) else value
+
+
+def digest_of(integration_map: IntegrationMap, digest_key: bytes) -> str:
+    """Identifies a map with all its settings, secrets included; keyed, so that no secret can be found by trying."""
+    settings = json.dumps(_exact(settings_of(integration_map)), ensure_ascii=True).encode()
+    return hashlib.blake2b(settings, key=digest_key, digest_size=8, person=b"map").hexdigest()
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(word): _exact(each) for word, each in value.items()}
+    if isinstance(value, list):
+        return [_exact(each) for each in value]
+    if isinstance(value, Secret):
+        return ["secret", value.text]
+    return ["span", value.seconds] if isinstance(value, Span) else value
 
 
 def effective_yaml(integration_map: IntegrationMap) -> str:

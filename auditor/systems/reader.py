@@ -91,6 +91,11 @@ class SystemReader(Caller):
         self.others: Mapping[str, SystemReader] = {}
         self._crosswalks: dict[tuple[str, ...], Crosswalk] = {}
 
+    def stand_among(self, readers: Mapping[str, SystemReader]) -> None:
+        """Take these for the readers of the systems that may pair its keys; no read may be under way."""
+        self.others = readers
+        self._crosswalks = {}
+
     def costs(self, spec: ReadSpec) -> tuple[int, float]:
         """How many records a batch has, and how many calls each of them costs besides, as far as is known."""
         more = self._more_calls if self._more_calls >= ONE_BY_ONE else 0.0
@@ -376,18 +381,23 @@ def open_readers(
     allowances: Mapping[str, Allowance] | None = None,
     *,
     now: Callable[[], datetime] = utc_now,
+    kept: Mapping[str, SystemReader] | None = None,
 ) -> dict[str, SystemReader]:
     """A reader for every system of the map; nothing is connected before the first read.
 
     Args:
+        kept: readers that are open already. They take the others for theirs by `stand_among`.
         allowances: by system, where others in this process read it, too, or a ledger keeps what was spent.
         now: tells the present, UTC.
     """
     allowances = allowances or open_allowances(integration_map.systems)
+    kept = kept or {}
     readers = {
-        name: SystemReader(name, settings, registry.open_record_probe(settings), allowances[name], now=now)
+        name: kept.get(name)
+        or SystemReader(name, settings, registry.open_record_probe(settings), allowances[name], now=now)
         for name, settings in integration_map.systems.items()
     }
-    for reader in readers.values():
-        reader.others = readers
+    for name, reader in readers.items():
+        if name not in kept:
+            reader.stand_among(readers)
     return readers

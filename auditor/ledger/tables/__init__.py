@@ -10,7 +10,15 @@ from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
 from auditor.ledger.tables.handling import expected_records, incident_events, silences
 from auditor.ledger.tables.incidents import alert_places, alerts, breaches, incidents
-from auditor.ledger.tables.installation import archive_files, drill, heartbeat, installation, lease, revision
+from auditor.ledger.tables.installation import (
+    archive_files,
+    drill,
+    heartbeat,
+    installation,
+    lease,
+    map_loads,
+    revision,
+)
 from auditor.ledger.tables.measurements import (
     bursts,
     clock_steps,
@@ -52,6 +60,7 @@ __all__ = [
     "installation",
     "lag_cells",
     "lease",
+    "map_loads",
     "metadata",
     "noise",
     "probe_runs",

@@ -1,4 +1,4 @@
-"""The ledger itself: revision, installation, lease, heartbeat, drill, and the files it handed to the archive."""
+"""The ledger itself: revision, installation, lease, heartbeat, drill, loads of the map, files of the archive."""
 
 from __future__ import annotations
 
@@ -56,6 +56,22 @@ drill = sa.Table(
     sa.Column("arrived_at", Instant),
     sa.Column("failing_since_at", Instant),
     sa.Column("error", Text),
+)
+
+map_loads = sa.Table(
+    "map_loads",
+    metadata,
+    identity(),
+    sa.Column("asked_at", Instant),
+    sa.Column("at", Instant),
+    sa.Column("cause", Text, nullable=False),
+    sa.Column("outcome", Text),
+    sa.Column("location", Text),
+    sa.Column("digest", Text),
+    sa.Column("changes", Text),
+    sa.Column("mistakes", Text),
+    sa.Column("document", Text),
+    sqlite_autoincrement=True,
 )
 
 archive_files = sa.Table(

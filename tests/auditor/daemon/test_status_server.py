@@ -20,6 +20,7 @@ import pytest
 
 from auditor.daemon.daemon import Daemon, vitals_of
 from auditor.daemon.status_server import MOST_REQUESTS, PortError, StatusServer
+from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from tests import HOME
 from tests.daemons import running, stopped_after
@@ -93,6 +94,16 @@ def test_health_of_a_process_that_waits_and_of_one_that_audits(server: StatusSer
     failing = request(server.port, "/healthz")
     assert failing.status == 503
     assert failing.document["checks"]["ready"]["reasons"] == ["the ledger cannot be written"]
+
+
+def test_it_answers_for_a_newer_map(server: StatusServer, stand: Stand) -> None:
+    assert request(server.port, "/api/records/customer/1?flow=again").status == 400
+    text = stand.map_file.read_text()
+    text += "  again: {data_type: customer, from: crm, to: billing, pattern: real-time}\n"
+    stand.map_file.write_text(text)
+    server.follow(load_map(stand.map_file, {}))
+    assert request(server.port, "/api/records/customer/1?flow=again").status == 503  # not audited yet
+    assert b'plumbline_audits_total{flow="again"' in request(server.port, "/metrics").body
 
 
 @pytest.mark.parametrize(

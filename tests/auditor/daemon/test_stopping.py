@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,12 +61,47 @@ def _tests_run_under_nohup_too() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_each_signal_that_asks_for_an_end_ends_it_whole(stand: Stand, how: signal.Signals) -> None:
     with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
         audited(stand)
         assert end_of(daemon, how) == 0
     assert "stopping" in (stand.place / "var" / "log").read_text()
+
+
+def test_a_terminal_that_is_closed_ends_it(stand: Stand) -> None:
+    mine, terminal = pty.openpty()
+    words = ["run", "--map", str(stand.map_file), "--data", str(stand.place / "var")]
+    environment = {**os.environ, **settings(stand), "PYTHONPATH": str(HOME)}
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, *words], stdin=terminal, stderr=terminal, env=environment, cwd=HOME
+    ) as daemon:
+        os.close(terminal)
+        try:
+            audited(stand)
+            os.close(mine)
+            assert daemon.wait(PATIENCE_S) == 0
+        finally:
+            daemon.kill()
+
+
+IN_TERMINAL = """
+import fcntl, os, runpy, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv[0] = "auditor"
+runpy.run_module("auditor", run_name="__main__", alter_sys=True)
+"""
+"""Runs the auditor in a session of its own, whose terminal is its standard input."""
+
+
+def test_without_a_terminal_sighup_ends_nothing(stand: Stand) -> None:
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
+        audited(stand)
+        daemon.send_signal(signal.SIGHUP)
+        wait_until(lambda: "the map has not changed" in (stand.place / "var" / "log").read_text())
+        audited(stand, stand.count("probe_runs") + 2)
+        assert end_of(daemon) == 0
 
 
 def test_nohup_keeps_it_running_when_the_terminal_goes(stand: Stand) -> None:

@@ -103,3 +103,27 @@ def test_jobs_that_hang_senders_that_do_not_deliver_and_a_lost_drill_are_failure
     vitals.delivers([])
     vitals.drilled("")
     assert vitals.health().well
+
+
+def test_under_another_map_flows_of_both_keep_their_signs_and_new_ones_get_their_time() -> None:
+    vitals, watch = vitals_and_clock()
+    vitals.begins(lambda: False)
+    vitals.recorded("rates", "crm: unreachable")
+    watch.now_s += 100
+    vitals.follows({"orders": 120.0, "new": 120.0}, lambda: False, tuple)
+    assert vitals.health().warnings == ()  # that flow has gone
+    watch.now_s += 21
+    vitals.pulse()
+    assert [each.partition(":")[0] for each in vitals.health().silent] == ["orders"]
+    watch.now_s += 100
+    vitals.pulse()
+    assert [each.partition(":")[0] for each in vitals.health().silent] == ["orders", "new"]
+
+
+def test_a_map_that_was_refused_is_a_warning() -> None:
+    vitals, _ = vitals_and_clock()
+    vitals.begins(lambda: False)
+    vitals.refuses("a newer map was refused")
+    assert (vitals.health().well, vitals.health().warnings) == (True, ("a newer map was refused",))
+    vitals.refuses("")
+    assert vitals.health().as_document()["status"] == "pass"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.map.diff import compare, compare_documents
-from auditor.map.effective import Span, effective, effective_yaml, shown_address
+from auditor.map.effective import Span, digest_of, effective, effective_yaml, shown_address
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from probes.durations import parse_duration
@@ -112,6 +112,14 @@ def test_a_secret_that_changes_is_listed_and_not_shown(
 )
 def test_of_an_address_the_host_is_shown_and_no_secret(address: str, shown: str) -> None:
     assert shown_address(address) == shown
+
+
+def test_the_digest_is_that_of_the_whole_map_with_its_secrets(tmp_path: Path) -> None:
+    key = b"k" * 32
+    digest = digest_of(with_secrets(tmp_path), key)
+    assert digest == digest_of(with_secrets(tmp_path), key)
+    assert digest != digest_of(with_secrets(tmp_path, SIGNATURE="an0th3rs3cret0123456789"), key)
+    assert digest != digest_of(with_secrets(tmp_path), b"l" * 32)
 
 
 def test_a_rate_is_no_duration(tmp_path: Path) -> None:
