@@ -1,8 +1,8 @@
-"""Days as a calendar, a week in each row, and an error budget over its days; pure."""
+"""Days as a calendar, the hours of a week, and an error budget over its days; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -11,6 +11,9 @@ import plotly.graph_objects as go
 from auditor import escaping
 from auditor.dashboard import look
 from auditor.dashboard.look import Ink, Sign, Tone
+from auditor.history.figure_text import ratio_text
+from checks.intervals import clopper_pearson
+from checks.objectives import WindowCounts
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -84,6 +87,60 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
         tickfont=names, autorange="reversed", fixedrange=True, showgrid=False, zeroline=False, type="category"
     )
     return _bare(figure, 60 + _ROW_HEIGHT * weeks).update_layout(hovermode="closest")
+
+
+def week_chart(counts: Mapping[tuple[int, int], WindowCounts]) -> go.Figure:
+    """Draw the share of changes that missed their window, by weekday and hour of the day.
+
+    Hours without a decided change are blank.
+
+    Args:
+        counts: by weekday (0 for Monday) and hour.
+    """
+    shares: list[list[float | None]] = [[None] * 24 for _ in WEEKDAYS]
+    hover = [[""] * 24 for _ in WEEKDAYS]
+    for (weekday, hour), each in counts.items():
+        if each.decided:
+            shares[weekday][hour] = each.missed / each.decided
+            title = f"<b>{hours_text(weekday, hour)}: {missed_text(each)}</b>"
+            hover[weekday][hour] = f"{title}<br>{changes_text(each)} missed their window"
+    figure = go.Figure(
+        go.Heatmap(
+            x=[f"{hour:02}" for hour in range(24)],
+            y=WEEKDAYS,
+            z=shares,
+            zmin=0,
+            zmax=max([0.01, *(share for row in shares for share in row if share is not None)]),
+            colorscale=[[0, _rgba(look.HEX[Tone.QUIET], 0.15)], [1, look.HEX[Tone.BAD]]],
+            colorbar={"tickformat": ".2~%", "title": "share that<br>missed"},
+            xgap=1,
+            ygap=1,
+            customdata=hover,
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    figure.update_xaxes(title="hour of the day (UTC)", type="category", fixedrange=True, showgrid=False)
+    figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False)
+    return _bare(figure, 300).update_layout(hovermode="closest")
+
+
+def hours_text(weekday: int, hour: int) -> str:
+    """An hour of the week, for people."""
+    return f"{WEEKDAYS[weekday]} {hour:02}:00 to {(hour + 1) % 24:02}:00"
+
+
+def missed_text(counts: WindowCounts) -> str:
+    """The share of decided changes that missed their window, with its bounds at 95 %."""
+    if not counts.decided:
+        return "–"
+    return ratio_text(counts.missed / counts.decided, *clopper_pearson(counts.missed, counts.decided))
+
+
+def changes_text(counts: WindowCounts) -> str:
+    """How many changes missed their window, of how many, and how many are undecided."""
+    undecided = f", {counts.undecided:,} undecided" if counts.undecided else ""
+    return f"{counts.missed:,} of {counts.decided:,}{undecided}"
 
 
 def budget_chart(begin: datetime, left: Sequence[tuple[datetime, tuple[float, float]]]) -> go.Figure:

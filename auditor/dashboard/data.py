@@ -37,6 +37,7 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import open_allowances
 from auditor.workspace import Workspace
 from checks.escalation import Act, Conflict
+from checks.objectives import WindowCounts
 from checks.silences import Silence
 
 REFRESH_AT_MOST_EVERY_S = 1.0
@@ -238,6 +239,12 @@ class Data:
         """The share of each hour's changes by lag cell: the hours, and an array of shape (cells, hours)."""
         self._refresh()
         return lag.heat(self.lens, flow, since.at, datetime.now(UTC))
+
+    def weekly(self, flow: str) -> dict[tuple[int, int], WindowCounts]:
+        """By weekday and hour of the day, how many changes kept their windows over the period of the flow's SLA."""
+        self._refresh()
+        period_s = self.map.flow(flow).settings.sla.period_s
+        return lag.weekly(self.lens, flow, datetime.now(UTC) - timedelta(seconds=period_s))
 
     def clock_steps(self, since: Since) -> pd.DataFrame:
         """Clock steps: system, stepped_at, by_s."""

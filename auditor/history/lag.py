@@ -15,6 +15,7 @@ from auditor.map.integration_map import IntegrationMap
 from checks.convergence import Verdict
 from checks.lag import LagCurve, count_cells, fit
 from checks.lag_cells import NEVER, CellPair
+from checks.objectives import WindowCounts
 
 EXACT_WITHIN = timedelta(hours=6)
 """For ranges up to this, figures come from every change; for longer ones from hourly counts."""
@@ -135,6 +136,17 @@ def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[da
     return ordered, np.array([hours[hour] / max(hours[hour].sum(), 1) for hour in ordered]).T
 
 
+def weekly(lens: Lens, flow: str, since: datetime) -> dict[tuple[int, int], WindowCounts]:
+    """By weekday (0 for Monday) and hour of the day, in UTC, how many changes kept their windows.
+
+    Hours without changes are left out.
+    """
+    return {
+        (row["weekday"], row["hour"]): WindowCounts(row["met"], row["missed"], row["undecided"])
+        for row in lens.query(WEEKLY, [flow, since]).to_pylist()
+    }
+
+
 def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
     table = lens.query(sql, parameters)
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
@@ -161,3 +173,8 @@ HEAT = """
     FROM lag_cells
     WHERE flow = ? AND hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ? AND verdict <> 'superseded'
     GROUP BY ALL"""
+
+WEEKLY = """
+    SELECT (extract('isodow' FROM slot_at) - 1)::INTEGER AS weekday, extract('hour' FROM slot_at)::INTEGER AS hour,
+           sum(met)::BIGINT AS met, sum(missed)::BIGINT AS missed, sum(undecided)::BIGINT AS undecided
+    FROM window_counts WHERE flow = ? AND slot_at >= ? GROUP BY ALL"""

@@ -5,13 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import asked, components, tables, view
+from auditor.dashboard import asked, calendar_chart, components, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history.figure_rows import lag_row
 from auditor.history.lag import FlowLag
+from checks.intervals import clopper_pearson
 from probes.durations import format_duration
+from probes.wording import counted
+
+HOURS_SHOWN = 5
+"""Hours of the week with the largest share of late changes that the page lists."""
 
 
 def page() -> None:
@@ -70,6 +75,14 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
             config={"displaylogo": False},
             alt=f"Share of changes of {lag.flow} not yet visible after t seconds, with its band",
         )
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        _over_time(data, since, lag)
+    with right:
+        _by_weekday(data, lag)
+
+
+def _over_time(data: Data, since: Since, lag: FlowLag) -> None:
     hours, shares = data.heat(since, lag.flow)
     if hours:
         st.subheader("By hour")
@@ -78,6 +91,49 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
             key="heat",
             config={"displaylogo": False},
             alt=f"Lags of {lag.flow} by hour; the window as a line",
+        )
+
+
+def _by_weekday(data: Data, lag: FlowLag) -> None:
+    """When in the week changes miss their window; draws nothing for a flow without a window."""
+    if lag.window_s <= 0:
+        return
+    counts = data.weekly(lag.flow)
+    length = counted(round(data.map.flow(lag.flow).settings.sla.period_s / 86_400), "day")
+    st.subheader("By hour of the day and weekday")
+    if not any(each.decided for each in counts.values()):
+        components.nothing(f"No change has had its verdict on the window in the last {length}.")
+        return
+    worst = sorted(
+        ((hour, each) for hour, each in counts.items() if each.missed),
+        key=lambda found: clopper_pearson(found[1].missed, found[1].decided)[0],
+        reverse=True,
+    )[:HOURS_SHOWN]
+    missed = "; ".join(f"{calendar_chart.hours_text(*hour)}, {each.missed:,} missed" for hour, each in worst)
+    st.plotly_chart(
+        calendar_chart.week_chart(counts),
+        key="week",
+        config={"displayModeBar": False},
+        alt=f"Share of changes of {lag.flow} that missed their window by hour of the week. Worst: {missed or 'none'}",
+    )
+    st.caption(
+        f"Changes that missed their window in the last {length}, whatever time range is chosen, by the hour (UTC) in "
+        "which that became certain. Blank: no change."
+    )
+    if worst:
+        tables.table(
+            frame(
+                [
+                    {
+                        "worst hours": calendar_chart.hours_text(*hour),
+                        "missed": calendar_chart.missed_text(each),
+                        "changes": calendar_chart.changes_text(each),
+                    }
+                    for hour, each in worst
+                ]
+            ),
+            key="worst-hours",
+            alt="Hours of the week in which the largest share of changes missed their window",
         )
 
 

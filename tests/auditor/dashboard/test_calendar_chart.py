@@ -10,9 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.dashboard import look
-from auditor.dashboard.calendar_chart import PALE, WEEKDAYS, Cell, budget_chart, calendar_chart
+from auditor.dashboard.calendar_chart import (
+    PALE,
+    WEEKDAYS,
+    Cell,
+    budget_chart,
+    calendar_chart,
+    changes_text,
+    hours_text,
+    missed_text,
+    week_chart,
+)
 from auditor.dashboard.look import Ink, Tone
 from checks.objective_days import DayState
+from checks.objectives import WindowCounts
 from tests.auditor.dashboard.test_look import TEXT, contrast
 
 NOW = datetime(2026, 3, 29, 10, 14, tzinfo=UTC)
@@ -69,3 +80,42 @@ def test_a_budget_begins_whole_and_the_chart_reaches_below_what_is_left(
     evenly, most, least = figure.data
     assert (list(evenly.y), list(most.y), list(least.y)) == ([1, 0], [1.0, 1.0, left[1]], [1.0, 0.9, left[0]])
     assert figure.layout.yaxis.range[0] == pytest.approx(lowest)
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, 6), st.integers(0, 23)),
+        st.builds(WindowCounts, st.integers(0, 99), st.integers(0, 9), st.integers(0, 9)),
+    )
+)
+def test_an_hour_of_the_week_is_blank_or_has_its_share_and_its_figures(
+    counts: dict[tuple[int, int], WindowCounts],
+) -> None:
+    (heat,) = week_chart(counts).data
+    for weekday in range(7):
+        for hour in range(24):
+            each = counts.get((weekday, hour), WindowCounts())
+            share = heat.z[weekday][hour]
+            assert (share is None) == (not each.decided)
+            if share is not None:
+                assert share == each.missed / each.decided
+                assert heat.zmin <= share <= heat.zmax
+                assert heat.customdata[weekday][hour].startswith(f"<b>{hours_text(weekday, hour)}: ")
+                assert f"<br>{changes_text(each)} missed" in heat.customdata[weekday][hour]
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        (WindowCounts(0, 0, 3), ("–", "0 of 0, 3 undecided")),
+        (WindowCounts(5), ("at most 52.18%", "0 of 5")),
+        (WindowCounts(90, 10, 2), ("10.00% (4.90% … 17.62%)", "10 of 100, 2 undecided")),
+        (WindowCounts(0, 1), ("100.00% (2.50% … 100.00%)", "1 of 1")),
+    ],
+)
+def test_what_missed_is_told_with_its_bounds(counts: WindowCounts, told: tuple[str, str]) -> None:
+    assert (missed_text(counts), changes_text(counts)) == told
+
+
+def test_the_hours_of_a_week_are_told_by_their_weekday() -> None:
+    assert (hours_text(0, 9), hours_text(6, 23)) == ("Mon 09:00 to 10:00", "Sun 23:00 to 00:00")

@@ -39,6 +39,8 @@ from tests.stand import Stand
 
 PAGES = list(navigation.PAGES)
 
+MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
 
 def test_every_file_of_the_pages_is_on_the_list() -> None:
     files = {file.stem for file in (HOME / "auditor" / "dashboard" / "pages").glob("*.py")} - {"__init__"}
@@ -428,8 +430,15 @@ def test_lag_shows_curve_heat_and_clocks(watched: Stand) -> None:
     app = run("lag")
     assert not app.exception
     assert list(app.dataframe[0].value["changes"]) == ["1"]
-    assert {each.value for each in app.subheader} >= {"By hour", "Clocks"}
+    assert {each.value for each in app.subheader} >= {"By hour", "By hour of the day and weekday", "Clocks"}
     assert list(app.dataframe[1].value["system"]) == ["crm", "billing"]
+    with watched.ledger.write() as transaction:
+        monday = MONDAY + timedelta(days=7 * ((datetime.now(UTC) - MONDAY).days // 7))
+        watched.ledger.measurements.count_windows(transaction, "to_billing", {Verdict.BREACH: 2}, monday)
+    worst = table_with(run("lag"), "worst hours")
+    assert list(worst["worst hours"]) == ["Mon 09:00 to 10:00"]
+    assert worst["missed"].iloc[0].startswith("100.00% (")
+    assert list(worst["changes"]) == ["2 of 2"]
 
 
 def test_idle_is_no_lag_and_the_clocks_are_still_there(watched: Stand) -> None:

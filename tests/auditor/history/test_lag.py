@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from auditor.history.archive import archive_settled
-from auditor.history.lag import heat, lags
-from checks.convergence import shows
+from auditor.history.lag import heat, lags, weekly
+from auditor.history.lens import Lens
+from checks.convergence import Verdict, shows
 from checks.lag import EDGES_S
+from checks.objectives import WindowCounts
 from tests.auditor.history.changes import DAY, NOW, followed, save
 from tests.stand import Stand
 
@@ -88,3 +90,27 @@ def test_heat_shows_every_hour_also_those_without_traffic(stand: Stand) -> None:
     assert np.asarray(shares).sum(axis=0) == pytest.approx([1, 0, 1])
     (cell,) = np.nonzero(shares[:, 0])[0]
     assert EDGES_S[cell] < 1.1 <= EDGES_S[cell + 1]
+
+
+def test_the_hours_of_the_week_add_up_what_was_counted_in_them(stand: Stand) -> None:
+    counted = [
+        (NOW, Verdict.MET, 5),  # a Monday
+        (NOW - timedelta(days=7, minutes=20), Verdict.BREACH, 2),
+        (NOW - timedelta(days=7), Verdict.UNDECIDED, 1),
+        (NOW - timedelta(hours=13), Verdict.MET, 3),
+        (NOW - timedelta(days=40), Verdict.MET, 100),  # before the period
+    ]
+    with stand.ledger.write() as transaction:
+        for at, verdict, changes in counted:
+            stand.ledger.measurements.count_windows(transaction, "to_billing", {verdict: changes}, at)
+            stand.ledger.measurements.count_windows(transaction, "other", {verdict: 50}, at)
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    found = weekly(lens, "to_billing", NOW - timedelta(days=28))
+    lens.close()
+    assert found == {(0, 12): WindowCounts(5, 2, 1), (6, 23): WindowCounts(3)}
+    by_hand: dict[tuple[int, int], WindowCounts] = {}
+    for at, verdict, changes in counted[:-1]:
+        hour = at.weekday(), at.hour
+        by_hand[hour] = by_hand.get(hour, WindowCounts()) + WindowCounts.of({verdict: changes})
+    assert found == by_hand
