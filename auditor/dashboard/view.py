@@ -97,8 +97,11 @@ def timeline_chart(timeline: pd.DataFrame, shaded: tuple[datetime, datetime] | N
 
 
 def funnel_chart(funnel: Funnel) -> go.Figure:
-    """The recovery funnel: one bar per stage, dark where certain, light where possible."""
-    stages = funnel.stages
+    """The recovery funnel: one bar per stage, dark where certain, light where possible.
+
+    Without the messages that were emitted, beside which the failed ones would not be seen.
+    """
+    stages = funnel.stages[1:]
     names = [stage.name for stage in stages]
     least = [stage.least or 0 for stage in stages]
     spread = [(stage.most - stage.least) if stage.most and stage.least is not None else 0 for stage in stages]
@@ -121,7 +124,7 @@ def funnel_chart(funnel: Funnel) -> go.Figure:
     figure.update_layout(barmode="stack", showlegend=False)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(range=[0, 1.6 * max([*ends, 1])], visible=False)
-    return _plain(figure, 230).update_layout(hovermode="closest")
+    return _plain(figure, 200).update_layout(hovermode="closest")
 
 
 def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:

@@ -108,7 +108,8 @@ def _funnels(funnels: list[Funnel]) -> None:
     shown = st.columns(min(2, len(funnels)) or 1)
     for at, each in enumerate(funnels):
         with shown[at % len(shown)]:
-            st.markdown(f"**{escaping.markdown(each.flow)}**")
+            emitted = stage_text(each.stages[0], each.hours)
+            st.markdown(f"**{escaping.markdown(each.flow)}**: of {emitted} emitted messages")
             alt = ", ".join(f"{stage.name} {stage_text(stage, each.hours)}" for stage in each.stages)
             st.plotly_chart(
                 view.funnel_chart(each), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=alt

@@ -65,9 +65,9 @@ def _objectives(data: Data) -> None:
         acts={"objective": (names, _choose)},
         alt="Objectives of each flow, kept or broken, and what is left of their error budgets",
         column_config={
-            "flow": st.column_config.TextColumn(width=140),
-            "objective": st.column_config.TextColumn(width=202),
-            "target": st.column_config.TextColumn(width=82),
+            "flow": st.column_config.TextColumn(width=136),
+            "objective": st.column_config.TextColumn(width=194),
+            "target": st.column_config.TextColumn(width=62),
             "met": st.column_config.TextColumn(
                 width=192,
                 help="The share of decided changes; in brackets where it lies in the long run, at 95 %, undecided "
@@ -77,8 +77,8 @@ def _objectives(data: Data) -> None:
                 "error budget", width=92, help="Full: nothing of it is used. Pale: left if all undecided arrived."
             ),
             "left": st.column_config.TextColumn(width=130, help="How much of the error budget is left"),
-            "burn": st.column_config.TextColumn("burn 1 h / 3 d", width=90, help=_BURN),
-            "incidents": st.column_config.TextColumn(width=70),
+            "burn": st.column_config.TextColumn("burn 1 h / 3 d", width=86, help=_BURN),
+            "incidents": st.column_config.TextColumn(width=62),
         },
     )
     st.caption(
@@ -129,7 +129,7 @@ def _row(each: ObjectiveFigure, incidents: int) -> dict[str, object]:
     return {
         "flow": each.flow,
         "objective": each.name,
-        "target": each.goal,
+        "target": each.goal.replace("at least ", "≥ ").replace("at most ", "≤ "),
         "met": each.seen if counts is None else _met(each, counts),
         "budget": None if each.budget_left is None else look.budget(*each.budget_left),
         "left": left_text(each.budget_left),
@@ -150,7 +150,7 @@ def _long_run(each: ObjectiveFigure) -> str:
     if each.counts is None or each.goal_ratio is None or not each.counts.total:
         return ""
     least, most = underlying_share(each.counts, each.goal_ratio)
-    return f"{least:.1%} … {most:.1%}"
+    return f"{100 * least:.1f} … {most:.1%}"
 
 
 def _rate(burn: float | None) -> str:

@@ -625,6 +625,9 @@ def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched:
     assert list(one_by_one["record"]) == ["3"]
     assert list(one_by_one["explains"]) == ["open divergence"]
     assert "What happens to failed messages" in text(app)
+    assert f"**{escaping.markdown('to_billing')}**: of 0 (0/h) emitted messages" in text(app)
+    bars = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    assert bars[0]["y"] == ["failed", "queued", "retried", "delivered", "updated"]
     assert "1 of 1 record that differs" in text(app)
     assert list(run("drift").dataframe[0].value["dead letter"]) == ["422: no e-mail of <id>"]
     assert "Dead letters" in text(run("record", type="customer", key="3"))
