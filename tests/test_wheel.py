@@ -108,6 +108,7 @@ def test_the_wheel_is_named_so_that_it_cannot_be_confused(wheel: Path) -> None:
     held = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "scripts/", "app.py"))]
     assert "auditor/map/presets/zendesk.yaml" in held
+    assert "auditor/history/views.md" in held
 
 
 def test_it_runs_out_of_the_wheel_and_not_out_of_the_repository(program: Path, tmp_path: Path) -> None:

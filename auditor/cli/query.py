@@ -75,7 +75,9 @@ def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> 
 
         print_json({"rows": rows, "truncated": result.truncated, "incomplete": list(result.warnings)})
     elif form == "csv":
-        write(_csv(result.table.column_names, rows))
+        from auditor.console.exports import csv_text
+
+        write(csv_text(result.table))
     elif rows:
         _print_table(rows)
     else:
@@ -84,27 +86,6 @@ def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> 
         say(result.cut_text)
     for each in result.warnings:
         say(each)
-
-
-def _csv(names: list[str], rows: list[dict[str, Any]]) -> str:
-    import csv
-    import io
-
-    from auditor.cli.documents import strict_json
-    from auditor.escaping import spreadsheet
-
-    def cell(value: Any) -> Any:
-        if isinstance(value, str):
-            return spreadsheet(value)
-        if isinstance(value, bytes):
-            return value.hex()
-        return strict_json(value) if isinstance(value, list | dict) else value
-
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([spreadsheet(name) for name in names])
-    writer.writerows([cell(value) for value in row.values()] for row in rows)
-    return out.getvalue()
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -75,6 +75,7 @@ class _Without:
 def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:
     import duckdb
 
+    from auditor.console.advice import advised
     from auditor.console.ledger_rows import NotReadyError
 
     too_much = (
@@ -94,7 +95,7 @@ def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:
             f"stopped after {task['timeout_s']:g} s; ask for a shorter period or fewer columns, or allow more time",
         )
     except (MemoryError, duckdb.Error, OSError) as error:
-        return REFUSED, too_much if lacks_memory(error) else str(error)
+        return REFUSED, too_much if lacks_memory(error) else advised(str(error), "", {})
     except Exception as error:
         return REFUSED, f"the answer cannot be shown: {type(error).__name__}: {error}"
 
@@ -151,11 +152,15 @@ class _Cage:
     def answer(self) -> pa.Table:
         import duckdb
 
+        from auditor.console.advice import advised
+
         self._open()
         try:
             table = self._once()
-        except (duckdb.InterruptException, duckdb.BinderException, duckdb.OutOfMemoryException):
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException):
             raise
+        except duckdb.BinderException as error:
+            raise QueryError(advised(str(error), self._statement.sql, self._columns())) from None
         except (duckdb.Error, OSError) as error:  # a failure while batches are read is Arrow's error
             self._look_at_ledger()
             with contextlib.suppress(duckdb.Error):
@@ -165,6 +170,14 @@ class _Cage:
             table = self._once()
         lacks = [str(each) for each in sorted(self._missing.values(), key=lambda each: (each.day, each.path))]
         return table.replace_schema_metadata({**(table.schema.metadata or {}), "warnings": json.dumps(lacks)})
+
+    def _columns(self) -> dict[str, list[str]]:
+        """By view of the statement, its columns."""
+        import duckdb
+
+        with contextlib.suppress(duckdb.Error):
+            self._connection.execute("ROLLBACK")
+        return {view: self._connection.sql(f"FROM {view}").columns for view in sorted(self._statement.views)}
 
     def _once(self) -> pa.Table:
         self._define()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from auditor.console.advice import advised, no_function, no_table_function, no_view
 from auditor.console.allowed_functions import FUNCTIONS, OPERATORS, TABLE_FUNCTIONS
 from auditor.console.limits import QueryError
 from auditor.history.views import VIEWS
@@ -19,7 +20,10 @@ SQL_BYTES = 256 * 1024
 
 _PIVOT = re.compile(r"\bPIVOT\b", re.IGNORECASE)
 
-ONLY_SELECT = "only SELECT statements are run here, and DESCRIBE, SUMMARIZE, EXPLAIN and SHOW TABLES over the views"
+ONLY_SELECT = (
+    "only SELECT statements are run here, and DESCRIBE, SUMMARIZE, EXPLAIN and SHOW TABLES over the views; "
+    "nothing can be written or set"
+)
 
 _CTE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _INTERNAL = ("live_", "duckdb_", "pg_", "sqlite_", "pragma_", "information_schema", "incoming")
@@ -55,8 +59,15 @@ def read_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement
     """
     _refuse_text(sql)
     statements = _parsed(connection, sql)
+    if not statements:
+        raise QueryError(
+            "there is no statement; write a SELECT over the views, such as SELECT * FROM changes LIMIT 10"
+        )
     if len(statements) != 1:
-        raise QueryError(f"exactly one statement is allowed, got {len(statements)}")
+        raise QueryError(
+            f"exactly one statement is allowed, got {len(statements)}; run them one after the other, or join SELECTs "
+            "with UNION ALL BY NAME"
+        )
     act: Literal["run", "explain", "analyze", "list"] = "run"
     if _explains(statements[0]):
         explain = _EXPLAIN.match(sql)
@@ -98,7 +109,7 @@ def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
     try:
         return list(connection.extract_statements(sql))
     except duckdb.Error as error:
-        raise QueryError(str(error)) from None
+        raise QueryError(advised(str(error), sql, {})) from None
 
 
 def _explains(statement: Any) -> bool:
@@ -113,7 +124,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
         tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     except (duckdb.Error, ValueError, RecursionError):
-        raise QueryError("the statement is nested too deeply, or cannot be parsed") from None
+        raise QueryError("the statement is nested too deeply, or cannot be parsed; break it up with WITH") from None
     if tree.get("error"):
         message = str(tree.get("error_message") or "")
         if "Only SELECT" in message and _PIVOT.search(sql):
@@ -148,11 +159,11 @@ def _refuse_node(node: dict[str, Any], ctes: set[str]) -> None:
     elif type_ == "TABLE_FUNCTION":
         name = str((node.get("function") or {}).get("function_name", "")).lower()
         if name not in TABLE_FUNCTIONS:
-            raise QueryError(f"the table function {name[:100]!r} is not allowed here")
+            raise QueryError(no_table_function(name))
     elif type_ == "SHOW_REF":
         _refuse_show(node, ctes)
     elif type_ in {"COLUMN_DATA", "DELIM_GET", "CTE", "BOUND_TABLE_REF"}:
-        raise QueryError("only the views can be read here")
+        raise QueryError(f"only the views can be read here; there are: {', '.join(VIEWS)}")
     if node.get("class") in {"FUNCTION", "WINDOW"} or "function_name" in node:
         _refuse_function(node)
 
@@ -161,11 +172,13 @@ def _refuse_table(node: dict[str, Any], ctes: set[str]) -> None:
     name = str(node.get("table_name", "")).lower()
     path = (node.get("qualified_name") or {}).get("path") or [name]
     if node.get("schema_name") or node.get("catalog_name") or len(path) != 1:
-        raise QueryError(f"write {name[:100]} without a schema; there are: {', '.join(VIEWS)}")
+        raise QueryError(f"write {name[:100]} without a schema or catalog before it")
     if name not in VIEWS and name not in ctes:
-        raise QueryError(f"there is no view {name[:100]!r}; there are: {', '.join(VIEWS)}")
+        raise QueryError(no_view(name))
     if node.get("at_clause"):
-        raise QueryError("the views have no versions to ask for with AT")
+        raise QueryError(
+            "the views have no versions; leave AT out, and compare an instant such as changes.enrolled_at"
+        )
 
 
 def _refuse_show(node: dict[str, Any], ctes: set[str]) -> None:
@@ -182,11 +195,11 @@ def _refuse_show(node: dict[str, Any], ctes: set[str]) -> None:
 def _refuse_function(node: dict[str, Any]) -> None:
     name = str(node.get("function_name", "")).lower()
     if node.get("schema") or node.get("catalog"):
-        raise QueryError(f"write the function {name[:100]!r} without a schema")
+        raise QueryError(f"write the function {name[:100]!r} without a schema before it")
     if name not in FUNCTIONS and name not in OPERATORS and name not in TABLE_FUNCTIONS:
-        raise QueryError(f"the function {name[:100]!r} does not exist, or is not allowed here")
+        raise QueryError(no_function(name))
     if node.get("export_state"):
-        raise QueryError("EXPORT_STATE is not allowed here")
+        raise QueryError("EXPORT_STATE is not allowed here; leave it out, and take the finished aggregate")
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -32,6 +32,7 @@ from auditor.history.objective_days import DayFigure, objective_days
 from auditor.history.objectives import ObjectiveFigure, objectives
 from auditor.history.patterns import Pattern
 from auditor.history.status import STALE_INTERVALS, FlowStatus, flow_status, system_status
+from auditor.history.views import VIEWS
 from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import open_allowances
@@ -70,6 +71,7 @@ class Data:
         self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
         self._refreshed = 0.0
+        self._types: dict[str, list[tuple[str, str]]] = {}
 
     def _refresh(self) -> None:
         with self._lock:
@@ -92,6 +94,15 @@ class Data:
         if "flow" in frame.columns:  # flows that the map no longer names are history and not shown
             frame = frame[frame["flow"].isna() | frame["flow"].isin(list(self.map.flows))].reset_index(drop=True)
         return frame
+
+    def column_types(self) -> dict[str, list[tuple[str, str]]]:
+        """By view, the names and engine types of its columns."""
+        if not self._types:
+            described = {view: self.lens.query(f"DESCRIBE {view}").to_pylist() for view in VIEWS}
+            self._types = {
+                view: [(row["column_name"], row["column_type"]) for row in rows] for view, rows in described.items()
+            }
+        return self._types
 
     def missing_history(self, since: Since) -> list[str]:
         """The archive files that figures of the time range lack, one sentence each."""

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -117,6 +118,44 @@ def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
         page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
         expect(page.get_by_text("could not be drawn")).to_have_count(0)
         expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
+@pytest.mark.timeout(600)
+def test_a_query_is_opened_run_drawn_saved_and_found_again(demo: str, page: Page) -> None:
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    name = f"Audits by flow, {'dark' if dark else 'light'}"
+    sql = "SELECT flow, count(*) AS audits FROM probe_runs GROUP BY ALL"
+    page.goto(f"{demo}/query?sql={quote(sql)}")
+    page.get_by_text("This query comes from a link").wait_for(timeout=90_000)
+    editor = page.get_by_role("textbox", name="SQL")
+    expect(editor).to_have_value(sql)
+    expect(page.get_by_text(re.compile(r"\d rows? in"))).to_have_count(0)
+    editor.press("Control+End")
+    editor.press_sequentially(" ORDER BY flow")
+    editor.press("Control+Enter")
+    expect(page.get_by_text(re.compile(r"\d rows? in"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("This query comes from a link")).to_have_count(0)
+    expect(page).to_have_url(re.compile("ORDER(\\+|%20)BY(\\+|%20)flow"))
+    expect(page.locator("[data-testid=stPlotlyChart]")).to_be_visible(timeout=90_000)
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Export CSV").click()
+    assert Path(started.value.path()).read_text().startswith("flow,audits")
+    page.get_by_role("button", name="Save").first.click()
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Save for everyone").click()
+    expect(page.get_by_text("saved by ada")).to_be_visible(timeout=90_000)
+    page.get_by_role("button", name=re.compile("Clear$")).click()
+    expect(editor).to_have_value("", timeout=90_000)
+    page.get_by_role("tab", name="Saved").click()
+    click_cell(page, "Saved queries", row=0, until=page.get_by_text("saved by ada"))
+    expect(editor).to_have_value(f"{sql} ORDER BY flow")
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("button", name=re.compile("Clear$")).click()
+    expect(editor).to_have_value("", timeout=90_000)
+    filled = page.locator("textarea:not(:placeholder-shown)")
+    click_cell(page, "Queries of this session", row=0, across=range(180, 380, 25), until=filled)
+    expect(editor).to_have_value(f"{sql} ORDER BY flow")
 
 
 @pytest.mark.timeout(600)

@@ -375,16 +375,6 @@ def test_record_refuses_what_is_no_key(watched: Stand) -> None:
     assert "not a valid key of customer" in text(run("record", type="customer", key="abc"))
 
 
-def test_query_answers_and_refuses(watched: Stand) -> None:
-    drift(watched)
-    app = run("query")
-    app.button[0].click().run()
-    assert "1 row" in text(app)
-    app.text_area[0].set_value("DROP TABLE x").run()
-    app.button[0].click().run()
-    assert "only SELECT" in text(app)
-
-
 def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.clock.advance(-2.1)  # two intervals of the flow
     watched.agree(3)
