@@ -51,6 +51,7 @@ def status(
     from auditor.cli.tables import status_row
     from auditor.history.budgets import budget_use
     from auditor.history.status import flow_status, system_status
+    from auditor.senders.slack_bot import SlackBotSettings
 
     failing = causes_failing(fail_on)
     try:
@@ -68,6 +69,8 @@ def status(
     standing = ledger.map_loads.standing()
     lease = ledger.lease.now()
     heartbeat = ledger.heartbeats.state() if loaded.alerts.heartbeat is not None else None
+    bot = loaded.alerts.senders.get("slack_bot")
+    buttons = ledger.listening.state() if isinstance(bot, SlackBotSettings) and bot.listens else None
     drill = ledger.drills.state() if loaded.alerts.held_drill is not None else None
     stuck = (
         problem(loaded.alerts.held_drill, drill, now, lease.since_at) if loaded.alerts.held_drill and drill else ""
@@ -84,6 +87,7 @@ def status(
                 "auditor": lease.as_row(),
                 "map": standing.as_document(),
                 "heartbeat": heartbeat and asdict(heartbeat),
+                "buttons": buttons and asdict(buttons),
                 "drill": drill and {**asdict(drill), "problem": stuck},
             }
         )
@@ -101,6 +105,8 @@ def status(
         say_silences(silences)
         if heartbeat is not None:
             say(f"heartbeat {heartbeat}")
+        if buttons is not None:
+            say(f"buttons in Slack: {buttons}" if lease.holder is not None else "buttons in Slack: nobody listens")
         if drill is not None:
             say(f"drill: {stuck or drill}")
     raise typer.Exit(

@@ -533,7 +533,8 @@ class Daemon:
             self._job_trouble.worked(now)
         late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]
         lost = [each for each in late if each.fails or (now - each.since_at).total_seconds() > LATE_S]
-        self.vitals.delivers([*(f"{each.sender}: {visible(str(each))}" for each in lost), *self._buttons.failures])
+        undelivered = [f"{each.sender}: {visible(str(each))}" for each in lost]
+        self.vitals.delivers([*undelivered, *self._buttons.check(self.ledger)])
 
     def _escalate(self) -> None:
         escalated = escalate(self.ledger, self._routing, datetime.now(UTC))

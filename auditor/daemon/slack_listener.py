@@ -104,9 +104,11 @@ class SlackListener:
         return silent_since_s is None or not (self._lasting or time.monotonic() - silent_since_s > LATE_S)
 
     @property
-    def failures(self) -> list[str]:
-        """Why it does not listen, in words; empty if it does."""
-        return [] if self.listens else [f"slack_bot: {SILENT}: {self._why}"]
+    def failure(self) -> str | None:
+        """Why it does not listen; "" if it has a connection, None if it has lost it only a moment ago."""
+        if not self.listens:
+            return self._why
+        return "" if self._silent_since_s is None else None
 
     def close(self) -> None:
         """End its threads; `stopping` is set."""
@@ -222,6 +224,7 @@ class ButtonsInSlack:
     ) -> None:
         self._listener: SlackListener | None = None
         self._acts: SlackActs | None = None
+        self._noted: str | None = None
         settings, sender = integration_map.alerts.senders.get("slack_bot"), senders.get("slack_bot")
         if not isinstance(settings, SlackBotSettings) or not isinstance(sender, SlackBotSender):
             return
@@ -245,10 +248,17 @@ class ButtonsInSlack:
         if self._listener is not None:
             self._listener.start()
 
-    @property
-    def failures(self) -> list[str]:
-        """Why buttons do nothing, in words; empty if they work or there are none."""
-        return [] if self._listener is None else self._listener.failures
+    def check(self, ledger: Ledger) -> list[str]:
+        """Note in the ledger when listening has begun or ended. Raises LedgerError.
+
+        Returns:
+            Why buttons do nothing, in words; empty if they work or there are none.
+        """
+        failure = None if self._listener is None else self._listener.failure
+        if failure is not None and failure != self._noted:
+            ledger.listening.note(datetime.now(UTC), failure)
+            self._noted = failure
+        return [f"slack_bot: {SILENT}: {failure}"] if failure else []
 
     @property
     def closings(self) -> list[Callable[[], None]]:

@@ -19,6 +19,7 @@ from auditor.ledger.incident_events import IncidentEvents
 from auditor.ledger.incidents import Incidents
 from auditor.ledger.installation import Installation
 from auditor.ledger.lease import Leases
+from auditor.ledger.listening import Listening
 from auditor.ledger.map_loads import MapLoads
 from auditor.ledger.measurements import Measurements
 from auditor.ledger.outbox import Outbox
@@ -59,6 +60,7 @@ class Ledger:
         self.incidents = Incidents(database)
         self.installation = Installation(database)
         self.lease = Leases(database)
+        self.listening = Listening(database)
         self.map_loads = MapLoads(database)
         self.measurements = Measurements(database)
         self.outbox = Outbox(database)

@@ -16,6 +16,7 @@ from auditor.ledger.tables.installation import (
     heartbeat,
     installation,
     lease,
+    listening,
     map_loads,
     revision,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "installation",
     "lag_cells",
     "lease",
+    "listening",
     "map_loads",
     "metadata",
     "noise",

@@ -1,4 +1,4 @@
-"""The ledger itself: revision, installation, lease, heartbeat, drill, loads of the map, files of the archive."""
+"""The ledger itself: revision, installation, lease, heartbeat, buttons, drill, loads of the map, archive files."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ heartbeat = sa.Table(
     sa.Column("sent_at", Instant),
     sa.Column("failing_since_at", Instant),
     sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("error", Text),
+)
+
+listening = sa.Table(
+    "listening",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since_at", Instant),
     sa.Column("error", Text),
 )
 
