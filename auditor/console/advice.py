@@ -36,6 +36,25 @@ _COLUMN = re.compile(
     r'|(?:Values list|Table) "(?P<table>.{1,200}?)" does not have a column named "(?P<of_table>.{1,200}?)"'
     r'|Column "(?P<joined>.{1,200}?)" does not exist on (?:left|right) side of join'
 )
+_RESERVED = frozenset(
+    (
+        "AT",
+        "CHECK",
+        "COLUMN",
+        "DEFAULT",
+        "END",
+        "ONLY",
+        "PRIMARY",
+        "REFERENCES",
+        "TABLE",
+        "THEN",
+        "TO",
+        "UNIQUE",
+        "USER",
+    )
+)
+"""Reserved words that people take for names of columns."""
+
 _FROM = re.compile(r"\bFROM\b|\bPIVOT\b", re.IGNORECASE)
 _TABLE = re.compile(r'Referenced table "(?P<name>.{1,200}?)" not found')
 _NO_FROM = re.compile(r'Referenced column "(?P<name>.{1,200}?)" was not found because the FROM clause is missing')
@@ -114,6 +133,11 @@ def _no_match(message: str, _match: re.Match[str]) -> str:
 
 def _syntax(message: str, match: re.Match[str]) -> str:
     word = match["word"].upper()
+    if word in _RESERVED:
+        return (
+            f"{message.rstrip()}\n\nSQL reserves this word; if it is a name, write it in double quotes: "
+            f'"{match["word"]}"'
+        )
     close = [] if word in _WORDS else difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.8)
     return f"{message.rstrip()}\n\ndid you mean {close[0]}?" if close else message
 

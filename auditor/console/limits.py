@@ -20,5 +20,9 @@ MESSAGE_BYTES = 4096
 """Most bytes of a message: the engine's messages quote the statement and the data."""
 
 
+STOPPED = "stopped after"
+"""How the message about a query begins that took too long."""
+
+
 class QueryError(Exception):
     """A query was refused or failed; the text says why and what to do."""

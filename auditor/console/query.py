@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES, NOT_READY, ROW_LIMIT, QueryError
+from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES, NOT_READY, ROW_LIMIT, STOPPED, QueryError
 from probes.child_process import KILL_AFTER_S, command, end_of, environment, kill
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class QueryResult:
     def cut_text(self) -> str:
         """The note about a result that was cut off."""
         if self.cut == "rows":
-            return f"only the first {ROW_LIMIT} rows are shown"
+            return f"only the first {ROW_LIMIT:,} rows are shown"
         rows = self.table.num_rows
         return (
-            f"the answer was cut after {rows} row{'s' * (rows != 1)}, at {ANSWER_BYTES >> 20} MiB; "
+            f"the answer was cut after {rows:,} row{'s' * (rows != 1)}, at {ANSWER_BYTES >> 20} MiB; "
             "ask for fewer columns or rows"
         )
 
@@ -156,7 +156,7 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
             child.wait(max(0.0, deadline + KILL_AFTER_S - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
             raise QueryError(
-                f"stopped after {timeout_s:g} s; ask for a shorter period or fewer columns, or allow more time"
+                f"{STOPPED} {timeout_s:g} s; ask for a shorter period or fewer columns, or allow more time"
             ) from None
         finally:
             kill(child)

@@ -25,6 +25,7 @@ from auditor.console.limits import (
     NOT_READY,
     REFUSED,
     ROW_LIMIT,
+    STOPPED,
     QueryError,
 )
 from probes.child_process import end_with_parent, limit_memory
@@ -92,7 +93,7 @@ def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:
     except duckdb.InterruptException:
         return (
             REFUSED,
-            f"stopped after {task['timeout_s']:g} s; ask for a shorter period or fewer columns, or allow more time",
+            f"{STOPPED} {task['timeout_s']:g} s; ask for a shorter period or fewer columns, or allow more time",
         )
     except (MemoryError, duckdb.Error, OSError) as error:
         return REFUSED, too_much if lacks_memory(error) else advised(str(error), "", {})

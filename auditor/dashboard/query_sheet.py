@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
 
+from auditor.console.limits import STOPPED
 from auditor.console.query import QueryResult
 from auditor.escaping import block
 from checks.saved_queries import SavedQuery
@@ -60,6 +61,11 @@ class Sheet:
     number: int = 0
     took_s: float = 0.0
 
+    @property
+    def failure(self) -> str:
+        """How the last run ended without a result, in a word."""
+        return "stopped" if self.error.startswith(STOPPED) else "refused"
+
     def show(
         self, sql: str, now: datetime, *, source: Literal["", "link", "saved"] = "", saved: SavedQuery | None = None
     ) -> None:
@@ -77,7 +83,7 @@ class Sheet:
         self.number += 1
         self.result, self.error = (None, answer) if isinstance(answer, str) else (answer, "")
         rows = 0 if self.result is None else self.result.table.num_rows
-        outcome = "refused" if self.result is None else f"{rows:,} row{'s' * (rows != 1)}"
+        outcome = self.failure if self.result is None else f"{rows:,} row{'s' * (rows != 1)}"
         same = [each for each in self.tried if each.sql == sql]
         for each in same:
             self.tried.remove(each)

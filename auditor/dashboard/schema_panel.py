@@ -120,8 +120,8 @@ def draw(views: Sequence[View], insert: Callable[[str], None]) -> None:
             )
         if unfolded.open:
             with unfolded:
-                st.markdown(view.meaning)
-                st.markdown(_listed(view))
+                st.caption(view.meaning)
+                st.caption(_listed(view))
 
 
 def _listed(view: View) -> str:

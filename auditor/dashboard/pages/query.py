@@ -41,6 +41,7 @@ EXAMPLES = {
     "FROM incident_times GROUP BY ALL ORDER BY incidents DESC",
 }
 
+_FAILED = {"stopped": "The query was stopped:", "refused": "The query was refused:"}
 _EDITOR = "sql-text"
 _SHEET = "_query_sheet"
 
@@ -200,7 +201,7 @@ def _examples(sheet: Sheet, key: str) -> None:
 def _ended(sheet: Sheet) -> None:
     """Draw how the last run ended."""
     if sheet.error:
-        st.error("The query was refused:", icon=":material/error:")
+        st.error(_FAILED[sheet.failure], icon=":material/error:")
         st.code(escaping.block(sheet.error), language=None, wrap_lines=True)
         return
     result = sheet.result

@@ -61,6 +61,7 @@ def said(sql: str) -> str:
         ("SELECT sum(flow) FROM changes", "Cast an argument, such as x::DOUBLE"),
         ("SELECT settled_at - 1 FROM changes", "subtract an interval, such as now() - INTERVAL 1 HOUR"),
         ("SELCT flow FROM changes", "did you mean SELECT?"),
+        ("SELECT flow FROM changes ORDER BY at", 'if it is a name, write it in double quotes: "at"'),
         ("SELECT flow::INTEGER FROM changes", "try_cast(x AS type) gives NULL"),
     ],
 )

@@ -312,7 +312,7 @@ def test_an_error_is_told_of_the_statement_that_was_asked(place: Place) -> None:
 def test_a_long_answer_is_cut_and_says_so(workspace: Workspace, stand: Stand) -> None:
     result = run_query(workspace, "SELECT * FROM range(20000)")
     assert (result.table.num_rows, result.truncated) == (10_000, True)
-    assert result.cut_text == "only the first 10000 rows are shown"
+    assert result.cut_text == "only the first 10,000 rows are shown"
 
 
 # -- what is read of the ledger

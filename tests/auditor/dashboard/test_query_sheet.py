@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from auditor.console.limits import STOPPED
 from auditor.console.query import QueryResult
 from auditor.dashboard.query_sheet import LINK_BYTES, TRIED, Sheet, deceptive, fits, whole
 from checks.saved_queries import SavedQuery
@@ -25,6 +26,8 @@ def test_each_query_is_remembered_once_the_latest_first() -> None:
     assert [each.sql for each in sheet.tried].count("SELECT 10") == 1
     assert (sheet.result, sheet.error) == (None, "no")
     assert sheet.tried[1].outcome == "2 rows"
+    sheet.ended("SELECT 11", NOW, 20, f"{STOPPED} 20 s")
+    assert (sheet.failure, sheet.tried[0].outcome) == ("stopped", "stopped")
 
 
 def test_what_was_written_and_not_run_is_not_lost() -> None:
