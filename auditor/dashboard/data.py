@@ -8,7 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -37,6 +37,7 @@ from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import open_allowances
 from auditor.workspace import Workspace
+from checks.coverage_days import CoverageCounts
 from checks.escalation import Act, Conflict
 from checks.objectives import WindowCounts
 from checks.silences import Silence
@@ -339,3 +340,10 @@ class Data:
         """How much of every flow is verified."""
         self._refresh()
         return coverage.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
+
+    def coverage_days(self, flow: str) -> list[tuple[date, CoverageCounts]]:
+        """What the audits of a flow came to on each day of the period of its SLA."""
+        self._refresh()
+        now = datetime.now(UTC)
+        begin = now - timedelta(seconds=self.map.flow(flow).settings.sla.period_s)
+        return coverage.coverage_days(flow, self.lens, begin, now)

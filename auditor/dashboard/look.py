@@ -17,6 +17,7 @@ from auditor.history.status import FlowStatus
 from auditor.history.status import Standing as FlowState
 from checks.cause import MEANINGS, Cause
 from checks.convergence import Verdict
+from checks.coverage_days import Covered
 from checks.objective_days import DayState
 from checks.objectives import Standing as ObjectiveState
 from checks.record_history import DivergenceState
@@ -179,6 +180,17 @@ DAY = complete(
     }
 )
 """How an objective fared on a day."""
+
+COVERED = complete(
+    {
+        Covered.ENOUGH: Sign(word="verified", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+        Covered.PART: Sign(word="in part", glyph="◐", icon="contrast", tone=Tone.LATE),
+        Covered.NONE: Sign(word="not verified", glyph="✕", icon="cancel", tone=Tone.BAD),
+        Covered.NOTHING_DUE: Sign(word="nothing due", glyph="–", icon="remove", tone=Tone.NOTE),
+        Covered.NO_DATA: Sign(word="no data", glyph="○", icon="signal_disconnected", tone=Tone.QUIET),
+    }
+)
+"""How well a day is verified."""
 
 SEVERITY = complete(
     {

@@ -30,7 +30,8 @@ def table(
 
     Args:
         key: of the table on its page.
-        links: by column, the target of each row's cell; None for no link.
+        links: by column, the target of each row's cell; None for no link. Of its column's configuration only the
+            width counts.
         acts: by column, the subject of each row's cell, and the action that a click performs with it.
         signs: by column, the sign of each row, drawn as a coloured chip; None for an empty cell. A column that the
             frame does not have yet is put first.
@@ -48,7 +49,8 @@ def table(
             for label, each in zip(frame[column], meant, strict=True)
         ]
         frame[column] = pd.Series(labels, dtype=object, index=frame.index)
-        config[column] = _buttons(column, labels, meant, act, key=f"{key}-{column}")
+        width = config.get(column, {}).get("width")
+        config[column] = _buttons(column, labels, meant, act, key=f"{key}-{column}", width=width)
     for column, drawn in {**(signs or {}), **(after or {})}.items():
         chips = pd.Series([[] if each is None else [each.plain] for each in drawn], dtype=object, index=frame.index)
         if column in frame:
@@ -90,7 +92,13 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _buttons(
-    column: str, labels: Sequence[str | None], meant: Sequence[Any], act: Callable[[Any], None], *, key: str
+    column: str,
+    labels: Sequence[str | None],
+    meant: Sequence[Any],
+    act: Callable[[Any], None],
+    *,
+    key: str,
+    width: int | None,
 ) -> Any:
     """A column of buttons.
 
@@ -105,7 +113,9 @@ def _buttons(
         else:
             act(subject)
 
-    return st.column_config.ButtonColumn(column, type="tertiary", alignment="left", on_click=clicked, key=key)
+    return st.column_config.ButtonColumn(
+        column, width=width, type="tertiary", alignment="left", on_click=clicked, key=key
+    )
 
 
 def meant_by(row: int, label: str, labels: Sequence[str | None], meant: Sequence[Any]) -> Any:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from auditor.history.days import day_of
 from auditor.history.lens import Lens
 from auditor.history.status import Standing, flow_status
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
+from checks.coverage_days import CoverageCounts
 from checks.estimates import Estimate, estimate
 from checks.intervals import finite_bounds
+from checks.objective_days import spans
 from checks.objectives import EXPECTED_RATE
 from checks.sampling import BY_RANK, Cohort
 from probes.ranking import RANKS
@@ -141,6 +144,12 @@ def coverage(
     return figures
 
 
+def coverage_days(flow: str, lens: Lens, begin: datetime, now: datetime) -> list[tuple[date, CoverageCounts]]:
+    """What the audits of a flow came to on each day (UTC) of a period, oldest first."""
+    found = {row.pop("day"): CoverageCounts(**row) for row in lens.query(DAYS, [flow, begin]).to_pylist()}
+    return [(since.date(), found.get(since.date(), CoverageCounts())) for since, _ in spans(begin, now)]
+
+
 def _differed(state: Mapping[str, Any]) -> tuple[int, int] | None:
     """How many records differed in the last whole sweep."""
     read = state.get("swept_read")
@@ -177,6 +186,12 @@ DUE = """
            sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
            sum(shed)::BIGINT AS shed
     FROM probe_runs WHERE started_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
+
+DAYS = f"""
+    SELECT {day_of("started_at")} AS day, count(*) AS audits, count(*) FILTER (reason IS NOT NULL) AS failed,
+           coalesce(sum(read), 0)::BIGINT AS due,
+           coalesce(sum(agreed + in_flight + suspected + divergent), 0)::BIGINT AS verdicts
+    FROM probe_runs WHERE flow = ? AND started_at >= ? GROUP BY day"""  # noqa: S608
 
 UNDECIDED = """
     SELECT flow, sum(changes)::BIGINT AS changes, sum(undecided)::BIGINT AS undecided

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from auditor.history.coverage import COHORT_SUMS
+from auditor.history.coverage import COHORT_SUMS, coverage_days
+from auditor.history.days import day_of, hours_of
 from auditor.history.lens import Lens
 from auditor.history.objectives import WAITING, Measure, ObjectiveFigure, within_counts
 from auditor.ledger import SLOT
@@ -22,8 +23,6 @@ from checks.sampling import Cohort
 from checks.tables import complete
 from probes.durations import format_duration
 from probes.wording import counted, percent
-
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +119,10 @@ def _agreement(asked: _Asked) -> list[DayFigure]:
 
 def _coverage(asked: _Asked) -> list[DayFigure]:
     goal = asked.figure.goal_ratio or 0.0
-    due: dict[date, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for row in asked.lens.query(DUE, [asked.flow.name, asked.first_hour]).to_pylist():
-        day = asked.day_of(row["day"])
-        due[day] = due[day][0] + row["due"], due[day][1] + row["verdicts"]
     judged = {
-        day: (at_least(verdicts / read, verdicts / read, goal), f"{percent(verdicts / read)} of {read:,} due")
-        for day, (read, verdicts) in due.items()
-        if read
+        day: (at_least(each.share, each.share, goal), f"{percent(each.share)} of {each.due:,} due")
+        for day, each in coverage_days(asked.flow.name, asked.lens, asked.begin, asked.now)
+        if each.share is not None
     }
     return _told(asked, judged, _hours_audited(asked), nothing="no record was due")
 
@@ -138,7 +133,7 @@ def _verified(asked: _Asked) -> list[DayFigure]:
     for row in asked.lens.query(BEHIND, [asked.flow.name, asked.begin]).to_pylist():
         behind_s = row["behind_s"]
         seen = "nothing was verified" if behind_s is None else f"at worst {format_duration(behind_s)} behind"
-        judged[row["day"].date()] = at_most(behind_s, limit_s), seen
+        judged[row["day"]] = at_most(behind_s, limit_s), seen
     return _told(asked, judged, _hours_audited(asked))
 
 
@@ -150,7 +145,7 @@ def _queue(asked: _Asked) -> list[DayFigure]:
     judged: dict[date, tuple[Standing, str]] = {}
     hours: dict[date, int] = {}
     for row in rows:
-        day, dead = row["day"].date(), row["role"] == "dead"
+        day, dead = row["day"], row["role"] == "dead"
         hours[day] = row["hours"]
         over = over_allowance(row["role"], row["most"], row["oldest_s"], allowed)
         unknown = row["no_age"] and (allowed.oldest_letter_s if dead else allowed.backlog_age_s) is not None
@@ -183,7 +178,7 @@ def _slots(asked: _Asked) -> list[tuple[datetime, WindowCounts]]:
 
 def _hours_audited(asked: _Asked) -> dict[date, int]:
     rows = asked.lens.query(AUDITED, [asked.flow.name, asked.begin]).to_pylist()
-    return {row["day"].date(): row["hours"] for row in rows}
+    return {row["day"]: row["hours"] for row in rows}
 
 
 def _told(
@@ -219,27 +214,23 @@ CELLS = """
 
 SAMPLES = f"SELECT hour_at, {COHORT_SUMS} FROM samples WHERE flow = ? AND hour_at >= ? GROUP BY hour_at"  # noqa: S608
 
-AUDITED = """
-    SELECT date_trunc('day', started_at) AS day, count(DISTINCT date_trunc('hour', started_at))::INTEGER AS hours
-    FROM probe_runs WHERE flow = ? AND started_at >= ? AND reason IS NULL GROUP BY day"""
+AUDITED = f"""
+    SELECT {day_of("started_at")} AS day, {hours_of("started_at")} AS hours
+    FROM probe_runs WHERE flow = ? AND started_at >= ? AND reason IS NULL GROUP BY day"""  # noqa: S608
 
-DUE = """
-    SELECT date_trunc('day', started_at) AS day, sum(read)::BIGINT AS due,
-           sum(agreed + in_flight + suspected + divergent)::BIGINT AS verdicts
-    FROM probe_runs WHERE flow = ? AND started_at >= ? GROUP BY day"""
-
-BEHIND = """
+BEHIND = f"""
     WITH runs AS (
         SELECT finished_at,
-               epoch(finished_at - coalesce(lag(verified_through_at IGNORE NULLS) OVER before, verified_through_at))
-                   AS behind_s
+               epoch_us(finished_at)
+                   - epoch_us(coalesce(lag(verified_through_at IGNORE NULLS) OVER before, verified_through_at))
+                   AS behind_us
         FROM probe_runs WHERE flow = ? AND started_at >= ?
         WINDOW before AS (ORDER BY finished_at, id))
-    SELECT date_trunc('day', finished_at) AS day, max(behind_s) AS behind_s FROM runs GROUP BY day"""
+    SELECT {day_of("finished_at")} AS day, max(behind_us) / 1e6 AS behind_s FROM runs GROUP BY day"""  # noqa: S608
 
-READINGS = """
-    SELECT date_trunc('day', read_at) AS day, any_value(role) AS role, max(depth) AS most,
+READINGS = f"""
+    SELECT {day_of("read_at")} AS day, any_value(role) AS role, max(depth) AS most,
            max(oldest_age_s) FILTER (depth > 0 AND (role = 'dead' OR depth > ?)) AS oldest_s,
            bool_or(depth > 0 AND (role = 'dead' OR depth > ?) AND oldest_age_s IS NULL) AS no_age,
-           count(DISTINCT date_trunc('hour', read_at))::INTEGER AS hours
-    FROM backlogs WHERE flow = ? AND queue = ? AND read_at >= ? AND depth IS NOT NULL GROUP BY day"""
+           {hours_of("read_at")} AS hours
+    FROM backlogs WHERE flow = ? AND queue = ? AND read_at >= ? AND depth IS NOT NULL GROUP BY day"""  # noqa: S608

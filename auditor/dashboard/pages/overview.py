@@ -163,6 +163,7 @@ def _incidents(data: Data, incidents: pd.DataFrame) -> None:
         column_config={
             "incident": st.column_config.TextColumn("incident", width=70),
             "severity": st.column_config.TextColumn("severity", width=90),
+            "what": st.column_config.TextColumn("what", width=360),
             "since": st.column_config.TextColumn("since", width=95),
         },
     )

@@ -19,6 +19,7 @@ from auditor.history.figure_text import ratio_text
 from auditor.history.objective_days import DayFigure
 from auditor.history.objectives import BURN_SPANS_S, ObjectiveFigure, left_text
 from auditor.history.status import Standing
+from checks.coverage_days import USUAL_GOAL, CoverageCounts
 from checks.intervals import clopper_pearson
 from checks.objective_days import DayState
 from checks.objectives import Standing as ObjectiveState
@@ -65,9 +66,9 @@ def _objectives(data: Data) -> None:
         acts={"objective": (names, _choose)},
         alt="Objectives of each flow, kept or broken, and what is left of their error budgets",
         column_config={
-            "flow": st.column_config.TextColumn(width=136),
-            "objective": st.column_config.TextColumn(width=194),
-            "target": st.column_config.TextColumn(width=62),
+            "flow": st.column_config.TextColumn(width=165),
+            "objective": st.column_config.TextColumn(width=212),
+            "target": st.column_config.TextColumn(width=58),
             "met": st.column_config.TextColumn(
                 width=192,
                 help="The share of decided changes; in brackets where it lies in the long run, at 95 %, undecided "
@@ -78,7 +79,7 @@ def _objectives(data: Data) -> None:
             ),
             "left": st.column_config.TextColumn(width=130, help="How much of the error budget is left"),
             "burn": st.column_config.TextColumn("burn 1 h / 3 d", width=86, help=_BURN),
-            "incidents": st.column_config.TextColumn(width=62),
+            "incidents": st.column_config.TextColumn(width=72),
         },
     )
     st.caption(
@@ -292,6 +293,71 @@ def _coverage(data: Data, since: Since) -> None:
             **tables.instants("last sweep ended"),
         },
     )
+    _coverage_days(data)
+
+
+def _coverage_days(data: Data) -> None:
+    """The share of due records with a verdict, day by day."""
+    asked.refuse("flow", data.map.flows)
+    flow = st.selectbox("Flow", list(data.map.flows), key="flow", bind="query-params")
+    sla = data.map.flow(flow).settings.sla
+    goal = USUAL_GOAL if sla.coverage is None else sla.coverage
+    days = [(day, counts, look.COVERED[counts.covered(goal)]) for day, counts in data.coverage_days(flow)]
+    length = counted(round(sla.period_s / 86_400), "day")
+    if not any(counts.audits for _, counts, _ in days):
+        components.nothing(f"This flow was not audited in the last {length}. Start the auditor with `auditor run`.")
+        return
+    found = Counter(sign for *_, sign in days)
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        st.markdown(f"**Verified on each of the last {length}**")
+        st.plotly_chart(
+            calendar_chart.calendar_chart(
+                [Cell(day=day, sign=sign, told=_verified_texts(counts)) for day, counts, sign in days],
+                components.ink(),
+            ),
+            key="covered-days",
+            config={"displayModeBar": False},
+            alt=f"Calendar of how much of {flow} was verified on each day. The table beside it has the same figures.",
+        )
+        st.markdown(look.legend((sign, found[sign]) for sign in look.COVERED.values()))
+    with right:
+        st.markdown("**Day by day**")
+        latest = days[::-1]
+        tables.table(
+            frame(
+                [
+                    {
+                        "day": f"{day:%a %-d %b}",
+                        "verified": ratio_text(counts.share),
+                        "due": counts.due,
+                        "audits": counts.audits,
+                        "failed": counts.failed,
+                    }
+                    for day, counts, _ in latest
+                ]
+            ),
+            key="covered-day-by-day",
+            signs={"state": [sign for *_, sign in latest]},
+            height=min(38 + 35 * len(days), 318),
+            alt="How much of the flow was verified on each day, latest first",
+            column_config={
+                "verified": st.column_config.TextColumn(help="Records with a verdict, of those that were due"),
+                "failed": st.column_config.NumberColumn(help="Audits that could not read a system"),
+            },
+        )
+    st.caption(
+        f"Days are UTC. *Verified*: at least {goal:.2%} of the records that were due have a verdict, and as large a "
+        "share of the audits could read both systems; less is *in part*."
+    )
+
+
+def _verified_texts(counts: CoverageCounts) -> list[str]:
+    if not counts.audits:
+        return ["not audited"]
+    failed = [f"{counts.failed:,} of them could not read a system"] if counts.failed else []
+    due = f"{ratio_text(counts.share)} of {counts.due:,} due" if counts.due else "nothing was due"
+    return [due, counted(counts.audits, "audit"), *failed]
 
 
 def _budgets(data: Data) -> None:

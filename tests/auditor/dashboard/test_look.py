@@ -30,6 +30,7 @@ TABLES: list[Mapping[Any, Sign]] = [
     look.INCIDENTS,
     look.OBJECTIVE,
     look.DAY,
+    look.COVERED,
     look.SEVERITY,
     look.INCIDENT,
     look.MESSAGE,

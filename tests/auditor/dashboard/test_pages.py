@@ -719,7 +719,7 @@ def test_the_sla_page_shows_the_days_of_the_gravest_objective(promised: Stand) -
     told = text(app)
     for state in ("✓ kept: 1", "✕ broken: 1", "? undecided: 1", "– no traffic: 1", "○ no data: 2"):
         assert state in told
-    calendar, burn = app.get("plotly_chart")
+    calendar, burn, _ = app.get("plotly_chart")
     assert any("✕" in each for each in json.loads(calendar.proto.spec)["data"][1]["text"])
     assert "used up" in burn.proto.spec
     assert {"Records that differ →", "Incidents →", "Lag →"} <= set(links(app))
@@ -740,6 +740,15 @@ def test_before_anything_is_on_file_the_days_say_what_to_do(watched: Stand) -> N
     app = run("sla")
     assert "Nothing is on file for the last 28 days. Start the auditor with `auditor run`" in text(app)
     assert not app.get("plotly_chart")
+
+
+def test_how_much_was_verified_is_shown_day_by_day(promised: Stand) -> None:
+    app = run("sla", flow="to_billing")
+    days = table_with(app, "failed")
+    assert signs(days["state"]) == ["✓ verified", *["○ no data"] * 5]
+    assert days["verified"].iloc[0] == "100.00%"
+    assert "◐ in part: 0" in text(app)
+    assert "is not a flow of the map" in text(run("sla", flow="to_biling"))
 
 
 def test_a_map_that_promises_nothing_is_told_how(watched: Stand) -> None:

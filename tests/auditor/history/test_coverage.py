@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from auditor.history.coverage import coverage
+from auditor.history.coverage import coverage, coverage_days
 from auditor.history.lens import Lens
 from checks.convergence import Verdict
+from checks.coverage_days import CoverageCounts, Covered
 from checks.objectives import WindowCounts, underlying_share
 from tests.auditor.history.changes import DAY, NOW, followed, save
 from tests.stand import Stand
@@ -62,3 +63,27 @@ def test_the_long_run_is_told_with_bounds_that_shrink_with_evidence() -> None:
     least, most = underlying_share(WindowCounts(900, 80, 20), 0.99)
     assert least < 0.9 < 0.92 < most
     assert underlying_share(WindowCounts(0, 0, 0), 0.99) == (0, 1)
+
+
+def test_the_days_have_what_the_audits_of_each_came_to(stand: Stand) -> None:
+    noon = stand.clock.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    stand.clock.advance((noon - timedelta(days=3) - stand.clock.now()).total_seconds())
+    stand.agree(5)
+    stand.clock.advance(86_400)
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    stand.audit()
+    stand.run("billing", "ALTER TABLE clients RENAME TO customers")
+    stand.clock.advance(86_400)
+    stand.run("billing", "UPDATE customers SET amount = 'two' WHERE id < 4")
+    stand.sweep()
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    found = coverage_days("to_billing", lens, noon - timedelta(days=4), stand.clock.now())
+    (all_of_it,) = coverage(stand.map, stand.ledger, lens, noon - timedelta(days=4), stand.clock.now())
+    lens.close()
+    assert [day for day, _ in found] == [(noon - timedelta(days=back)).date() for back in (4, 3, 2, 1)]
+    assert [each.covered(0.9) for _, each in found] == [Covered.NO_DATA, Covered.ENOUGH, Covered.NONE, Covered.PART]
+    assert found[0][1] == CoverageCounts()
+    assert (found[2][1].audits, found[2][1].failed) == (1, 1)
+    assert sum(each.due for _, each in found) == all_of_it.due
+    assert sum(each.verdicts for _, each in found) == all_of_it.verdicts
