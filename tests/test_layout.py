@@ -211,6 +211,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
                 "incidents",
             )
         },
+        "auditor/dashboard/pages/configuration.py": "auditor/dashboard/test_configuration.py",
         "auditor/dashboard/acting.py": "auditor/dashboard/test_access.py",
         "auditor/dashboard/guard.py": "auditor/dashboard/test_access.py",
         "auditor/dashboard/log_lines.py": "auditor/test_shown_texts.py",

@@ -120,12 +120,15 @@ class Reloads:
         Raises:
             LedgerError: it failed on the way; the daemon is to be stopped.
         """
+        signalled = self._wanted.is_set()
         self._wanted.clear()
         daemon.map_asked.clear()
         try:
             self._asked = daemon.ledger.map_loads.asked()
         except LedgerError:
             self._asked = ()
+        if not self._asked and not signalled:
+            return None  # the last turn has answered it
         self._cause = COMMAND if self._asked else SIGNAL
         log.info("reading the map again: %s", self._location)
         try:

@@ -30,9 +30,14 @@ def _open(map_file: str, folder: str) -> Data:
     return Data(load_map(Path(map_file)), workspace)
 
 
+def map_location() -> str:
+    """The map's file or folder."""
+    return os.environ.get("AUDITOR_MAP", "plumbline.yaml")
+
+
 def open_data() -> Data:
     """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without one, the page says what to do."""
-    map_file = os.environ.get("AUDITOR_MAP", "plumbline.yaml")
+    map_file = map_location()
     folder = os.environ.get("AUDITOR_DATA", "var")
     if not os.path.exists(map_file):  # noqa: PTH110  Path raises for a name that no file can have
         st.info(
@@ -42,7 +47,9 @@ def open_data() -> Data:
         )
         st.stop()
     try:
-        return _open(map_file, folder)
+        data = _open(map_file, folder)
+        data.follow(lambda: load_map(Path(map_file)))
+        return data
     except MapError as error:
         st.error(f"The integration map has {counted(len(error.problems), 'mistake')}:", icon=":material/error:")
         st.code("\n".join(escaping.visible(problem) for problem in error.problems), language=None)

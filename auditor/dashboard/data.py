@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,7 @@ from auditor.history.status import STALE_INTERVALS, FlowStatus, flow_status, sys
 from auditor.history.views import VIEWS
 from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
+from auditor.map.problems import MapError
 from auditor.systems.allowance import open_allowances
 from auditor.workspace import Workspace
 from checks.coverage_days import CoverageCounts
@@ -73,6 +75,28 @@ class Data:
         self._lock = threading.Lock()
         self._refreshed = 0.0
         self._types: dict[str, list[tuple[str, str]]] = {}
+        self._in_force = self._loaded_last()
+
+    def _loaded_last(self) -> int:
+        in_force = self.ledger.map_loads.standing().in_force
+        return 0 if in_force is None else in_force.number
+
+    def follow(self, read: Callable[[], IntegrationMap]) -> None:
+        """Show the newer map if the auditor has put one in force since; a file with mistakes changes nothing.
+
+        Args:
+            read: reads the map. Raises MapError.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        number = self._loaded_last()
+        if number == self._in_force:
+            return
+        with contextlib.suppress(MapError):
+            newer = read()
+            self.map, self.allowances = newer, open_allowances(newer.systems, self.ledger.spending)
+            self._in_force = number
 
     def _refresh(self) -> None:
         with self._lock:

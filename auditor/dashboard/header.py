@@ -36,6 +36,7 @@ def draw(data: Data, since: Since, title: str) -> None:
         )
         _silent(data, flows, seen_at, now)
         _failing(data)
+    _refused_map(data)
     _silences(data)
     _missing_history(data, since)
 
@@ -71,6 +72,19 @@ def _silent(data: Data, flows: list[FlowStatus], seen_at: datetime, now: datetim
             "Is the auditor running? Start it with `auditor run`.",
             icon=":material/warning:",
         )
+
+
+def _refused_map(data: Data) -> None:
+    """A newer map that the auditor has refused."""
+    standing = data.ledger.map_loads.standing()
+    if standing.refused is None or standing.refused.at is None:
+        return
+    mistakes = counted(len(standing.refused.mistakes), "mistake")
+    st.warning(
+        f"**A newer map was refused** at {standing.refused.at:%d %b %H:%M} UTC: {mistakes}. The one in force stays. "
+        "Correct the map, then run `auditor reload`; the Configuration page lists the mistakes of the file.",
+        icon=":material/rule_settings:",
+    )
 
 
 def _silences(data: Data) -> None:

@@ -219,6 +219,18 @@ MESSAGE: Mapping[str, Sign] = {
 }
 """The states of a message of the outbox."""
 
+MAP_FILE: Mapping[str, Sign] = {
+    "valid": Sign(word="valid", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+}
+"""Whether the map's file can be put in force."""
+
+MAP_LOAD: Mapping[str, Sign] = {
+    "loaded": Sign(word="loaded", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+    "unchanged": Sign(word="unchanged", glyph="–", icon="remove", tone=Tone.QUIET),
+    "refused": Sign(word="refused", glyph="✕", icon="block", tone=Tone.BAD),
+}
+"""What became of a map that was read."""
+
 CONFLICT: Mapping[str, Sign] = {
     "open": Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
     "deferred": Sign(word="deferred", glyph="◌", icon="snooze", tone=Tone.QUIET),

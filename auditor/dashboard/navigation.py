@@ -25,7 +25,7 @@ GROUPS = {
         "lag": ("Lag", "timer"),
         "dead-letters": ("Dead letters", "mark_email_unread"),
     },
-    "Design": {"map": ("Map", "account_tree")},
+    "Design": {"map": ("Map", "account_tree"), "configuration": ("Configuration", "settings")},
     "Ask": {"query": ("Query", "terminal")},
 }
 """The sidebar: by heading and address of a page, its title and its Material symbol. A page's module has the name of

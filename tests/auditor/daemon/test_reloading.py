@@ -57,7 +57,8 @@ class Running:
         self.stand.map_file.write_text(text.replace(old, new))
 
     def reload(self) -> MapLoad:
-        """Read the map again; returns what the ledger says of it."""
+        """Read the map again as after a signal; returns what the ledger says of it."""
+        self.wanted.set()
         successor = self.reloads.turn(self.daemon, self.stopping)
         if successor is not None:
             self.daemon = successor
@@ -204,6 +205,19 @@ def test_a_broken_map_is_refused_and_the_one_in_force_stays(stand: Stand, caplog
         assert made.told[1].since_at == made.told[0].since_at
         assert made.daemon.vitals.health().as_document()["status"] == "pass"
         assert made.daemon is before
+
+
+def test_a_request_is_answered_once(stand: Stand) -> None:
+    with run(stand) as made:
+        number = stand.ledger.map_loads.ask(datetime.now(UTC))
+        wait_until(made.daemon.map_asked.is_set)
+        for _ in range(2):
+            made.daemon.map_asked.set()
+            assert made.reloads.turn(made.daemon, made.stopping) is None
+        answer = stand.ledger.map_loads.load(number)
+        assert answer is not None
+        assert (answer.cause, answer.outcome) == ("command", "unchanged")
+        assert len(stand.ledger.map_loads.listed(10)) == 2  # with the start
 
 
 def test_a_file_that_has_gone_is_refused(stand: Stand) -> None:

@@ -318,6 +318,7 @@ def test_nothing_that_is_kept_logged_or_sent_says_back_a_secret(world: World) ->
 COMMANDS = (
     "check",
     "map --json",
+    "map --format yaml",
     "review",
     "doctor",
     "doctor --json",
@@ -334,7 +335,7 @@ COMMANDS = (
     "record order 7 --json",
     "record bill 7",
 )
-PAGES = ("overview", "drift", "dead-letters", "sla", "map")
+PAGES = ("overview", "drift", "dead-letters", "sla", "map", "configuration")
 
 
 @pytest.mark.parametrize("form", ["plain", "percent", "JSON in Unicode", "Basic", "HTML"])
