@@ -249,9 +249,7 @@ class Daemon:
             for name, reader in self.readers.items()
         }
         self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
-        self._buttons = ButtonsInSlack(
-            integration_map, self._workspace, self._senders, self.tenure, self.tell, self.timetable.stopping
-        )
+        self._buttons = ButtonsInSlack(integration_map, self._workspace, self._senders, self.tenure, self.tell)
         self._clock_set: tuple[float, News] | None = None
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}

@@ -57,7 +57,6 @@ class SlackListener:
     Args:
         act: does what a press asks for; returns why it did not, "" if it did.
         tell: called with each notification about the listener itself.
-        stopping: set when the daemon stops.
         pause_s: the first pause after a failure.
         now: for the log and for notifications.
     """
@@ -69,7 +68,6 @@ class SlackListener:
         people: SlackPeople,
         *,
         tell: Callable[[News], None],
-        stopping: threading.Event,
         pause_s: float = FIRST_PAUSE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -78,7 +76,7 @@ class SlackListener:
         self._sockets = sockets
         self._act = act
         self._people = people
-        self._stopping = stopping
+        self._stopping = threading.Event()
         self._trouble = Trouble(SILENT, tell, verified=True)
         self._presses: queue.Queue[Press | None] = queue.Queue(WAITING_MOST)
         self._envelopes: OrderedDict[str, None] = OrderedDict()
@@ -111,7 +109,8 @@ class SlackListener:
         return "" if self._silent_since_s is None else None
 
     def close(self) -> None:
-        """End its threads; `stopping` is set."""
+        """Listen no more, and end its threads."""
+        self._stopping.set()
         self._sockets.close()
         self._people.close()
         until_s = time.monotonic() + JOIN_S
@@ -210,7 +209,6 @@ class ButtonsInSlack:
         senders: of the daemon.
         tenure: under which acts are recorded.
         tell: called with each notification about the listener itself.
-        stopping: set when the daemon stops.
     """
 
     def __init__(
@@ -220,7 +218,6 @@ class ButtonsInSlack:
         senders: Mapping[str, Sender],
         tenure: Tenure,
         tell: Callable[[News], None],
-        stopping: threading.Event,
     ) -> None:
         self._listener: SlackListener | None = None
         self._acts: SlackActs | None = None
@@ -238,9 +235,7 @@ class ButtonsInSlack:
 
         people = SlackPeople(settings)
         self._acts = acts = SlackActs(integration_map, settings, people, ledger)
-        self._listener = listener = SlackListener(
-            SlackSockets(settings), acts.act, people, tell=tell, stopping=stopping
-        )
+        self._listener = listener = SlackListener(SlackSockets(settings), acts.act, people, tell=tell)
         sender.heard = lambda: listener.listens
 
     def start(self) -> None:
@@ -262,7 +257,7 @@ class ButtonsInSlack:
 
     @property
     def closings(self) -> list[Callable[[], None]]:
-        """What ends it once the daemon stops; empty if there is nothing to end."""
+        """What ends it; empty if there is nothing to end."""
         return [] if self._listener is None else [self._close]
 
     def _close(self) -> None:

@@ -124,6 +124,26 @@ def test_messages_have_no_buttons_while_slack_refuses_the_token(stand: Stand, wo
     assert "buttons in Slack: nobody listens" in status(stand)
 
 
+def test_the_daemon_of_a_newer_map_listens_in_place_of_the_one_before(stand: Stand, workspace: Slack) -> None:
+    ann = workspace.create_user("ann")
+    with auditing(stand, workspace) as daemon:
+        go_wrong(stand)
+        wait_until(lambda: shows(workspace, "OPEN", "plumbline_acknowledge"))
+        workspace.socket.await_connections()
+        stand.map_file.write_text(stand.map_file.read_text().replace("every: 1s", "every: 2s"))
+        successor = daemon.replaced_by(load_map(stand.map_file, {}), threading.Event())
+        assert successor is not None
+        successor.start()
+        try:
+            wait_until(lambda: workspace.socket.opened == 2)
+            workspace.socket.await_connections()
+            workspace.press(root(workspace), "plumbline_assign", by=ann)
+            wait_until(lambda: shows(workspace, "ASSIGNED"))
+        finally:
+            successor.stop()
+    assert events(stand) == ["assign"]
+
+
 class Desk:
     """A listener without a daemon; what is pressed is kept and may be refused."""
 
@@ -132,14 +152,12 @@ class Desk:
         settings = SlackBotSettings.model_validate(given)
         self.acted: list[Press] = []
         self.told: list[News] = []
-        self.stopping = threading.Event()
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
         self.listener = SlackListener(
             SlackSockets(settings),
             self._act,
             SlackPeople(settings),
             tell=self.told.append,
-            stopping=self.stopping,
             pause_s=0.05,
             now=self._later,
         )
@@ -159,7 +177,6 @@ class Desk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stopping.set()
         self.listener.close()
 
 
