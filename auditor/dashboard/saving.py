@@ -21,7 +21,7 @@ from checks.saved_queries import DESCRIPTION_LIMIT, NAME_LIMIT, SavedQuery
 def listing(sheet: Sheet, saved: Sequence[SavedQuery]) -> None:
     """Draw the saved queries; a click on one puts it into the editor."""
     if not saved:
-        components.nothing("No query has been saved yet. Write one, and press *Save*: everyone can use it then.")
+        components.nothing("No query has been saved yet. Write one, and press Save: everyone can use it then.")
         return
     rows = frame(
         {

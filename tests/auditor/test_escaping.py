@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 from auditor import escaping
 from auditor.dashboard import navigation
 from auditor.dashboard.tables import csv, meant_by
+from auditor.desk.shelf import Shelf
 from auditor.escaping import visible
 from tests import HOME
 from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
@@ -31,6 +32,7 @@ HOSTILE = (
     "<img src=http://evil.example/h.png> *s* **t** _u_ ~~v~~ `c` a -> b <- -- >= &amp; &#42; [^1] \\* ::x:: "
     ":color[y]{foreground=red} | 12:30:05"
 )
+MARKUP_NAME = "![i](http://evil.example/i.png) :red[x] <b>b</b>"
 ALONE = [
     *("# h", "- i", "- [ ] i", "+ i", "1. i", "1) i", "> q", "---", "===", "```", "```\nx\n```", "    code", "| a |"),
     *("| a | b |\n|--|--|\n| c | d |", "[x]: http://evil.example", "![i](http://evil.example/i.png)", "<b>b</b>"),
@@ -160,6 +162,16 @@ def test_what_nobody_could_see_is_made_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
+@given(st.text("a~! \t"))
+def test_blanks_are_signs_at_the_ends_and_beside_others_alone(text: str) -> None:
+    before = f"\n{text}\n"
+    expected = "".join(
+        "␣" if each == " " and {" ", "\n"} & {before[at - 1], before[at + 1]} else each.replace("\t", "␉")
+        for at, each in enumerate(before)
+    )
+    assert visible(text) == expected.strip("\n")
+
+
 @given(st.text(st.characters()))
 def test_what_is_shown_can_be_sent_and_stays_one_line(text: str) -> None:
     for shown in (visible(text), escaping.markdown(text), escaping.plotly(text), escaping.button(text)):
@@ -278,6 +290,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stand.sweep()
     read_queue(stand)
     read_queue(stand, "broken")
+    Shelf(stand.ledger, who="<b>a</b>", known_by="test").save(MARKUP_NAME, HOSTILE, HOSTILE)
     settings = {
         "AUDITOR_MAP": str(stand.map_file),
         "AUDITOR_DATA": str(place / "var"),
@@ -394,6 +407,8 @@ def test_the_record_page_shows_values_keys_and_fields_as_they_are(hostile: str, 
         ("configuration", "Configuration", 0),
         ("lag", "Lag", 0),
         ("query", "Query", 0),
+        ("query?saved=1", "Query", 1),
+        ("query?sql=" + quote(f"SELECT '{HOSTILE}' \u202e"), "Query", 1),
     ],
 )
 def test_every_page_shows_hostile_text_as_text(hostile: str, page: Page, path: str, heading: str, times: int) -> None:
@@ -402,7 +417,7 @@ def test_every_page_shows_hostile_text_as_text(hostile: str, page: Page, path: s
 
 WORDS_OF_ADDRESSES = [
     *("type", "key", "flow", "cause", "state", "search", "page", "range", "refresh", "conflict", "all", "lagflow"),
-    *("embed", "embed_options", "who", "example", "team", "severity", "id", "show"),
+    *("embed", "embed_options", "who", "example", "team", "severity", "id", "show", "sql", "saved"),
 ]
 
 

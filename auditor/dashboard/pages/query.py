@@ -47,7 +47,7 @@ _SHEET = "_query_sheet"
 
 _WHY_NOT_RUN = (
     "It has not been run, because anyone can write such a link, and a query takes this machine's time and memory: "
-    "read it, then press *Run*."
+    "read it, then press Run."
 )
 
 
@@ -207,7 +207,7 @@ def _ended(sheet: Sheet) -> None:
     result = sheet.result
     if result is None:
         if not sheet.sql.strip():
-            components.nothing("Write a query, insert one from *Views*, or start from an example:")
+            components.nothing("Write a query, insert one from Views, or start from an example:")
             _examples(sheet, "empty")
         return
     for each in result.warnings:
