@@ -477,12 +477,10 @@ def test_query_answers_and_refuses(stand: Stand, places: list[object]) -> None:
     assert (bad.returncode, "only SELECT" in bad.stderr) == (2, True)
     misspelt = auditor("query", "SELECT flw FROM probe_runs", "--data", places[3])
     assert misspelt.returncode == 2
-    lines = misspelt.stderr.splitlines()
-    assert ("flw" in lines[0], lines[1].startswith("Candidate bindings: "), "␊" in misspelt.stderr) == (
-        True,
-        True,
-        False,
-    )
+    assert misspelt.stderr == "error: there is no column 'flw' in probe_runs; did you mean 'flow'?\n"
+    unreadable = auditor("query", "SELECT flow FROM probe_runs LIMIT", "--data", places[3])
+    lines = unreadable.stderr.splitlines()
+    assert ("LIMIT" in lines[0], lines[2].startswith("LINE 1: "), "␊" in unreadable.stderr) == (True, True, False)
 
 
 def double(stand: Stand) -> list[object]:
