@@ -92,6 +92,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
             "shed",
             "changes",
             "deadlines",
+            "shared",
         )
         held = {name: read if name == "agreed" else zero for name in counts}
         ms = pa.array(chance.uniform(1, 20, rows))
@@ -249,6 +250,7 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
     """Every query of every page, over the range that people look at most."""
     day, month = Since(label="24 h"), Since(label="30 d")
     everything = {"flows": [], "causes": [], "states": ["open", "closed", "suspected"], "search": ""}
+    promised = next(each for each in data.objectives() if each.flow == "flow_3")
     return {
         "overview.windows": lambda: data.windows(day),
         "overview.open_by_cause": data.open_by_cause,
@@ -266,6 +268,9 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "drift.patterns": data.patterns,
         "overview.incidents": data.open_incidents,
         "sla.coverage": lambda: data.coverage(day),
+        "sla.objective_days": lambda: data.objective_days(promised),
+        "sla.coverage_days": lambda: data.coverage_days("flow_3"),
+        "lag.weekly": lambda: data.weekly("flow_3"),
     }
 
 

@@ -56,7 +56,7 @@ OURS = {
 WORDS = {
     *("format_duration", "ago", "share_within", "counted", "stage_text", "interval", "estimate_text", "ratio_text"),
     *("waiting_letters", "len", "int", "round", "abs", "sum", "float", "bool", "count_divergences", "span"),
-    *("overall", "legend", "what_it_lacks", "why_not_drawn"),
+    *("overall", "legend", "days_text", "what_it_lacks", "why_not_drawn"),
 }
 """Functions that answer numbers and our own words."""
 

@@ -17,6 +17,7 @@ from auditor.map.integration_map import IntegrationMap
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration
+from probes.wording import counted, figure
 
 LEAST, MOST = look.HEX[look.Tone.GOOD], look.HEX[look.Tone.NOTE]
 
@@ -35,6 +36,12 @@ def span(seconds: float) -> str:
         if whole >= 2 * unit_s:
             return f"{whole // unit_s:,} {unit}"
     return f"{whole} s" if whole else "under 1 s"
+
+
+def days_text(seconds: float) -> str:
+    """A time span in days."""
+    days = seconds / 86_400
+    return counted(round(days), "day") if days == round(days) else f"{figure(days, 2)} days"
 
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))

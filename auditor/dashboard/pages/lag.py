@@ -13,7 +13,6 @@ from auditor.history.figure_rows import lag_row
 from auditor.history.lag import FlowLag
 from checks.intervals import clopper_pearson
 from probes.durations import format_duration
-from probes.wording import counted
 
 HOURS_SHOWN = 5
 """Hours of the week with the largest share of late changes that the page lists."""
@@ -99,7 +98,7 @@ def _by_weekday(data: Data, lag: FlowLag) -> None:
     if lag.window_s <= 0:
         return
     counts = data.weekly(lag.flow)
-    length = counted(round(data.map.flow(lag.flow).settings.sla.period_s / 86_400), "day")
+    length = view.days_text(data.map.flow(lag.flow).settings.sla.period_s)
     st.subheader("By hour of the day and weekday")
     if not any(each.decided for each in counts.values()):
         components.nothing(f"No change has had its verdict on the window in the last {length}.")

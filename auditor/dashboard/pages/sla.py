@@ -168,10 +168,10 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
         navigation.link("Records that differ →", navigation.drift(flow=each.flow))
         navigation.link("Incidents →", navigation.incidents(flow=each.flow))
         navigation.link("Lag →", navigation.lag(each.flow))
-    length = round(data.map.flow(each.flow).settings.sla.period_s / 86_400)
+    length = view.days_text(data.map.flow(each.flow).settings.sla.period_s)
     if all(day.day.state is DayState.NO_DATA for day in days):
         components.nothing(
-            f"Nothing is on file for the last {counted(length, 'day')}. Start the auditor with `auditor run`; each "
+            f"Nothing is on file for the last {length}. Start the auditor with `auditor run`; each "
             "day appears here with its first audit."
         )
         return
@@ -179,12 +179,12 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
     found = ", ".join(f"{number} {state}" for state, number in counts.items())
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.markdown(f"**The last {counted(length, 'day')}**")
+        st.markdown(f"**The last {length}**")
         st.plotly_chart(
             calendar_chart.calendar_chart([_cell(day) for day in days], components.ink()),
             key="days",
             config={"displayModeBar": False},
-            alt=f"Calendar of {length} days: {found}. The table below has the same figures.",
+            alt=f"Calendar of the last {length}: {found}. The table below has the same figures.",
         )
         st.markdown(look.legend((sign, counts[state]) for state, sign in look.DAY.items()))
     budget = [(day.day.end, day.day.left) for day in days if day.day.left is not None]
@@ -195,7 +195,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
                 calendar_chart.budget_chart(days[0].day.begin, budget),
                 key="burn",
                 config={"displayModeBar": False},
-                alt=f"Error budget left after each of {length} days; now {left_text(each.budget_left)}",
+                alt=f"Error budget left after each of the last {length}; now {left_text(each.budget_left)}",
             )
         else:
             components.nothing("This objective has no error budget, or no change has been counted for it yet.")
@@ -303,14 +303,14 @@ def _coverage_days(data: Data) -> None:
     sla = data.map.flow(flow).settings.sla
     goal = USUAL_GOAL if sla.coverage is None else sla.coverage
     days = [(day, counts, look.COVERED[counts.covered(goal)]) for day, counts in data.coverage_days(flow)]
-    length = counted(round(sla.period_s / 86_400), "day")
+    length = view.days_text(sla.period_s)
     if not any(counts.audits for _, counts, _ in days):
         components.nothing(f"This flow was not audited in the last {length}. Start the auditor with `auditor run`.")
         return
     found = Counter(sign for *_, sign in days)
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.markdown(f"**Verified on each of the last {length}**")
+        st.markdown(f"**Verified, day by day, over the last {length}**")
         st.plotly_chart(
             calendar_chart.calendar_chart(
                 [Cell(day=day, sign=sign, told=_verified_texts(counts)) for day, counts, sign in days],

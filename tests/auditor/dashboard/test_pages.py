@@ -411,6 +411,11 @@ def test_a_share_is_told_as_far_as_it_is_known(met: int, breach: int, undecided:
     assert view.share_within(met, breach, undecided) == said
 
 
+@pytest.mark.parametrize(("days", "told"), [(1, "1 day"), (28, "28 days"), (1.5, "1.5 days")])
+def test_a_period_is_told_in_days(days: float, told: str) -> None:
+    assert view.days_text(days * 86_400) == told
+
+
 def test_lag_shows_curve_heat_and_clocks(watched: Stand) -> None:
     watched.agree(5)
     watched.put("crm", 3, "Grace", ago_s=0)
