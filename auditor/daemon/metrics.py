@@ -167,6 +167,8 @@ class _Standing(Collector):
             if drills.arrived_at is not None:
                 arrived.add_metric([], drills.arrived_at.timestamp())
             yield arrived
+        refused = ledger.map_loads.standing().refused is not None
+        yield _gauge("plumbline_map_refused", "1 if a newer map was refused, and the one in force stays.", refused)
         incidents = _labelled("plumbline_incidents_open", "Open incidents.", "breach")
         rows = ledger.incidents.rows(live_only=True, limit=MOST_INCIDENTS)
         for breach, count in Counts(row["breach"] for row in rows).items():

@@ -15,7 +15,7 @@ from auditor.daemon import daemon as daemons
 from auditor.daemon.daemon import Daemon
 from auditor.daemon.reloading import Reloads, edit_text
 from auditor.daemon.trouble import News
-from auditor.ledger import MapLoad
+from auditor.ledger import LedgerError, MapLoad
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
@@ -288,6 +288,38 @@ def test_a_stop_while_a_newer_map_waits_is_a_stop(stand: Stand, deaf: Deaf) -> N
         assert made.reload().cause == "start"
         assert made.daemon is before
     assert stand.ledger.lease.now().holder is None
+
+
+def test_a_daemon_that_waited_for_the_lease_starts_with_the_newest_map(stand: Stand) -> None:
+    wanted, in_force = threading.Event(), list[IntegrationMap]()
+    reloads = Reloads("map.yaml", lambda: load_map(stand.map_file, {}), wanted, in_force=in_force.append)
+    vitals = daemons.vitals_of(stand.map)
+    assert reloads.newest(stand.map, vitals) is stand.map
+    text = stand.map_file.read_text()
+    for content, flows in ((text + SECOND, ["to_billing", "to_billing_too"]), ("systems: [", ["to_billing"])):
+        stand.map_file.write_text(content)
+        wanted.set()
+        assert [*reloads.newest(stand.map, vitals).flows] == flows
+        assert not wanted.is_set()
+    assert [len(each.flows) for each in in_force] == [2]
+
+
+def test_a_ledger_that_fails_on_the_way_is_met_as_at_a_start_and_the_map_is_read_once_more(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run(stand) as made:
+
+        def fail(*_: object) -> None:
+            raise LedgerError("the disk is full")
+
+        monkeypatch.setattr(made.daemon, "replaced_by", fail)
+        made.write("every: 1s", "every: 2s")
+        made.wanted.set()
+        assert daemons._audit(made.daemon, made.reloads, made.stopping) is made.daemon
+        assert made.wanted.is_set()
+        assert made.daemon.vitals.health().unready == ("the disk is full",)
+        newer = made.reloads.newest(made.daemon.map, made.daemon.vitals)
+        assert newer.flow("to_billing").every_s == 2.0
 
 
 def loads(stand: Stand) -> list[tuple[str, str | None]]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,11 @@ def test_it_answers_for_a_newer_map(server: StatusServer, stand: Stand) -> None:
     stand.map_file.write_text(text)
     server.follow(load_map(stand.map_file, {}))
     assert request(server.port, "/api/records/customer/1?flow=again").status == 503  # not audited yet
-    assert b'plumbline_audits_total{flow="again"' in request(server.port, "/metrics").body
+    metrics = request(server.port, "/metrics").body
+    assert b'plumbline_audits_total{flow="again"' in metrics
+    assert b"plumbline_map_refused 0.0" in metrics
+    stand.ledger.map_loads.note(at=datetime.now(UTC), cause="signal", outcome="refused", location="map.yaml")
+    assert b"plumbline_map_refused 1.0" in request(server.port, "/metrics").body
 
 
 @pytest.mark.parametrize(
