@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from auditor.dashboard.serving import PEERS_AS_THEY_ARE, command, free_port
+from auditor.scenarios import ADDRESS
 from auditor.storage.private_files import PRIVATE_FOLDER, make_folder
 
 START_WITHIN_S = 60.0
@@ -31,7 +32,7 @@ def run_demo(folder: Path, port: int) -> int:
         The exit code.
     """
     folder = folder.resolve()
-    billing_port, port = free_port(0), free_port(port)
+    company_port, port = free_port(0), free_port(port)
     company = folder / "company"
     # Whatever the shell says of another installation is not the demo's.
     own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
@@ -39,8 +40,10 @@ def run_demo(folder: Path, port: int) -> int:
         "AUDITOR_MAP": str(Path(__file__).with_name("demo_map.yaml")),
         "AUDITOR_DATA": str(folder),
         "DEMO_FOLDER": str(company),
-        "DEMO_BILLING": f"http://127.0.0.1:{billing_port}",
+        "DEMO_COMPANY": f"http://127.0.0.1:{company_port}",
     }
+    if not own.get("SLACK_WEBHOOK_URL"):
+        named["SLACK_WEBHOOK_URL"] = f"{named['DEMO_COMPANY']}/chat"
     environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable(), **PEERS_AS_THEY_ARE}
     logs = folder / "logs"
     os.umask(os.umask(0o077) | 0o077)  # everything that the three processes make is their user's alone
@@ -52,18 +55,21 @@ def run_demo(folder: Path, port: int) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _stop)
     try:
-        demo = [sys.executable, "-m", "demo", str(company), "--port", str(billing_port)]
+        demo = [sys.executable, "-m", "demo", str(company), "--port", str(company_port)]
         running.append(("company", _start("company", demo, environment, folder)))
-        if not _wait(billing_port, running):
+        if not _wait(company_port, running):
             return _gave_up(running, logs)
+        (company / ADDRESS).write_text(named["DEMO_COMPANY"], encoding="utf-8")
         auditor = [sys.executable, "-m", "auditor", "run"]
         running.append(("auditor", _start("auditor", auditor, environment, folder)))
         running.append(("dashboard", _start("dashboard", command(port), environment, folder)))
         if not _wait(port, running):
             return _gave_up(running, logs)
         sys.stdout.write(f"\nPlumbline is watching the demo company: http://127.0.0.1:{port}\n")
-        sys.stdout.write("The first drift shows within a minute. Ctrl-C stops everything.\n\n")
-        sys.stdout.write("To use the command line on the demo while it runs, in another shell:\n")
+        sys.stdout.write("The first drift shows within a minute, and is mended. Ctrl-C stops everything.\n\n")
+        sys.stdout.write("To break something, open the Demo page, or in another shell:\n")
+        sys.stdout.write(f"  auditor demo play paused-consumer --data {shlex.quote(str(folder))}\n\n")
+        sys.stdout.write("To use all other commands on the demo there:\n")
         sys.stdout.write(f"  {export_line(named)}\n\n")
         sys.stdout.flush()
         while all(process.poll() is None for _, process in running):
@@ -74,6 +80,7 @@ def run_demo(folder: Path, port: int) -> int:
         return 0
     finally:
         _stop_all(running)
+        (company / ADDRESS).unlink(missing_ok=True)
 
 
 def export_line(named: Mapping[str, str]) -> str:

@@ -235,6 +235,7 @@ def _score(ledger: Ledger, integration: Integration, *, quick: bool) -> bool:
         for where, each in expected.items()
     )
     _tell(opened, expected, called, false)
+    _tell_undetected(ledger, {where: each for where, each in expected.items() if where not in called})
     right = [where for where, each in found.items() if called[where]["cause"] in each.causes]
     of_fields = {where: each for where, each in found.items() if each.field}
     by_field = [where for where, each in of_fields.items() if _fields(called[where]) == {each.field}]
@@ -282,6 +283,18 @@ def _tell(
             say(f"{where}: {each}: {[each for each in opened if (each['flow'], each['key']) == where]}")
     for where in false[:5]:
         say(f"false: {[each for each in opened if (each['flow'], each['key']) == where]}")
+
+
+def _tell_undetected(ledger: Ledger, undetected: Mapping[tuple[str, str], Expected]) -> None:
+    """Show how the auditor followed what it did not detect, and when it audited those flows."""
+    if not undetected:
+        return
+    changes, runs = _rows(ledger, "changes"), _rows(ledger, "probe_runs")
+    for where, each in undetected.items():
+        say(f"undetected {where}: {each}: {[row for row in changes if (row['flow'], row['key']) == where]}")
+    for name in {flow for flow, _ in undetected}:
+        told = ("started_at", "finished_at", "read", "deadlines", "shed", "changes", "message")
+        say(f"audits of {name}: {[[str(row[each]) for each in told] for row in runs if row['flow'] == name]}")
 
 
 def _score_calls(spent: Spent, refused: Mapping[str, int], *, quick: bool) -> bool:

@@ -310,7 +310,7 @@ _RULES = complete(
         Breach.UNREADABLE: _cannot_be_read,
         Breach.FOREIGN_WRITE: _writes,
         Breach.WRITE_CONFLICT: _writes,
-        Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED),
+        Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING),
         Breach.NOT_ARRIVING: _in_its_flow(Breach.OBJECTIVE),
         Breach.REGRESSION: _in_its_flow(Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
         Breach.ORPHAN: _in_its_flow(Breach.CONFLICTS_WAITING),

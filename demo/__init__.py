@@ -1,1 +1,1 @@
-"""A small company whose systems really drift. It knows nothing of the auditor."""
+"""A small company of six systems round a bus, to be broken. It knows nothing of the auditor."""

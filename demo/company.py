@@ -1,6 +1,7 @@
-"""The company's systems: a CRM and a warehouse in SQLite, billing in a database behind an HTTP API.
+"""The company's six systems round a bus, each with a database of its own.
 
-The sync worker's queue and its dead letters stand in a database of their own.
+CRM, billing, marketing, a document store and messaging answer over HTTP (`demo.server`); the warehouse is queried in
+SQL. The bus has a queue of jobs and the dead letters of those that their target refused.
 """
 
 from __future__ import annotations
@@ -15,37 +16,58 @@ from pathlib import Path
 CUSTOMERS = 400
 INVOICES = 300
 PLANS = ("free", "team", "business")
-STATUSES = ("trial", "active", "past_due", "cancelled")
+STATUSES = ("trial", "active", "cancelled")
 FIRST = ("Ada", "Björn", "Chloé", "Dmitri", "Emre", "Fatima", "Goran", "Hana", "Iris", "João", "Kim", "Lena")
 LAST = ("Okafor", "Nguyen", "Silva", "Kowalski", "Yıldız", "Sørensen", "Haddad", "Müller", "Rossi", "Tanaka")
 
+CUSTOMER = ("id", "name", "email", "plan", "status", "signed_at", "updated_at")
+INVOICE = ("id", "customer_id", "amount_cents", "currency", "state", "updated_at")
+PAYMENT = ("id", "invoice_id", "amount_cents", "currency", "updated_at")
+
+_CUSTOMERS = """
+    CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT, email TEXT, plan TEXT, status TEXT, signed_at TEXT,
+        updated_at TEXT NOT NULL);
+    CREATE INDEX customers_changed ON customers (updated_at);"""
+
 SCHEMAS = {
-    "crm": """
-        CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT, plan TEXT NOT NULL,
-            status TEXT NOT NULL, updated_at TEXT NOT NULL);
-        CREATE INDEX customers_changed ON customers (updated_at);""",
-    "billing": """
-        CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT, email TEXT, plan TEXT, status TEXT,
-            updated_at TEXT NOT NULL);
+    "crm": f"""{_CUSTOMERS}
+        CREATE TABLE welcomes (id TEXT PRIMARY KEY, template TEXT NOT NULL, updated_at TEXT NOT NULL);
+        CREATE INDEX welcomes_changed ON welcomes (updated_at);""",
+    "billing": f"""{_CUSTOMERS}
         CREATE TABLE invoices (id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, amount_cents INTEGER NOT NULL,
             currency TEXT NOT NULL, state TEXT NOT NULL, updated_at TEXT NOT NULL);
-        CREATE INDEX customers_changed ON customers (updated_at);
-        CREATE INDEX invoices_changed ON invoices (updated_at);""",
+        CREATE TABLE payments (id TEXT PRIMARY KEY, invoice_id TEXT NOT NULL, amount_cents INTEGER NOT NULL,
+            currency TEXT NOT NULL, updated_at TEXT NOT NULL);
+        CREATE INDEX invoices_changed ON invoices (updated_at);
+        CREATE INDEX payments_changed ON payments (updated_at);""",
+    "marketing": _CUSTOMERS,
+    "documents": _CUSTOMERS,
+    "messaging": f"""{_CUSTOMERS}
+        CREATE TABLE mails (number INTEGER PRIMARY KEY AUTOINCREMENT, customer_id TEXT NOT NULL,
+            template TEXT NOT NULL, updated_at TEXT NOT NULL);
+        CREATE INDEX mails_changed ON mails (updated_at);
+        CREATE INDEX mails_of ON mails (customer_id);""",
     "warehouse": """
         CREATE TABLE dim_customer (customer_id TEXT NOT NULL, full_name TEXT, email TEXT, plan TEXT,
-            status TEXT, loaded_at TEXT NOT NULL);
+            status TEXT, signed_at TEXT, loaded_at TEXT NOT NULL);
         CREATE INDEX dim_customer_id ON dim_customer (customer_id);
         CREATE TABLE fact_invoice (invoice_id TEXT NOT NULL, customer_id TEXT, amount TEXT, currency TEXT,
             state TEXT, loaded_at TEXT NOT NULL);
-        CREATE INDEX fact_invoice_id ON fact_invoice (invoice_id);""",
-    "sync": """
+        CREATE INDEX fact_invoice_id ON fact_invoice (invoice_id);
+        CREATE TABLE fact_payment (payment_id TEXT NOT NULL, invoice_id TEXT, amount TEXT, currency TEXT,
+            loaded_at TEXT NOT NULL);
+        CREATE INDEX fact_payment_id ON fact_payment (payment_id);""",
+    "bus": """
         CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, entity TEXT NOT NULL,
-            key TEXT NOT NULL, payload TEXT NOT NULL, queued_at TEXT NOT NULL, not_before TEXT NOT NULL);
+            key TEXT NOT NULL, payload TEXT NOT NULL, queued_at TEXT NOT NULL);
+        CREATE INDEX jobs_target ON jobs (target, id);
         CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, target TEXT NOT NULL, entity TEXT NOT NULL,
             key TEXT NOT NULL, payload TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL,
-            failed_at TEXT NOT NULL);
-        CREATE TABLE switches (name TEXT PRIMARY KEY, value TEXT NOT NULL);""",
+            failed_at TEXT NOT NULL);""",
 }
+
+COPIES = ("billing", "marketing", "documents", "messaging", "warehouse")
+"""The systems that have a copy of each customer."""
 
 
 def stamp(at: datetime | None = None) -> str:
@@ -76,59 +98,69 @@ class Company:
             connection.close()
 
     def found(self, chance: random.Random) -> None:
-        """Set the company up, in perfect agreement but for a few old sins; a set-up company is left alone."""
+        """Set the company up, in perfect agreement; a company that is set up is left alone."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.path("sync").exists():
+        if self.path("bus").exists():
             return
-        for system in SCHEMAS:  # what a founding that was interrupted has left
+        for system in (*SCHEMAS, "sync"):  # what a founding that was interrupted, or an earlier version, has left
             for leftover in self.folder.glob(f"{system}.sqlite*"):
                 leftover.unlink()
-        for system in ("crm", "billing", "warehouse"):
-            connection = sqlite3.connect(self.path(system))
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(SCHEMAS[system])
-            connection.close()
-        before = stamp(datetime.now(UTC) - timedelta(hours=2))
-        customers = [(f"cus_{number:05d}", *person(chance), before) for number in range(1, CUSTOMERS + 1)]
+        for system in SCHEMAS:
+            if system != "bus":
+                self._make(system)
+        at = datetime.now(UTC)
+        before = stamp(at - timedelta(hours=2))
+        customers = [
+            (f"cus_{number:05d}", *person(chance), stamp(at - timedelta(days=chance.uniform(1, 900))), before)
+            for number in range(1, CUSTOMERS + 1)
+        ]
         invoices = [
             (
                 f"inv_{number:05d}",
                 chance.choice(customers)[0],
-                # A negative invoice that was synced perfectly: wrong in itself, and no drift.
-                -500 if number == 23 else chance.randrange(900, 90_000),
+                chance.randrange(900, 90_000),
                 chance.choice(("EUR", "USD")),
                 chance.choice(("open", "paid")),
                 before,
             )
             for number in range(1, INVOICES + 1)
         ]
+        payments = [
+            (f"pay_{each[0][4:]}", each[0], each[2], each[3], before) for each in invoices if each[4] == "paid"
+        ]
+        welcomes = [(each[0], "welcome", before) for each in customers]
+        for system in ("crm", "billing", "marketing", "documents", "messaging"):
+            with self.open(system) as database:
+                database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)", customers)
         with self.open("crm") as crm:
-            crm.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?)", customers)
+            crm.executemany("INSERT INTO welcomes VALUES (?, ?, ?)", welcomes)
+        with self.open("messaging") as messaging:
+            messaging.executemany("INSERT INTO mails (customer_id, template, updated_at) VALUES (?, ?, ?)", welcomes)
         with self.open("billing") as billing:
-            billing.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?)", customers)
             billing.executemany("INSERT INTO invoices VALUES (?, ?, ?, ?, ?, ?)", invoices)
+            billing.executemany("INSERT INTO payments VALUES (?, ?, ?, ?, ?)", payments)
         with self.open("warehouse") as warehouse:
-            warehouse.executemany("INSERT INTO dim_customer VALUES (?, ?, ?, ?, ?, ?)", customers)
+            warehouse.executemany("INSERT INTO dim_customer VALUES (?, ?, ?, ?, ?, ?, ?)", customers)
             warehouse.executemany(
                 "INSERT INTO fact_invoice VALUES (?, ?, ?, ?, ?, ?)",
-                [(i, c, f"{cents / 100:.2f}", currency, s, at) for i, c, cents, currency, s, at in invoices],
+                [(i, c, units(cents), currency, s, at) for i, c, cents, currency, s, at in invoices],
             )
-            # Old sins: an orphan, a lost row, a customer loaded twice, and one that billing knows twice.
-            warehouse.execute(
-                "INSERT INTO dim_customer VALUES ('cus_test1', 'Test Test', 'test@example.com', 'free', 'active', ?)",
-                (before,),
+            warehouse.executemany(
+                "INSERT INTO fact_payment VALUES (?, ?, ?, ?, ?)",
+                [(p, i, units(cents), currency, at) for p, i, cents, currency, at in payments],
             )
-            warehouse.execute("DELETE FROM fact_invoice WHERE invoice_id = 'inv_00017'")
-            warehouse.execute("INSERT INTO dim_customer SELECT * FROM dim_customer WHERE customer_id = 'cus_00042'")
-        with self.open("billing") as billing:
-            billing.execute(
-                "INSERT INTO customers SELECT 'cus_old7', name, email, 'free', 'cancelled', updated_at "
-                "FROM customers WHERE id = 'cus_00007'"
-            )
-        connection = sqlite3.connect(self.path("sync"))
+        self._make("bus")
+
+    def _make(self, system: str) -> None:
+        connection = sqlite3.connect(self.path(system))
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.executescript(SCHEMAS["sync"])
+        connection.executescript(SCHEMAS[system])
         connection.close()
+
+
+def units(cents: int) -> str:
+    """An amount in units of its currency, as the warehouse has it."""
+    return f"{cents / 100:.2f}"
 
 
 def person(chance: random.Random) -> tuple[str, str, str, str]:

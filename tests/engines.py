@@ -201,7 +201,17 @@ SPECIFICATIONS = Engine(
     needs=("npm", "tar"),
     instead="the stand-ins of these vendors are not checked against them",
 )
-ENGINES = (KAFKA, ELASTICMQ, PUBSUB, FERRETDB, STRIPE_MOCK, LOCALSTRIPE, SPECIFICATIONS)
+AXE = Engine(
+    name="axe-core 4.14.1 (Deque's accessibility rules)",
+    files={
+        "unpack.sh": "set -e\nnpm pack --silent axe-core@4.14.1\ntar xzf axe-core-4.14.1.tgz package/axe.min.js\n"
+    },
+    command=("sh", "unpack.sh"),
+    environment={},
+    needs=("npm", "tar"),
+    instead="the pages are not checked against them",
+)
+ENGINES = (KAFKA, ELASTICMQ, PUBSUB, FERRETDB, STRIPE_MOCK, LOCALSTRIPE, SPECIFICATIONS, AXE)
 
 
 def told() -> list[str]:

@@ -201,6 +201,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
             for name in (
                 "conflicts",
                 "dead_letters",
+                "demo",
                 "drift",
                 "lag",
                 "map",

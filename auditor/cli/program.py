@@ -17,6 +17,7 @@ from auditor.cli import (
     alert,
     audits,
     conflicts,
+    demo,
     doctor,
     figures,
     findings,
@@ -34,8 +35,8 @@ from auditor.cli import (
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (
-    *(alert, audits, conflicts, doctor, figures, findings, incidents, map, queries, query, queues, record, reload),
-    *(serve, verified, watchdog),
+    *(alert, audits, conflicts, demo, doctor, figures, findings, incidents, map, queries, query, queues, record),
+    *(reload, serve, verified, watchdog),
 )
 """The modules with the commands; importing one adds its commands."""
 
@@ -43,7 +44,7 @@ ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
     *("run", "reload", "once", "status", "drift", "objectives", "lag", "coverage", "backlog", "letters"),
     *("record", "verified", "repair", "watchdog"),
-    *("query", "dashboard", "demo"),
+    *("query", "dashboard"),
 )
 """The commands in the order in which help shows them: in order of use."""
 

@@ -1,9 +1,8 @@
-"""The commands that serve: the dashboard with its access options, and the demo."""
+"""The command that serves the dashboard, with its access options."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,6 @@ import typer
 from auditor.cli.options import (
     DEFAULT_DATA,
     DEFAULT_MAP,
-    DEMO_DATA,
     DataOption,
     MapOption,
     app,
@@ -19,7 +17,6 @@ from auditor.cli.options import (
     is_there,
     need_map,
     say,
-    workspace,
 )
 
 
@@ -82,14 +79,3 @@ def dashboard(
     places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
     words = command(port or free_port(0), address)
     os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command
-
-
-@app.command()
-def demo(
-    data: Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")] = DEMO_DATA,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
-) -> None:
-    """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
-    from auditor.demo import run_demo
-
-    raise typer.Exit(run_demo(workspace(data).folder, port))

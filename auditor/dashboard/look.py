@@ -61,7 +61,7 @@ class Ink:
     rim: str
 
 
-LIGHT = Ink(text="#16202E", quiet="#566273", paper="#FFFFFF", box="#F4F6FA", rim="#AAB4C3")
+LIGHT = Ink(text="#0E1622", quiet="#566273", paper="#FFFFFF", box="#F4F6FA", rim="#AAB4C3")
 DARK = Ink(text="#E6EAF0", quiet="#A3AFC2", paper="#10151D", box="#1A212C", rim="#566273")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -27,6 +28,7 @@ GROUPS = {
     },
     "Design": {"map": ("Map", "account_tree"), "configuration": ("Configuration", "settings")},
     "Ask": {"query": ("Query", "terminal")},
+    "Try": {"demo": ("Demo", "theater_comedy")},
 }
 """The sidebar: by heading and address of a page, its title and its Material symbol. A page's module has the name of
 its address."""
@@ -38,6 +40,9 @@ ICONS = {name: f":material/{icon}:" for pages in GROUPS.values() for name, (_, i
 """Symbol by address."""
 
 REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "60 s": 60.0}
+
+COMPANY = "DEMO_COMPANY"
+"""The variable with the address of the demo company, if that is what the dashboard shows."""
 
 _SHARED = {"range": "1 h", "refresh": "10 s"}
 _NEXT = "_next_page"
@@ -125,7 +130,9 @@ def refresh_every_s() -> float | None:
 
 def _page(name: str, *, default: bool = False, icon: str | None = None) -> Any:
     module = importlib.import_module(f"auditor.dashboard.pages.{name.replace('-', '_')}")
-    return st.Page(module.page, title=PAGES[name], icon=icon, url_path=name, default=default)
+    hidden = name == "demo" and COMPANY not in os.environ
+    visibility: Literal["hidden", "visible"] = "hidden" if hidden else "visible"
+    return st.Page(module.page, title=PAGES[name], icon=icon, url_path=name, default=default, visibility=visibility)
 
 
 def link(label: str, target: Target) -> None:

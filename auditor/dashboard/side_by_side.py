@@ -58,9 +58,9 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
         styles.loc[name, system] = "background-color: rgba(208,69,59,0.25); font-weight: 600"
     styled = table.style.apply(lambda _: styles, axis=None)
     st.table(styled)
-    sides = [_sides(record, name) for name in record.differing]
-    if len(record.copies) > 2 and sides:
-        st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(sides)))
+    told = [sides(record, name) for name in record.differing]
+    if len(record.copies) > 2 and told:
+        st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(told)))
 
 
 def _head(copy: CopyView, readers: list[str]) -> None:
@@ -81,9 +81,16 @@ def _head(copy: CopyView, readers: list[str]) -> None:
         st.link_button("Open there", copy.link)
 
 
-def _sides(record: RecordView, name: str) -> str:
-    texts = {copy.system: copy.cells[name].text.encode() for copy in record.copies if name in copy.cells}
-    return tell(name, partition(texts))
+def sides(record: RecordView, name: str) -> str:
+    """Which systems agree about a field; a system that does not carry it, or cannot be read, takes no side."""
+    cells = {copy.system: copy.cells[name] for copy in record.copies if name in copy.cells}
+    counts = next((cell.text for cell in cells.values() if cell.state == "owner"), "")
+    held = {
+        system: counts if cell.state == "agrees" else cell.text
+        for system, cell in cells.items()
+        if cell.state in {"owner", "agrees", "differs"}
+    }
+    return tell(name, partition({system: text.encode() for system, text in held.items()}))
 
 
 def _cell(record: RecordView, copy: CopyView, name: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
@@ -27,6 +30,30 @@ def served(script: list[str], settings: Mapping[str, str]) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+@contextmanager
+def a_demo(place: Path) -> Iterator[str]:
+    """The address of a running demo; it must stop everything within a few seconds of Ctrl-C."""
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_", "SLACK_"))
+    }
+    command = [sys.executable, "-m", "auditor", "demo", "--data", str(place), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HOME, env=clean)
+    assert process.stdout is not None
+    address = ""
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            address = found[0]
+            break
+    assert address, "the demo did not start"
+    try:
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+    assert code == 0
 
 
 @contextmanager

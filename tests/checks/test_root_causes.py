@@ -294,3 +294,11 @@ def test_every_breach_is_in_one_group_whatever_the_order(breaches: list[OpenBrea
     assert groups(shuffled, PLACES) == found
     for group in found:
         assert isinstance(group.cause, RootCause) or group.cause in MEANINGS
+
+
+@pytest.mark.parametrize(
+    "what", ["duplicate", "orphan", "lost_update", "regression", "transformation", "invalid", "unexplained"]
+)
+def test_conflicts_that_wait_belong_to_what_they_are_about(what: str) -> None:
+    found = grouped(breach("conflicts_waiting"), breach(what, after_s=2))
+    assert found == [(what, "flow/to_billing", [f"to_billing {what}", "to_billing conflicts_waiting"])]

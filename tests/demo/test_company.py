@@ -1,24 +1,18 @@
-"""The demo company works, breaks and is repaired; its API answers what the map asks for."""
+"""The demo company is founded in perfect agreement, and works without faults unless a scenario is played."""
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import threading
-import urllib.request
-from collections.abc import Iterator
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from auditor import demo
-from auditor.alerts.delivery import open_senders
-from auditor.map.loader import load_map
-from demo.billing import serve
-from demo.company import CUSTOMERS, Company
-from demo.worker import FAULTS, Business, Worker
+from demo.bus import Bus
+from demo.business import Business
+from demo.company import COPIES, CUSTOMERS, Company
+from demo.conditions import Conditions
 
 
 @pytest.fixture
@@ -33,6 +27,14 @@ def held(company: Company, system: str, sql: str) -> list[Any]:
         return database.execute(sql).fetchall()
 
 
+def copies(company: Company) -> dict[str, list[Any]]:
+    """The customers of each system, without when they were written."""
+    of_api = "SELECT id, name, email, plan, status, signed_at FROM customers ORDER BY id"
+    found = {each: held(company, each, of_api) for each in ("crm", *COPIES) if each != "warehouse"}
+    of_sql = "SELECT customer_id, full_name, email, plan, status, signed_at FROM dim_customer ORDER BY customer_id"
+    return {**found, "warehouse": held(company, "warehouse", of_sql)}
+
+
 def test_is_founded_once(company: Company) -> None:
     with company.open("crm") as crm:
         crm.execute("DELETE FROM customers")
@@ -40,73 +42,34 @@ def test_is_founded_once(company: Company) -> None:
     assert held(company, "crm", "SELECT * FROM customers") == []
 
 
-def test_without_faults_everything_arrives(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demo.worker.FAULTS", dict.fromkeys(FAULTS, 0.0))
-    business, worker = Business(company, random.Random(3)), Worker(company, random.Random(4))
+def test_what_an_interrupted_founding_or_an_earlier_version_has_left_is_replaced(tmp_path: Path) -> None:
+    for left in ("crm", "sync"):
+        with sqlite3.connect(tmp_path / f"{left}.sqlite") as database:
+            database.execute("CREATE TABLE customers (id TEXT)")
+    company = Company(tmp_path)
+    company.found(random.Random(1))
+    assert len(held(company, "crm", "SELECT * FROM customers")) == CUSTOMERS
+    assert not company.path("sync").exists()
+
+
+def test_without_a_scenario_everything_arrives(company: Company) -> None:
+    conditions = Conditions()
+    business, bus = Business(company, conditions, random.Random(3)), Bus(company, conditions)
+    assert len({repr(each) for each in copies(company).values()}) == 1
     for _ in range(200):
         business.act()
-    while worker.work():
+    while bus.work():
         pass
-    wanted = held(company, "crm", "SELECT id, plan, status FROM customers ORDER BY id")
-    copies = held(company, "billing", "SELECT id, plan, status FROM customers WHERE id <> 'cus_old7' ORDER BY id")
-    assert copies == wanted
-    assert len(wanted) > CUSTOMERS
-
-
-def test_with_faults_it_drifts_and_leaves_dead_letters(company: Company) -> None:
-    business, worker = Business(company, random.Random(3)), Worker(company, random.Random(4))
-    for _ in range(300):
-        business.act()
-    while worker.work():
-        pass
-    wanted = held(company, "crm", "SELECT id, plan, status FROM customers ORDER BY id")
-    assert held(company, "billing", "SELECT id, plan, status FROM customers ORDER BY id") != wanted
-    assert held(company, "sync", "SELECT * FROM dead_letters")
-    assert held(company, "sync", "SELECT * FROM jobs")  # the late ones
-
-
-def test_a_stopped_worker_lets_the_queue_grow(company: Company) -> None:
-    with company.open("sync") as sync:
-        sync.execute("INSERT INTO switches VALUES ('worker', 'stopped')")
-    Business(company, random.Random(3)).queue("billing", "customer", "cus_00001", ())
-    assert Worker(company, random.Random(4)).work() == 0
-
-
-@pytest.fixture
-def address(company: Company) -> Iterator[str]:
-    server = serve(company, 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def asked(address: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(address) as answer:
-        found: list[dict[str, Any]] = json.load(answer)["data"]
-        return found
-
-
-def test_billing_answers_by_ids_by_page_and_by_change(address: str) -> None:
-    assert [r["id"] for r in asked(f"{address}/customers?ids=cus_00002,cus_00001,none")] == ["cus_00001", "cus_00002"]
-    page = asked(f"{address}/customers?after=cus_00100&limit=3")
-    assert [record["id"] for record in page] == ["cus_00101", "cus_00102", "cus_00103"]
-    assert asked(f"{address}/customers?changed_since=2099-01-01T00:00:00Z&limit=3") == []
-    assert len(asked(f"{address}/invoices?changed_since=2000-01-01T00:00:00Z&limit=7")) == 7
-
-
-@pytest.mark.parametrize(
-    ("environment", "senders"),
-    [({}, []), ({"SLACK_WEBHOOK_URL": ""}, []), ({"SLACK_WEBHOOK_URL": "https://hooks.example/T0/B0/x"}, ["slack"])],
-)
-def test_its_map_tells_slack_once_a_webhook_is_set(environment: dict[str, str], senders: list[str]) -> None:
-    places = {"DEMO_FOLDER": "/nowhere", "DEMO_BILLING": "http://127.0.0.1:1"}
-    loaded = load_map(Path(demo.__file__).with_name("demo_map.yaml"), {**places, **environment})
-    assert list(open_senders(loaded.alerts)) == senders
-
-
-def test_the_line_for_the_shell_survives_spaces(tmp_path: Path) -> None:
-    folder = str(tmp_path / "a b")
-    line = demo.export_line({"AUDITOR_DATA": folder})
-    told = subprocess.run(["sh", "-c", f'{line}; printf %s "$AUDITOR_DATA"'], capture_output=True, text=True)
-    assert told.stdout == folder
+    found = copies(company)
+    assert all(each == found["crm"] for each in found.values())
+    assert len(found["crm"]) > CUSTOMERS
+    invoices = held(
+        company, "billing", "SELECT id, printf('%.2f', amount_cents / 100.0), state FROM invoices ORDER BY 1"
+    )
+    assert held(company, "warehouse", "SELECT invoice_id, amount, state FROM fact_invoice ORDER BY 1") == invoices
+    paid = held(company, "billing", "SELECT id FROM invoices WHERE state = 'paid' ORDER BY 1")
+    assert held(company, "billing", "SELECT invoice_id FROM payments ORDER BY 1") == paid
+    assert held(company, "warehouse", "SELECT invoice_id FROM fact_payment ORDER BY 1") == paid
+    welcomed = held(company, "messaging", "SELECT customer_id FROM mails ORDER BY 1")
+    assert welcomed == held(company, "crm", "SELECT id FROM welcomes ORDER BY 1")
+    assert held(company, "bus", "SELECT * FROM dead_letters") == []

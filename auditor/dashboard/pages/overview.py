@@ -24,6 +24,9 @@ from probes.wording import counted
 INCIDENTS_SHOWN = 6
 """Open incidents that the page lists; the rest is on their own page."""
 
+SYSTEMS_BESIDE = 4
+"""The most systems whose matrix fits beside the incidents; a wider one stands below them."""
+
 
 def page() -> None:
     """Draw the page."""
@@ -38,7 +41,8 @@ def _draw(data: Data, since: Since) -> None:
     timeline = data.timeline(since)
     _sentence(incidents, flows, open_now)
     _tiles(data, since, flows, windows, open_now, timeline)
-    left, right = st.columns([3, 2], gap="medium")
+    beside = len(data.map.systems) <= SYSTEMS_BESIDE
+    left, right = st.columns([3, 2], gap="medium") if beside else (st.container(), st.container())
     with left:
         _incidents(data, incidents)
     with right:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,10 +15,12 @@ from playwright.sync_api import Browser, Page, expect
 from auditor.dashboard import navigation
 from auditor.dashboard.map_chart import SCALES
 from auditor.map.diagram import placed
+from auditor.map.loader import load_map
+from demo.scenarios import SCENARIOS
 from tests import HOME
-from tests.auditor.map.test_document import loaded
-from tests.auditor.screens import chromium, click_cell
+from tests.auditor.screens import a_demo, chromium, click_cell
 
+DEMO_MAP = HOME / "auditor" / "demo_map.yaml"
 FIRST_DRIFT_WITHIN_S = 180
 
 RECORD_COLUMN = range(170, 420, 25)
@@ -32,26 +30,8 @@ RECORD_COLUMN = range(170, 420, 25)
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running demo; it must stop everything within a few seconds of Ctrl-C."""
-    place = tmp_path_factory.mktemp("demo")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "auditor", "demo", "--data", str(place), "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=HOME,
-        env=clean,
-    )
-    assert process.stdout is not None
-    address = ""
-    for line in process.stdout:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            address = found[0]
-            break
-    assert address, "the demo did not start"
-    yield address
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    with a_demo(tmp_path_factory.mktemp("demo")) as address:
+        yield address
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address, timeout=2)
 
@@ -81,8 +61,22 @@ def _inside(url: str) -> bool:
     return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
 
 
+def begin(page: Page) -> None:
+    """Break something, once whatever plays is over."""
+    mend = page.get_by_role("button", name="Mend it now")
+    break_it = page.get_by_role("button", name="Break it").nth(list(SCENARIOS).index("paused-consumer"))
+    expect(break_it.or_(mend).first).to_be_visible(timeout=90_000)
+    expect(break_it).to_be_enabled(timeout=180_000)
+    break_it.click()
+    expect(mend).to_be_visible(timeout=90_000)
+
+
 @pytest.mark.timeout(600)
 def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
+    page.goto(f"{demo}/demo")
+    page.get_by_role("heading", name="Demo", exact=True).wait_for(timeout=90_000)
+    expect(page.get_by_text("Same situation, two outcomes")).to_be_visible(timeout=90_000)
+    begin(page)
     page.goto(f"{demo}/?range=24+h")
     page.get_by_role("heading", name="Overview").wait_for(timeout=90_000)
     cause = page.get_by_role("link", name=re.compile(r"\d+ (late|duplicate|orphan|lost|foreign write)$")).first
@@ -165,7 +159,7 @@ def test_a_click_on_the_map_shows_what_is_known_of_a_flow(demo: str, page: Page,
     picture.wait_for(timeout=90_000)
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
     expect(page.get_by_text("Click a flow, a system or a consumer")).to_be_visible(timeout=90_000)
-    layout = placed(loaded(tmp_path))
+    layout = placed(load_map(DEMO_MAP, {"DEMO_COMPANY": "http://127.0.0.1:1", "DEMO_FOLDER": str(tmp_path)}))
     label = layout.flows["customer_to_billing"].label
     box = picture.bounding_box()
     assert label is not None

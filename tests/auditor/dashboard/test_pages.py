@@ -28,14 +28,21 @@ from auditor.dashboard.pages.map import lag_text
 from auditor.desk.desk import Desk
 from auditor.history.lag import FlowLag
 from auditor.history.status import Standing
+from auditor.scenarios import Stage
 from auditor.workspace import Workspace
 from checks.convergence import Verdict
 from checks.lag import count_cells, fit
+from demo.company import Company
+from demo.scenarios import SCENARIOS
 from probes.registry import open_queue_probe
 from tests import HOME
 from tests.auditor.history.test_status import World
 from tests.auditor.ledger.rows import incident as incident_row
+from tests.auditor.test_scenarios import performing
+from tests.demo.test_company import company
 from tests.stand import Stand
+
+__all__ = ["company"]
 
 PAGES = list(navigation.PAGES)
 
@@ -824,3 +831,28 @@ def test_a_queue_that_cannot_be_read_is_not_called_empty(watched: Stand) -> None
     watched.run("billing", "ALTER TABLE posts RENAME TO letters")
     queue.audit(watched.clock.now())
     assert "No dead letter is waiting" in text(run("dead-letters"))
+
+
+def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "`auditor demo` starts one that does" in text(run("demo"))
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        assert "look on, and not play" in text(run("demo"))
+        app = local("demo")
+        assert not app.exception
+        assert "everything agrees" in text(app)
+        buttons = {each.key: each for each in app.button}
+        assert {f"break-{name}" for name in SCENARIOS} < buttons.keys()
+        buttons["break-unreachable-crm"].click().run()
+        said = text(app)
+        assert SCENARIOS["unreachable-crm"].situation in said
+        assert f"To do: {SCENARIOS['unreachable-crm'].person}" in said
+        assert all(each.disabled for each in app.button if (each.key or "").startswith(("break", "prevent")))
+        next(each for each in app.button if each.label == "Mend it now").click().run()
+        while Stage(address).programme().playing is not None:
+            pass
+        (over,) = app.run().success
+        assert "is over" in over.value
+    assert "does not answer" in text(run("demo"))

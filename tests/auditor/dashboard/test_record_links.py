@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 import pytest
@@ -11,7 +12,7 @@ from auditor.dashboard import side_by_side
 from auditor.dashboard.components import _open
 from auditor.dashboard.data import Data
 from auditor.storage import kept_text
-from auditor.systems.live_record import RecordView
+from auditor.systems.live_record import Cell, CopyView, RecordView
 from tests.auditor.dashboard.test_pages import app_of, run, text
 from tests.stand import Stand
 
@@ -95,3 +96,23 @@ def test_a_link_leads_to_exactly_that_key(name: str, watched: Stand, monkeypatch
 
 def test_a_page_without_a_key_asks_for_one(watched: Stand) -> None:
     assert "Enter a record's key" in text(run("record", type="customer", key=""))
+
+
+def test_a_system_that_does_not_carry_a_field_takes_no_side() -> None:
+    states = {"crm": ("free", "owner"), "billing": ("paid", "differs"), "mail": ("", "absent")}
+    states |= {"stock": ("FREE", "agrees"), "shop": ("no number", "unreadable"), "docs": ("free", "agrees")}
+    read_at = datetime(2026, 3, 1, tzinfo=UTC)
+    copies = tuple(
+        CopyView(
+            system=system,
+            role="copy",
+            found=1,
+            error="",
+            changed_at="",
+            read_at=read_at,
+            cells={"plan": Cell(text=text, state=state)},
+        )
+        for system, (text, state) in states.items()
+    )
+    record = RecordView(data_type="customer", key="1", copies=copies)
+    assert side_by_side.sides(record, "plan") == "plan: billing against crm and stock and docs"

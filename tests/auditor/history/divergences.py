@@ -15,11 +15,11 @@ from checks.record_history import Divergence, DivergenceState
 from tests import HOME, ledgers
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DEMO = HOME / "auditor" / "demo_map.yaml"
+COMPANY = HOME / "tests" / "company.yaml"
 
 
 def demo() -> IntegrationMap:
-    return load_map(DEMO, {"DEMO_FOLDER": "/tmp/x", "DEMO_BILLING": "http://127.0.0.1:1"})
+    return load_map(COMPANY, {"FOLDER": "/tmp/x", "BILLING": "http://127.0.0.1:1"})
 
 
 def difference(field: str, pattern: str) -> Difference:

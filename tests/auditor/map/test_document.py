@@ -14,12 +14,12 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from tests import HOME
 
-DEMO = HOME / "auditor" / "demo_map.yaml"
-ENVIRONMENT = {"DEMO_FOLDER": "/tmp/x", "DEMO_BILLING": "http://127.0.0.1:1"}
+COMPANY = HOME / "tests" / "company.yaml"
+ENVIRONMENT = {"FOLDER": "/tmp/x", "BILLING": "http://127.0.0.1:1"}
 
 
 def loaded(tmp_path: Path, *changes: tuple[str, str]) -> IntegrationMap:
-    text = DEMO.read_text()
+    text = COMPANY.read_text()
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
@@ -119,7 +119,7 @@ def test_what_changed_between_two_maps_is_told_word_by_word(
 
 def test_a_map_says_the_same_as_itself_and_never_tells_a_secret(tmp_path: Path) -> None:
     assert compare(loaded(tmp_path), loaded(tmp_path)) == []
-    secret = loaded(tmp_path, ('url: "${DEMO_BILLING}"', 'url: "http://user:hunter2@127.0.0.1:9"'))
+    secret = loaded(tmp_path, ('url: "${BILLING}"', 'url: "http://user:hunter2@127.0.0.1:9"'))
     assert "hunter2" not in "".join(map(str, compare(loaded(tmp_path), secret)))
 
 

@@ -16,8 +16,8 @@ from auditor.map.loader import load_map
 from probes.durations import parse_duration
 from tests import HOME
 
-DEMO = (HOME / "auditor" / "demo_map.yaml").read_text()
-ENVIRONMENT = {"DEMO_FOLDER": "/tmp/x", "DEMO_BILLING": "http://127.0.0.1:1"}
+COMPANY = (HOME / "tests" / "company.yaml").read_text()
+ENVIRONMENT = {"FOLDER": "/tmp/x", "BILLING": "http://127.0.0.1:1"}
 SECRETS = {
     "ADDRESS": "http://reader:hunter2-p4ss@billing.example.com:8080/v2/a8f3k2m1x9q7?api_key=K3yK3yK3y&page=1",
     "HEADER": "Bearer tok-1234567890",
@@ -26,7 +26,7 @@ SECRETS = {
 }
 
 
-def loaded(tmp_path: Path, text: str = DEMO, **more: str) -> IntegrationMap:
+def loaded(tmp_path: Path, text: str = COMPANY, **more: str) -> IntegrationMap:
     file = tmp_path / "map.yaml"
     file.write_text(text)
     return load_map(file, {**ENVIRONMENT, **more})
@@ -34,7 +34,7 @@ def loaded(tmp_path: Path, text: str = DEMO, **more: str) -> IntegrationMap:
 
 def with_secrets(tmp_path: Path, **other: str) -> IntegrationMap:
     billing = 'url: "${ADDRESS}"\n    headers: {Authorization: "${HEADER}"}'
-    text = DEMO.replace('url: "${DEMO_BILLING}"', billing).replace(
+    text = COMPANY.replace('url: "${BILLING}"', billing).replace(
         "Customers are born", "The token tok-1234567890 opens it. Customers are born"
     )
     assert "${ADDRESS}" in text
@@ -123,7 +123,7 @@ def test_the_digest_is_that_of_the_whole_map_with_its_secrets(tmp_path: Path) ->
 
 
 def test_a_rate_is_no_duration(tmp_path: Path) -> None:
-    slower = loaded(tmp_path, DEMO.replace("records_per_s: 1000", "records_per_s: 500"))
+    slower = loaded(tmp_path, COMPANY.replace("records_per_s: 1000", "records_per_s: 500"))
     (edit,) = compare(loaded(tmp_path), slower)
     assert (edit.path, edit.before, edit.after) == ("systems.billing.budget.records_per_s", "1000", "500")
 
@@ -155,7 +155,7 @@ def test_what_differs_between_two_maps_leads_from_one_to_the_other_and_back(
 
 
 def changed(changes: set[tuple[str, str]]) -> str:
-    text = DEMO
+    text = COMPANY
     for old, new in sorted(changes):
         text = text.replace(old, new)
     return text

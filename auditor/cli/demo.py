@@ -1,0 +1,184 @@
+"""The commands around the demo: start it, and play scenarios in it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.cli.options import DEMO_DATA, UNVERIFIED, app, existing_ledger, fail, say, workspace
+
+if TYPE_CHECKING:
+    from auditor.ledger import Ledger
+    from auditor.scenarios import Programme, Scenario, Stage
+
+demo = typer.Typer(help="Start the demo company, the auditor and the dashboard, or play a scenario in it.")
+app.add_typer(demo, name="demo")
+
+POLL_S = 0.5
+HEALS_WITHIN_S = 180.0
+"""How long after the end of a scenario its incidents are waited for."""
+
+SETTLES_S = 15.0
+"""How long a scenario without incidents is watched after its end."""
+
+SHOWN = 3
+"""Records of each flow and cause that are shown."""
+
+DataOfDemo = Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")]
+
+
+@demo.callback(invoke_without_command=True)
+def _demo(
+    context: typer.Context,
+    data: DataOfDemo = DEMO_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
+) -> None:
+    """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
+    if context.invoked_subcommand is not None:
+        return
+    from auditor.demo import run_demo
+
+    raise typer.Exit(run_demo(workspace(data).folder, port))
+
+
+@demo.command("list")
+def list_(data: DataOfDemo = DEMO_DATA) -> None:
+    """List the scenarios that a running demo can play."""
+    from auditor.cli.rows import print_rows
+
+    programme = _programme(_stage(data))
+    known = programme.scenarios.values()
+    print_rows("", [{"name": each.name, "what": each.title, "prevented by": each.pattern} for each in known])
+
+
+@demo.command()
+def play(
+    name: Annotated[str, typer.Argument(help="The scenario, as `auditor demo list` names it.")],
+    data: DataOfDemo = DEMO_DATA,
+    prevented: Annotated[
+        bool, typer.Option("--prevented", help="Play it with the pattern that prevents it.")
+    ] = False,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Leave it broken, and return at once; `auditor demo mend` ends it.")
+    ] = False,
+) -> None:
+    """Break the running demo in one way, and show what the auditor makes of it."""
+    from auditor.scenarios import StageError
+
+    stage = _stage(data)
+    programme = _programme(stage)
+    if name not in programme.scenarios:
+        from probes.wording import did_you_mean
+
+        fail(f"there is no scenario {name}{did_you_mean(name, programme.scenarios)}; `auditor demo list` shows all")
+    scenario = programme.scenarios[name]
+    _, ledger = existing_ledger(data)
+    heard = len(stage.messages())
+    try:
+        stage.play(name, prevented=prevented, held=hold)
+    except StageError as error:
+        ledger.close()
+        fail(str(error), UNVERIFIED)
+    sys.stdout.write(_playbill(scenario, prevented=prevented))
+    if hold:
+        ledger.close()
+        say("it stays broken until `auditor demo mend`")
+        return
+    try:
+        _watch(stage, ledger, scenario, heard)
+    finally:
+        ledger.close()
+
+
+@demo.command()
+def mend(data: DataOfDemo = DEMO_DATA) -> None:
+    """Mend what the scenario that plays has broken."""
+    stage = _stage(data)
+    playing = _programme(stage).playing
+    if playing is None:
+        say("nothing is being played")
+        return
+    stage.mend()
+    say(f"{playing.name} is mended; its incidents close once the copies have agreed for a while")
+
+
+def _stage(data: Path) -> Stage:
+    from auditor.scenarios import Stage, StageError
+
+    try:
+        return Stage.in_folder(data / "company")
+    except StageError as error:
+        fail(str(error), UNVERIFIED)
+
+
+def _programme(stage: Stage) -> Programme:
+    from auditor.scenarios import StageError
+
+    try:
+        return stage.programme()
+    except StageError as error:
+        fail(str(error), UNVERIFIED)
+
+
+def _playbill(scenario: Scenario, *, prevented: bool) -> str:
+    """What is about to happen."""
+    lines = [f"{scenario.title}", f"  {scenario.situation}"]
+    if prevented:
+        lines += [f"  Prevented by: {scenario.pattern}", f"  {scenario.prevented}"]
+    return "\n".join(lines) + "\n\n"
+
+
+def _watch(stage: Stage, ledger: Ledger, scenario: Scenario, heard: int) -> None:
+    """Print verdicts and messages as they come, until all has healed."""
+    from auditor.ledger import LISTED
+    from checks.cause import MEANINGS, Cause
+
+    known = set(_verdicts(ledger))
+    shown: Counter[tuple[str, str]] = Counter()
+    ended_s: float | None = None
+    while True:
+        for flow, key, cause in _verdicts(ledger):
+            if (flow, key, cause) not in known:
+                known.add((flow, key, cause))
+                shown[flow, cause] += 1
+                if shown[flow, cause] <= SHOWN:
+                    _print("verdict", f"{flow} {key}: {cause}, {MEANINGS[Cause(cause)].words}")
+        messages = stage.messages()
+        for message in messages[heard:]:
+            _print("message", message.title)
+        heard = len(messages)
+        if ended_s is None and _programme(stage).playing is None:
+            ended_s = time.monotonic()
+            _print("mended", scenario.person)
+        if ended_s is not None:
+            lasted_s = time.monotonic() - ended_s
+            live = len(ledger.incidents.rows(live_only=True, limit=LISTED))
+            if lasted_s > HEALS_WITHIN_S or (lasted_s > SETTLES_S and not live):
+                _print("over", "no incident is open" if not live else f"{live} still open: see `auditor incidents`")
+                return
+        time.sleep(POLL_S)
+
+
+def _verdicts(ledger: Ledger) -> list[tuple[str, str, str]]:
+    """Flow, key and cause of what differs now."""
+    from auditor.ledger import LISTED
+
+    return [
+        (flow, str(each["key"]), str(each["cause"]))
+        for flow in ledger.findings.open_by_cause()
+        for each in ledger.findings.divergent(flow, [], LISTED)
+    ]
+
+
+def _print(what: str, text: str) -> None:
+    from auditor.escaping import visible
+
+    at = datetime.now(UTC).strftime("%H:%M:%S")
+    sys.stdout.write(visible(f"{at} {what}: {text}") + "\n")
+    sys.stdout.flush()

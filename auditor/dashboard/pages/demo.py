@@ -1,0 +1,168 @@
+"""Demo: break the demo company in one way, and watch what the auditor makes of it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from auditor import escaping
+from auditor.dashboard import acting, components, look, navigation, tables, view
+from auditor.dashboard.access import Onlooker, Person
+from auditor.dashboard.data import Data
+from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
+from auditor.scenarios import Message, Performance, Programme, Scenario, Stage, StageError
+from checks.severity import Severity
+
+MESSAGES_SHOWN = 8
+
+_FOUND = """
+    SELECT flow, key, cause, state, opened_at FROM divergences
+    WHERE opened_at >= ? ORDER BY opened_at DESC, flow, key LIMIT 12"""
+
+
+def page() -> None:
+    """Draw the page."""
+    asks = acting.asks()
+    components.framed("Demo", lambda data, since: draw(data, since, asks))
+
+
+def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+    """Draw the body for this viewer."""
+    del since
+    address = os.environ.get(navigation.COMPANY)
+    if not address:
+        components.nothing("This dashboard does not show the demo company. `auditor demo` starts one that does.")
+        return
+    stage = Stage(address)
+    try:
+        programme, messages = stage.programme(), stage.messages()
+    except StageError as error:
+        st.info(escaping.markdown(error), icon=":material/theater_comedy:")
+        return
+    watches = isinstance(asks, Onlooker)
+    shown = programme.playing or programme.last
+    _introduction(stage, programme, watches=watches)
+    if shown is not None and shown.name in programme.scenarios:
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            _seen(data, shown)
+        with right:
+            _channel([each for each in messages if each.received_at >= shown.begun_at])
+    st.subheader("Same situation, two outcomes", anchor=False)
+    if watches:
+        st.caption("You may look on, and not play: this dashboard is read-only for you.")
+    with st.grid(3, min_column_width=300):
+        for scenario in programme.scenarios.values():
+            _card(stage, scenario, idle=programme.playing is None and not watches)
+
+
+def _introduction(stage: Stage, programme: Programme, *, watches: bool) -> None:
+    """What plays, what a person would do about it, and how it ends."""
+    playing, last = programme.playing, programme.last
+    if playing is None:
+        if last is None:
+            st.info(
+                "The company works, and everything agrees. The first scenario plays by itself soon. After that, "
+                "break something yourself.",
+                icon=":material/theater_comedy:",
+            )
+        else:
+            ended = programme.scenarios[last.name]
+            title, person = escaping.markdown(ended.title), escaping.markdown(ended.person)
+            st.success(
+                f"**{title}**{_how(last)} is over. What a person did: {person} Incidents close once the copies have "
+                "agreed for a while.",
+                icon=":material/check:",
+            )
+        return
+    scenario = programme.scenarios[playing.name]
+    lasted = view.ago(playing.begun_at, datetime.now(UTC))
+    outcome = f"To do: {escaping.markdown(scenario.person)}"
+    if playing.prevented:
+        outcome = f"{escaping.markdown(scenario.pattern)}: {escaping.markdown(scenario.prevented)}"
+    title, situation = escaping.markdown(scenario.title), escaping.markdown(scenario.situation)
+    st.warning(
+        f"**{title}**{_how(playing)}, {lasted}. {situation}\n\n{outcome}",
+        icon=":material/theater_comedy:",
+    )
+    if not watches and st.button("Mend it now", icon=":material/healing:"):
+        stage.mend()
+        st.rerun()
+
+
+def _how(performance: Performance) -> str:
+    return " (prevented)" if performance.prevented else ""
+
+
+def _seen(data: Data, shown: Performance) -> None:
+    """The verdicts since the scenario began, and the incidents."""
+    st.subheader("What the auditor sees", anchor=False)
+    found = data.query(_FOUND, [shown.begun_at])
+    now = datetime.now(UTC)
+    if found.empty:
+        st.caption("No record has been found to differ since it began.")
+    else:
+        tables.table(
+            frame(
+                {
+                    "record": found["key"].tolist(),
+                    "flow": found["flow"].tolist(),
+                    "since": [view.ago(at, now).removesuffix(" ago") for at in found["opened_at"]],
+                    "state": found["state"].tolist(),
+                }
+            ),
+            key="found",
+            links={
+                "record": [
+                    navigation.record(data.map.flows[flow].data_type, key)
+                    for flow, key in zip(found["flow"], found["key"], strict=True)
+                ]
+            },
+            signs={"cause": [look.cause(each) for each in found["cause"]]},
+            alt="Records that began to differ since the scenario began",
+        )
+    incidents = data.open_incidents()
+    for each in incidents.itertuples():
+        sign = look.SEVERITY[Severity(each.severity)]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            navigation.link(sign.badged(f"incident {each.id}"), navigation.incident(int(each.id)))
+            st.caption(f"{escaping.markdown(each.summary)}, {view.ago(each.opened_at, now)}", width="content")
+    if incidents.empty:
+        st.caption("No incident is open.")
+
+
+def _channel(messages: list[Message]) -> None:
+    """What came into the channel, the latest first."""
+    st.subheader("What the channel hears", anchor=False)
+    if not messages:
+        st.caption(
+            "Nothing yet. Messages that would go to Slack come here; with `SLACK_WEBHOOK_URL` set, they go to Slack."
+        )
+    for each in messages[: -MESSAGES_SHOWN - 1 : -1]:
+        with st.container(border=True):
+            st.markdown(f"**Plumbline** {each.received_at:%H:%M:%S}  \n{escaping.markdown(each.title)}")
+            if each.fields:
+                told = " · ".join(
+                    f"{escaping.markdown(name)}: {escaping.markdown(value)}" for name, value in each.fields if value
+                )
+                st.caption(told)
+
+
+def _card(stage: Stage, scenario: Scenario, *, idle: bool) -> None:
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"**{escaping.markdown(scenario.title)}**")
+        st.caption(escaping.markdown(scenario.situation))
+        st.caption(f"Prevented by: {escaping.markdown(scenario.pattern)}")
+        with st.container(horizontal=True):
+            broken = st.button("Break it", key=f"break-{scenario.name}", disabled=not idle)
+            prevented = st.button("Play it prevented", key=f"prevent-{scenario.name}", disabled=not idle)
+        if broken or prevented:
+            try:
+                stage.play(scenario.name, prevented=prevented)
+            except StageError as error:
+                st.warning(escaping.markdown(error))
+            else:
+                st.rerun()

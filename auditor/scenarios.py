@@ -1,0 +1,194 @@
+"""The demo company's stage, as whoever plays scenarios on it sees it: over HTTP."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TIMEOUT_S = 5.0
+ADDRESS = "address"
+"""The file in the company's folder with the address of its APIs, while it runs."""
+
+
+class StageError(Exception):
+    """The company does not answer, or does not do what it is asked for; the message is for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A situation that can be played; all texts but the name are sentences for people.
+
+    Attributes:
+        situation: what is about to happen.
+        person: what a person does about it.
+        pattern: what prevents it.
+        prevented: what happens then.
+    """
+
+    name: str
+    title: str
+    situation: str
+    person: str
+    pattern: str
+    prevented: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performance:
+    """A scenario that plays or has played.
+
+    Attributes:
+        prevented: with its pattern.
+        ended_at: None while it plays.
+    """
+
+    name: str
+    prevented: bool
+    begun_at: datetime
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programme:
+    """What can be played, what plays, and what played last."""
+
+    scenarios: Mapping[str, Scenario]
+    playing: Performance | None
+    last: Performance | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message of the auditor in the company's channel.
+
+    Attributes:
+        title: its first line.
+        fields: pairs of a name and a value.
+    """
+
+    received_at: datetime
+    title: str
+    fields: Sequence[tuple[str, str]]
+
+
+class Stage:
+    """Plays scenarios at a running demo company.
+
+    Args:
+        url: of the company's APIs.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Stage:
+        """The stage of the company that keeps its databases in a folder.
+
+        Raises:
+            StageError: none runs there.
+        """
+        try:
+            return cls((folder / ADDRESS).read_text(encoding="utf-8").strip())
+        except OSError:
+            raise StageError(f"no demo runs in {folder.parent}: start it with `auditor demo`") from None
+
+    def programme(self) -> Programme:
+        """What can be played, and what plays.
+
+        Raises:
+            StageError: the company does not answer.
+        """
+        return _programme(self._asked("GET", "scenarios"))
+
+    def messages(self) -> list[Message]:
+        """What came into the company's channel, the latest last.
+
+        Raises:
+            StageError: the company does not answer.
+        """
+        return [_message(each) for each in self._asked("GET", "chat")["messages"]]
+
+    def play(self, name: str, *, prevented: bool = False, held: bool = False) -> Programme:
+        """Begin a scenario.
+
+        Args:
+            prevented: with its pattern.
+            held: it stays broken until `mend`.
+
+        Raises:
+            StageError: there is none of this name, another one plays, or the company does not answer.
+        """
+        return _programme(self._asked("POST", "play", {"name": name, "prevented": prevented, "held": held}))
+
+    def mend(self) -> Programme:
+        """End the scenario that plays, as a person would who has understood it.
+
+        Raises:
+            StageError: the company does not answer.
+        """
+        return _programme(self._asked("POST", "mend", {}))
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            response = httpx.request(method, f"{self._url}/{path}", json=body, timeout=TIMEOUT_S, trust_env=False)
+            answer: dict[str, Any] = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            raise StageError(
+                f"the demo company does not answer on {self._url}: start it with `auditor demo`"
+            ) from None
+        if response.is_error:
+            raise StageError(str(answer.get("error", response.status_code)))
+        return answer
+
+
+def _programme(answer: Mapping[str, Any]) -> Programme:
+    names = ("name", "title", "situation", "person", "pattern", "prevented")
+    known = [Scenario(**{name: str(each[name]) for name in names}) for each in answer["scenarios"]]
+    return Programme(
+        scenarios={each.name: each for each in known},
+        playing=_performance(answer["playing"]),
+        last=_performance(answer["last"]),
+    )
+
+
+def _performance(told: Mapping[str, Any] | None) -> Performance | None:
+    if told is None:
+        return None
+    ended = told.get("ended_at")
+    return Performance(
+        name=str(told["name"]),
+        prevented=bool(told["prevented"]),
+        begun_at=_instant(told["begun_at"]),
+        ended_at=_instant(ended) if ended else None,
+    )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _message(received: Mapping[str, Any]) -> Message:
+    """A message to a Slack webhook, as plain text."""
+    message = received["message"]
+    fields = [
+        _plain(field["text"]).partition("\n")[::2]
+        for attachment in message.get("attachments", ())
+        for block in attachment.get("blocks", ())
+        for field in block.get("fields", ())
+    ]
+    return Message(received_at=_instant(received["received_at"]), title=_plain(message["text"]), fields=fields)
+
+
+def _plain(mrkdwn: str) -> str:
+    """Text without the marks that Slack draws: https://docs.slack.dev/messaging/formatting-message-text."""
+    dates = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
+    links = re.sub(r"<[^|>]*\|([^>]*)>", r"\1", dates)
+    return html.unescape(links.replace("*", ""))

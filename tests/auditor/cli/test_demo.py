@@ -1,0 +1,72 @@
+"""Playing scenarios from the command line beside a company at work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from auditor.cli import app
+from auditor.cli import demo as command
+from auditor.workspace import Workspace
+from demo.company import Company
+from demo.scenarios import SCENARIOS
+from tests.auditor.test_scenarios import performing
+from tests.demo.test_company import company
+
+__all__ = ["company"]
+
+
+@pytest.fixture
+def folder(company: Company) -> Path:
+    """Where the demo keeps everything; the company's folder is in it."""
+    renamed = company.folder.with_name("company")
+    company.folder.rename(renamed)
+    company.folder = renamed
+    Workspace.at(renamed.parent).ledger().close()
+    return renamed.parent
+
+
+def run(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["demo", *words, "--data", str(folder)])
+
+
+def test_a_scenario_is_listed_played_and_watched_to_its_end(
+    company: Company, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(SCENARIOS["unreachable-crm"], lasts_s=0.1)
+    monkeypatch.setitem(SCENARIOS, "unreachable-crm", short)
+    monkeypatch.setattr(command, "SETTLES_S", 0.0)
+    with performing(company):
+        listed = run(folder, "list")
+        played = run(folder, "play", "unreachable-crm")
+    assert all(name in listed.stdout for name in SCENARIOS)
+    assert played.exit_code == 0
+    assert played.stdout.startswith(f"CRM unreachable\n  {short.situation}\n")
+    assert f"mended: {short.person}" in played.stdout
+    assert "over: no incident is open" in played.stdout
+
+
+def test_what_is_held_stays_broken_until_it_is_mended(company: Company, folder: Path) -> None:
+    with performing(company):
+        assert "nothing is being played" in run(folder, "mend").stderr
+        held = run(folder, "play", "unreachable-crm", "--prevented", "--hold")
+        assert "Prevented by: Standby" in held.stdout
+        assert "stays broken until `auditor demo mend`" in held.stderr
+        again = run(folder, "play", "late-sync", "--hold")
+        assert again.exit_code == 3
+        assert "unreachable-crm is being played; mend it first" in again.stderr
+        assert "unreachable-crm is mended" in run(folder, "mend").stderr
+
+
+def test_a_wrong_name_and_a_missing_demo_are_said(company: Company, folder: Path) -> None:
+    assert "no demo runs in" in run(folder, "list").stderr
+    with performing(company):
+        wrong = run(folder, "play", "late-snyc")
+    assert wrong.exit_code == 2
+    assert "there is no scenario late-snyc; did you mean 'late-sync'?" in wrong.stderr
+    gone = run(folder, "play", "late-sync")
+    assert gone.exit_code == 3
+    assert "does not answer" in gone.stderr

@@ -1,0 +1,113 @@
+"""The pages for people who cannot see them well or use no mouse, and on a telephone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from auditor.dashboard import navigation
+from tests import HOME, engines
+from tests.auditor.screens import chromium, served
+from tests.stand import Stand
+
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
+
+EXCEPT = {
+    "list": "Streamlit puts a <div> around the links of each group of its sidebar, inside a <ul>",
+    "listitem": "the same, seen from the links",
+    "heading-order": "sections are third-level headings, the size that Streamlit gives a section of a page",
+    "region": "Streamlit has no landmark around its toolbar and its hidden announcements",
+    "landmark-one-main": "Streamlit's <section> with the page has a test id, and no role",
+    "page-has-heading-one": "while a page is being drawn anew, its title is replaced",
+}
+"""Rules that are broken, and why."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard with records that differ."""
+    stand = Stand(tmp_path_factory.mktemp("accessible"))
+    stand.agree(5)
+    stand.sweep()
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.run("billing", "DELETE FROM customers WHERE id = 4")
+    stand.clock.advance(60)
+    stand.sweep()
+    stand.sweep()
+    settings = {
+        "AUDITOR_MAP": str(stand.map_file),
+        "AUDITOR_DATA": str(stand.place / "var"),
+        "AUDITOR_LEDGER": stand.ledger_url,
+    }
+    with served([str(HOME / "app.py")], settings) as running:
+        yield running
+    stand.close()
+
+
+def opened(browser: Browser, address: str, name: str, **more: Any) -> Page:
+    """A page, once it is drawn."""
+    page = browser.new_page(**more)
+    path = "" if name == "overview" else name
+    page.goto(f"{address}/{path}?refresh=off" + ("&type=customer&key=3" if name == "record" else ""))
+    page.get_by_role("heading", name=navigation.PAGES[name], exact=True).wait_for(timeout=90_000)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
+    expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=90_000)
+    return page
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_breaks_a_rule_of_axe(browser: Browser, address: str, scheme: str) -> None:
+    found = engines.AXE.found()
+    if found is None:
+        pytest.skip("axe-core cannot be had here")
+    axe = (found / "package" / "axe.min.js").read_text(encoding="utf-8")
+    broken = []
+    for name in navigation.PAGES:
+        page = opened(browser, address, name, color_scheme=scheme, viewport={"width": 1440, "height": 1000})
+        page.evaluate(axe)
+        result = page.evaluate("rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", list(RULES))
+        for each in result["violations"]:
+            if each["id"] not in EXCEPT:
+                shown = [node["html"][:160] + " " + node["failureSummary"][:200] for node in each["nodes"][:2]]
+                broken.append((name, each["id"], len(each["nodes"]), shown))
+        page.close()
+    assert broken == []
+
+
+@pytest.mark.timeout(600)
+def test_nothing_is_beside_the_screen_of_a_telephone(browser: Browser, address: str) -> None:
+    wide = []
+    for name in navigation.PAGES:
+        page = opened(browser, address, name, viewport={"width": 390, "height": 844})
+        over = page.evaluate(
+            """() => [...document.querySelectorAll('[data-testid=stMain] *')]
+                .filter(each => each.getBoundingClientRect().right > window.innerWidth + 1)
+                .filter(each => !each.closest('[data-testid=stDataFrame], pre, [data-testid=stTable], svg, canvas'))
+                .filter(each => getComputedStyle(each).visibility !== 'hidden')
+                .map(each => each.outerHTML.slice(0, 150))"""
+        )
+        wide += [(name, each) for each in over[:3]]
+        page.close()
+    assert wide == []
+
+
+@pytest.mark.timeout(300)
+def test_the_sidebar_is_reached_and_used_by_the_keyboard(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "overview", viewport={"width": 1440, "height": 1000})
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").strip().endswith("Drift"):
+            break
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Drift", exact=True).wait_for(timeout=90_000)
+    page.close()
