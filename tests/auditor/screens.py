@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
 
 from tests import HOME
 from tests.servers import free_port, wait_for_port
+
+expect.set_options(timeout=90_000)  # a busy machine takes its time to draw a page
 
 
 @contextmanager
