@@ -20,6 +20,7 @@ WHAT = {
     "team": "a team of the map",
     "severity": "a severity of incidents",
     "objective": "an objective of the map",
+    "covered": "a flow of the map",
 }
 """What the values of each name in an address are."""
 
@@ -63,7 +64,7 @@ def facet(
     """
     refuse(name, counts)
     seen, named = f"_{name}_seen", st.query_params.get_all(name)
-    if st.session_state.get(seen) != named:  # drawn for the first time, or a link or the way back led here
+    if st.session_state.get(seen) != named or name not in st.session_state:  # drawn anew, or a link led here
         picked = [each for each in named if each in counts] or list(default)
     else:
         picked = st.session_state.get(name, list(default))

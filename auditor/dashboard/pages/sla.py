@@ -298,8 +298,8 @@ def _coverage(data: Data, since: Since) -> None:
 
 def _coverage_days(data: Data) -> None:
     """The share of due records with a verdict, day by day."""
-    asked.refuse("flow", data.map.flows)
-    flow = st.selectbox("Flow", list(data.map.flows), key="flow", bind="query-params")
+    asked.refuse("covered", data.map.flows)
+    flow = st.selectbox("Flow", list(data.map.flows), key="covered", bind="query-params")
     sla = data.map.flow(flow).settings.sla
     goal = USUAL_GOAL if sla.coverage is None else sla.coverage
     days = [(day, counts, look.COVERED[counts.covered(goal)]) for day, counts in data.coverage_days(flow)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from auditor.dashboard.components import _open
-from tests.auditor.dashboard.test_pages import run, text
+from tests.auditor.dashboard.test_pages import app_of, run, text
 from tests.stand import Stand
 
 
@@ -66,3 +66,20 @@ def test_a_choice_is_taken_from_the_address_and_shows_how_many_there_are(watched
     assert "foreign write (0)" in chosen["cause"].options
     chosen["cause"].set_value(["late"]).run()
     assert app.query_params["cause"] in ("late", ["late"])
+
+
+def test_a_link_that_is_followed_again_shows_what_it_names() -> None:
+    """Streamlit forgets what was chosen on a page as soon as another one is shown."""
+    app = app_of(
+        "import streamlit as st\n"
+        "from auditor.dashboard import asked\n"
+        "if st.toggle('there', value=True, key='there'):\n"
+        "    asked.facet('Cause', 'cause', {'late': 1, 'lost': 2})\n"
+    )
+    app.query_params["cause"] = "late"
+    app.run()
+    for there in (False, True):
+        app.toggle(key="there").set_value(there).run()
+    assert app.multiselect(key="cause").value == ["late"]
+    app.multiselect(key="cause").set_value([]).run()
+    assert app.multiselect(key="cause").value == []

@@ -755,12 +755,12 @@ def test_before_anything_is_on_file_the_days_say_what_to_do(watched: Stand) -> N
 
 
 def test_how_much_was_verified_is_shown_day_by_day(promised: Stand) -> None:
-    app = run("sla", flow="to_billing")
+    app = run("sla", covered="to_billing")
     days = table_with(app, "failed")
     assert signs(days["state"]) == ["✓ verified", *["○ no data"] * 5]
     assert days["verified"].iloc[0] == "100.00%"
     assert "◐ in part: 0" in text(app)
-    assert "is not a flow of the map" in text(run("sla", flow="to_biling"))
+    assert "is not a flow of the map" in text(run("sla", covered="to_biling"))
 
 
 def test_a_map_that_promises_nothing_is_told_how(watched: Stand) -> None:
