@@ -274,25 +274,31 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
     }
 
 
+def installation(place: Path, rows: int) -> tuple[Path, Workspace, Ledger]:
+    """A map of twenty flows, and a ledger and archive with a month of their history."""
+    file = place / "map.yaml"
+    flow = "  flow_{}: {{data_type: thing, from: a, to: b, pattern: batch, {}}}\n"
+    queue = "queues: {dead: {kind: sql_queue, system: b, table: dead}}"
+    file.write_text(MAP + "".join(flow.format(number, queue) for number in range(FLOWS)))
+    workspace = Workspace.at(place / "var")
+    ledger = workspace.ledger()
+    say(f"writing {rows} rows of history")
+    fill(ledger, workspace.archive, rows)
+    for key in range(0, LIVE_ROWS, 200):
+        changes, _, _ = observations(200, 10**8 + key, datetime.now(UTC))
+        with ledger.write() as transaction:
+            ledger.records.save_changes(transaction, "flow_2", [(each, None) for each in changes])
+    dead_letters(ledger, datetime.now(UTC))
+    return file, workspace, ledger
+
+
 def main() -> int:
     """Run the benchmark."""
     asked = arguments(__doc__)
     good = True
     for rows in (1_000_000,) if asked.quick else (1_000_000, 10_000_000):
         with tempfile.TemporaryDirectory() as place:
-            file = Path(place) / "map.yaml"
-            flow = "  flow_{}: {{data_type: thing, from: a, to: b, pattern: batch, {}}}\n"
-            queue = "queues: {dead: {kind: sql_queue, system: b, table: dead}}"
-            file.write_text(MAP + "".join(flow.format(number, queue) for number in range(FLOWS)))
-            workspace = Workspace.at(Path(place) / "var")
-            ledger = workspace.ledger()
-            say(f"writing {rows} rows of history")
-            fill(ledger, workspace.archive, rows)
-            for key in range(0, LIVE_ROWS, 200):
-                changes, _, _ = observations(200, 10**8 + key, datetime.now(UTC))
-                with ledger.write() as transaction:
-                    ledger.records.save_changes(transaction, "flow_2", [(each, None) for each in changes])
-            dead_letters(ledger, datetime.now(UTC))
+            file, workspace, ledger = installation(Path(place), rows)
             data = Data(load_map(file, {}), workspace)
             begun = time.perf_counter()
             data.windows(Since(label="15 min"))

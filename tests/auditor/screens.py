@@ -22,13 +22,20 @@ expect.set_options(timeout=90_000)  # a busy machine takes its time to draw a pa
 @contextmanager
 def served(script: list[str], settings: Mapping[str, str]) -> Iterator[str]:
     """The address of a script that Streamlit serves."""
+    with served_by(script, settings) as (address, _):
+        yield address
+
+
+@contextmanager
+def served_by(script: list[str], settings: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address of a script that Streamlit serves, and the process that does."""
     port = free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
     command = [sys.executable, "-m", "streamlit", "run", "--server.port", str(port), *script]
     process = subprocess.Popen(command, cwd=HOME, env={**clean, **settings}, stdout=subprocess.DEVNULL)
     try:
         wait_for_port(port, process, 120)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait(60)

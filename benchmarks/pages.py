@@ -1,0 +1,163 @@
+"""How long people wait for the pages of the dashboard, in five browser windows at once, and what that does to memory.
+
+A page is drawn when its title stands and Streamlit has run its script to the end. The history is that of `lens`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from auditor.dashboard import navigation
+from benchmarks.lens import installation
+from benchmarks.report import emit, percentile, say
+from tests import HOME
+from tests.auditor.screens import a_demo, served_by
+
+SESSIONS = 5
+PAGES = {name: title for name, title in navigation.PAGES.items() if name != "demo"}
+LONGEST_MS = 120_000
+EVERY_S = 10.0
+"""How often memory is read."""
+
+_DRAWN = "[data-testid=stApp][data-test-script-state=notRunning]"
+
+_RERUN = """() => new Promise(done => {
+    const app = document.querySelector('[data-testid=stApp]');
+    let began = 0, ran = false;
+    new MutationObserver((_, observer) => {
+        const state = app.getAttribute('data-test-script-state');
+        if (state === 'running') ran = true;
+        if (ran && state === 'notRunning') { observer.disconnect(); done(performance.now() - began); }
+    }).observe(app, {attributes: true});
+    began = performance.now();
+    const r = {key: 'r', code: 'KeyR', keyCode: 82, which: 82, bubbles: true};
+    document.dispatchEvent(new KeyboardEvent('keydown', r));
+})"""
+"""Runs the page's script again, as Streamlit's own shortcut does; answers how many milliseconds it took."""
+
+
+async def opened(page: Page, address: str, name: str) -> float:
+    """Open a page as if for the first time; answers how many seconds it took."""
+    begun_s = time.perf_counter()
+    await page.goto(f"{address}/{'' if name == 'overview' else name}?refresh=off&range=24+h")
+    await page.get_by_role("heading", name=PAGES[name], exact=True).wait_for(timeout=LONGEST_MS)
+    await page.locator(_DRAWN).wait_for(timeout=LONGEST_MS)
+    return time.perf_counter() - begun_s
+
+
+async def windows(browser: Browser) -> list[BrowserContext]:
+    """Browser windows that share nothing."""
+    return [await browser.new_context(viewport={"width": 1440, "height": 900}) for _ in range(SESSIONS)]
+
+
+async def measure(address: str, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """By page, the seconds of first renders and of refreshes, all windows at once."""
+    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in PAGES}
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        contexts = await windows(browser)
+        for context in contexts:  # what a browser keeps is fetched before
+            page = await context.new_page()
+            await opened(page, address, "overview")
+            await page.close()
+        for _ in range(rounds):
+            for name in PAGES:
+                pages = [await context.new_page() for context in contexts]
+                found[name][0].extend(await asyncio.gather(*(opened(page, address, name) for page in pages)))
+                took_ms = await asyncio.gather(*(page.evaluate(_RERUN) for page in pages))
+                found[name][1].extend(each / 1000 for each in took_ms)
+                for page in pages:
+                    await page.close()
+        await browser.close()
+    return found
+
+
+async def watch_memory(address: str, pid: int, minutes: float) -> list[tuple[float, float]]:
+    """Pairs of seconds and MiB of the server while each window looks at a live page that refreshes every 2 s."""
+    names = [name for name in PAGES if name != "query"]
+    seen = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        for number, context in enumerate(await windows(browser)):
+            page = await context.new_page()
+            await page.goto(f"{address}/{names[number % len(names)]}?refresh=2+s&range=24+h")
+        begun_s = time.monotonic()
+        while (passed_s := time.monotonic() - begun_s) < 60 * minutes:
+            seen.append((passed_s, _resident_mib(pid)))
+            await asyncio.sleep(EVERY_S)
+        await browser.close()
+    return seen
+
+
+def _resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+
+
+def slope(seen: Sequence[tuple[float, float]]) -> float:
+    """MiB an hour over the second half, when caches are full."""
+    half = seen[len(seen) // 2 :]
+    per_s, _ = np.polyfit([at for at, _ in half], [mib for _, mib in half], 1)
+    return float(per_s * 3600)
+
+
+async def first_drift(address: str) -> float:
+    """Seconds until the Overview of a demo shows that something differs."""
+    begun_s = time.monotonic()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = await browser.new_page()
+        await page.goto(f"{address}/?refresh=2+s")
+        await page.get_by_text("foreign write").first.wait_for(timeout=LONGEST_MS)
+        await browser.close()
+    return time.monotonic() - begun_s
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="1 M rows, one round, half a minute of memory")
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long memory is watched")
+    asked = parser.parse_args()
+    good = True
+    for rows in (1_000_000,) if asked.quick else (1_000_000, 10_000_000):
+        with tempfile.TemporaryDirectory() as place:
+            file, workspace, ledger = installation(Path(place), rows)
+            ledger.close()
+            settings = {"AUDITOR_MAP": str(file), "AUDITOR_DATA": str(workspace.folder)}
+            with served_by([str(HOME / "app.py")], settings) as (address, process):
+                for name, (first, again) in asyncio.run(measure(address, 1 if asked.quick else 4)).items():
+                    for what, took in (("first", first), ("refresh", again)):
+                        good &= emit(
+                            "pages", f"{name}_{what}_p95", percentile(took, 0.95), "s", goal="< 1", n=len(took),
+                            spread=(min(took), max(took)), rows=rows, sessions=SESSIONS, quick=asked.quick,
+                        )  # fmt: skip
+                minutes = 0.5 if asked.quick else asked.minutes
+                seen = asyncio.run(watch_memory(address, process.pid, minutes))
+                say(f"memory: {[round(mib) for _, mib in seen]}")
+                goal = "" if asked.quick else "< 10"
+                good &= emit("pages", "memory_slope", slope(seen), "MiB/h", goal=goal, rows=rows, minutes=minutes)
+    with tempfile.TemporaryDirectory() as place:
+        begun_s = time.monotonic()
+        with a_demo(Path(place)) as address:
+            started_s = time.monotonic() - begun_s
+            took_s = started_s + asyncio.run(first_drift(address))
+            good &= emit("pages", "demo_to_first_drift", took_s, "s", goal="<= 60", started_s=round(started_s, 1))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
