@@ -266,7 +266,8 @@ _ALL = (
         script=_two_teams,
         situation="Sales cancels two customers while billing marks the same two as past due. Each side keeps what it "
         "wrote, and neither hears of the other.",
-        person="Decide which status counts, here “cancelled”, and enter it in the CRM.",
+        person="Decide which status counts, here “cancelled”, enter it in the CRM, and record the decision on the "
+        "Conflicts page.",
         pattern="One writer per field",
         prevented="Billing asks the CRM to set “past due”. Both changes happen there, one after the other.",
     ),
