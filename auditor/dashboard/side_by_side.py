@@ -58,9 +58,9 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
         styles.loc[name, system] = "background-color: rgba(208,69,59,0.25); font-weight: 600"
     styled = table.style.apply(lambda _: styles, axis=None)
     st.table(styled)
-    told = [sides(record, name) for name in record.differing]
-    if len(record.copies) > 2 and told:
-        st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(told)))
+    camps = [sides(record, name) for name in record.differing]
+    if len(record.copies) > 2 and camps:
+        st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(camps)))
 
 
 def _head(copy: CopyView, readers: list[str]) -> None:

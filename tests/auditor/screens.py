@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, TimeoutError, expect, sync_playwright
 
 from tests import HOME
 from tests.servers import free_port, wait_for_port
@@ -93,9 +93,13 @@ def click_cell(page: Page, table: str, *, row: int, until: Locator, across: Sequ
     frame.wait_for(timeout=90_000)
     for attempt in range(20):
         aside = across[attempt % len(across)]
-        frame.scroll_into_view_if_needed()
-        box = frame.bounding_box()
-        assert box is not None
+        try:
+            frame.scroll_into_view_if_needed()
+            box = frame.bounding_box()
+        except Error:  # it is being drawn anew
+            continue
+        if box is None:
+            continue
         page.mouse.move(box["x"] + aside + 2, box["y"] + 36 + 35 * row + 18)
         page.mouse.move(box["x"] + aside, box["y"] + 36 + 35 * row + 17)
         try:

@@ -80,7 +80,7 @@ def settled(page: Page) -> None:
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
     for unfinished in ("stSkeleton", "stSpinner"):
         expect(page.locator(f"[data-testid={unfinished}]")).to_have_count(0, timeout=90_000)
-    page.wait_for_function("document.getAnimations().every(each => each.playState !== 'running')", timeout=90_000)
+    wait_until(lambda: page.evaluate("document.getAnimations().every(each => each.playState !== 'running')"))
 
 
 @pytest.mark.timeout(1200)
