@@ -144,7 +144,8 @@ def _decide(ledger: Ledger, environment: Mapping[str, str], system: str) -> None
     for each in ledger.conflicts.listed(live_only=True):
         if each.state == "open":
             words = [sys.executable, "-m", "auditor", "conflicts", "decide", str(each.conflict_id), system]
-            subprocess.run([*words, "--by", "benchmark"], env=environment, capture_output=True, check=True)
+            done = subprocess.run([*words, "--by", "benchmark"], env=environment, capture_output=True, text=True)
+            say(f"   {' '.join(words[3:])}: {done.stderr.strip()}")
 
 
 def _answers(stage: Stage) -> bool:
