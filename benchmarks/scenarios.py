@@ -28,9 +28,10 @@ from auditor.ledger import LISTED, Ledger
 from auditor.map.loader import load_map
 from auditor.scenarios import Message, Stage, StageError
 from auditor.workspace import Workspace
-from benchmarks.report import emit, say, wait_until
+from benchmarks.report import emit, say
 from tests import HOME
 from tests.servers import free_port
+from tests.waiting import wait_until
 
 MAP = Path(auditor.demo.__file__).with_name("demo_map.yaml")
 READY_WITHIN_S, ENDS_WITHIN_S, RESOLVED_WITHIN_S = 120.0, 400.0, 420.0
@@ -128,7 +129,7 @@ def company_and_auditor(place: Path, seed: int) -> Iterator[tuple[Stage, Ledger,
             running.append(subprocess.Popen(watcher, env=environment, stdout=log, stderr=log))
             ledger = Workspace.at(place / "var").ledger()
             flows = list(load_map(MAP, environment).flows)
-            wait_until(lambda: _has_verified(ledger, flows), READY_WITHIN_S)
+            wait_until(lambda: _has_verified(ledger, flows), READY_WITHIN_S, (place / "log").read_text()[-2000:])
             yield stage, ledger, environment
             ledger.close()
         finally:

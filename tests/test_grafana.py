@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from auditor.daemon.daemon import vitals_of
 from auditor.daemon.metrics import Metrics
+from auditor.daemon.vitals import vitals_of
 from auditor.map.loader import load_map
 from tests import HOME
 from tests.auditor.conftest import stand  # noqa: F401  a fixture

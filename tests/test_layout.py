@@ -79,6 +79,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/console/sandbox.py": "auditor/console/test_query.py",
         "auditor/console/statement.py": "auditor/console/test_query.py",
         "auditor/daemon/ledger_watch.py": "auditor/daemon/test_trouble.py",
+        "auditor/daemon/messages.py": "auditor/daemon/test_daemon.py",
+        "auditor/daemon/serving.py": "auditor/daemon/test_reloading.py",
         "auditor/daemon/tenure.py": "auditor/ledger/test_lease.py",
         "auditor/dashboard/map_panel.py": "auditor/dashboard/test_pages.py",
         "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",

@@ -65,8 +65,9 @@ def run(
 
     give_memory_back()
     signals = StopSignals()
-    from auditor.daemon.daemon import serve, vitals_of
     from auditor.daemon.reloading import Reloads
+    from auditor.daemon.serving import serve
+    from auditor.daemon.vitals import vitals_of
     from auditor.ledger import LedgerError
     from probes.contract import ProbeError
 

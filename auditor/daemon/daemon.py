@@ -14,12 +14,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_pace, open_senders, settle_unrecorded
-from auditor.alerts.escalation import escalate
+from auditor.alerts.delivery import open_senders
 from auditor.alerts.leftovers import end_leftovers
 from auditor.alerts.reporter import Reporter
-from auditor.alerts.silencing import hold_back, keep_windows
-from auditor.alerts.waking import wake
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
@@ -28,16 +25,17 @@ from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
 from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
-from auditor.daemon.heartbeat import Heartbeat
+from auditor.daemon.heartbeat import Cycles, Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
+from auditor.daemon.messages import SEND_EVERY_S, SEND_FOR_S, Messages
 from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
-from auditor.daemon.reloading import RefusedMapError, Reloads
+from auditor.daemon.reloading import RefusedMapError
 from auditor.daemon.slack_listener import ButtonsInSlack
 from auditor.daemon.stopping import run_all
-from auditor.daemon.tenure import Tenure, take, take_now
+from auditor.daemon.tenure import Tenure, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import FailedAudits, News, Trouble
-from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_limits
+from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_limits, vitals_of
 from auditor.escaping import visible
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, Ledger, LedgerError
@@ -56,12 +54,6 @@ from probes.wording import counted
 CLOCK_EVERY_S = 20.0
 DEADLINES_AT_MOST_EVERY_S = 0.2
 """Windows that end within this time of each other are probed together."""
-
-SEND_EVERY_S = 1.0
-"""Slack accepts about one message per second and channel."""
-
-SEND_FOR_S = 30.0
-"""How long a sender goes on before it is its turn again, so that one that hangs can be recognised."""
 
 ESCALATE_EVERY_S = 5.0
 WAKE_EVERY_S = 5.0
@@ -95,12 +87,6 @@ THREADS = 32
 ALIKE = 4
 """This many concurrent jobs may need the same two systems (or be of a kind other than audits), and all but this many
 the same system: a hanging system or owner can block only a share of the threads."""
-
-AGAIN_S = 10.0
-"""Time between two attempts of a daemon that has lost its lease and cannot reach its ledger."""
-
-STEP_BACK_S = 0.2
-"""How soon a daemon that has lost its lease ends; it writes nothing meanwhile."""
 
 END_BY_THEMSELVES_S = 2.0
 """How long a stop lets running audits continue."""
@@ -191,11 +177,13 @@ class Daemon:
 
     def _open(self, integration_map: IntegrationMap, before: Daemon | None) -> None:
         """Open everything; nothing is connected yet, and the daemon before is left as it is."""
-        self._senders = open_senders(integration_map.alerts, timeout_s=self._alert_timeout_s)
-        self._routing = integration_map.alerts.routing
-        heartbeat = integration_map.alerts.heartbeat
-        self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=self._alert_timeout_s)
-        self._cycle_from_s = self.vitals.now_s()
+        alerts = integration_map.alerts
+        self._senders = open_senders(alerts, timeout_s=self._alert_timeout_s)
+        self._messages = Messages(self.ledger, self._senders, alerts)
+        self._cycles = None
+        if alerts.heartbeat is not None:
+            heartbeat = Heartbeat(alerts.heartbeat, timeout_s=self._alert_timeout_s)
+            self._cycles = Cycles(heartbeat, alerts.heartbeat.every_s, self.ledger, self.vitals)
         self._watch = LedgerWatch(list(self._senders))
         self._archiving = threading.Lock()
         self._reporter = Reporter.of_map(self.ledger, integration_map, list(self._senders))
@@ -261,7 +249,7 @@ class Daemon:
     def _take_ledger(self) -> None:
         """Hear of how transactions end, and route messages as this map says."""
         self.ledger.database.watch = self._watch
-        self.ledger.outbox.routing = self._routing
+        self.ledger.outbox.routing = self.map.alerts.routing
 
     def _readers_kept(self, newer: IntegrationMap) -> dict[str, SystemReader]:
         """The readers that a newer map can go on with: their systems are the same in both maps.
@@ -348,14 +336,16 @@ class Daemon:
 
     def _add_messages(self) -> None:
         """Add the jobs that notify people."""
+        messages, stopping = self._messages, self.timetable.stopping
         if self._senders:
             for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
-                self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name), longest_s=HANGS_S + SEND_FOR_S)
-        if self._routing.escalates:
-            self._add("escalation", ESCALATE_EVERY_S, self._escalate)
-        self._add("waking", WAKE_EVERY_S, self._wake)
-        if (heartbeat := self.map.alerts.heartbeat) is not None:
-            self._add("heartbeat", heartbeat.every_s, self._send_heartbeat, longest_s=HANGS_S)
+                work = messages.sending(name, self._watch, stopping)
+                self._add(f"alerts to {name}", SEND_EVERY_S, work, longest_s=HANGS_S + SEND_FOR_S)
+        if self.map.alerts.routing.escalates:
+            self._add("escalation", ESCALATE_EVERY_S, messages.escalate)
+        self._add("waking", WAKE_EVERY_S, messages.wake)
+        if (cycles := self._cycles) is not None:
+            self._add("heartbeat", cycles.every_s, cycles.turn, longest_s=HANGS_S)
         if (drill := self.map.alerts.held_drill) is not None:
             closes = self.map.alerts.senders[drill.to].closes
             drills = Drills(drill, self.ledger, self._workspace.folder, self.vitals, self._watch.tell, closes=closes)
@@ -460,31 +450,6 @@ class Daemon:
 
         return run
 
-    def _send(self, to: str) -> Callable[[], None]:
-        stopping, unrecorded = self.timetable.stopping, self._watch.unrecorded
-        pace = open_pace(self.ledger, to, datetime.now(UTC))
-
-        def each(deliver: Callable[[], bool], pause_s: float = SEND_EVERY_S) -> None:
-            until_s = time.monotonic() + SEND_FOR_S
-            while not stopping.is_set() and deliver() and time.monotonic() < until_s:
-                stopping.wait(pause_s)
-
-        def run() -> None:
-            try:
-                settle_unrecorded(self.ledger, unrecorded, to=to)
-                # The pace of each channel lets further ones go on at once.
-                each(lambda: deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to, pace=pace), 0.0)
-                if unrecorded.waits(datetime.now(UTC), to=to):
-                    self.ledger.lease.confirm()  # only the process with the lease may send
-                    each(lambda: unrecorded.deliver_next(self._senders, datetime.now(UTC), to=to))
-            except LeaseLostError:
-                raise
-            except LedgerError as error:
-                self._watch.failed(None, error)
-                each(lambda: deliver_unrecorded(self.ledger, self._senders, datetime.now(UTC), unrecorded, to=to))
-
-        return run
-
     def _hanging(self) -> list[str]:
         """The jobs that do not end; flows have a limit of their own, see `silent_after_s`."""
         jobs = self.timetable.hanging()
@@ -533,32 +498,6 @@ class Daemon:
         lost = [each for each in late if each.fails or (now - each.since_at).total_seconds() > LATE_S]
         undelivered = [f"{each.sender}: {visible(str(each))}" for each in lost]
         self.vitals.delivers([*undelivered, *self._buttons.check(self.ledger)])
-
-    def _escalate(self) -> None:
-        escalated = escalate(self.ledger, self._routing, datetime.now(UTC))
-        if escalated:
-            log.info("escalated %s that nobody has acknowledged", counted(escalated, "incident"))
-
-    def _wake(self) -> None:
-        now = datetime.now(UTC)
-        keep_windows(self.ledger, self.map.alerts.windows, now)
-        hold_back(self.ledger, now)
-        woken = wake(self.ledger, list(self._senders), now)
-        if woken:
-            log.info("reported %s again: a snooze or a silence has ended", counted(woken, "incident"))
-
-    def _send_heartbeat(self) -> None:
-        """Send the heartbeat if audits were recorded since the last one, and none is overdue."""
-        begun_s = self.vitals.now_s()
-        if self._heartbeat is None or not self.vitals.all_recorded_since(self._cycle_from_s):
-            return
-        error = self._heartbeat.send()
-        before = self.ledger.heartbeats.state()
-        self.ledger.heartbeats.note(datetime.now(UTC), error)
-        if not error:
-            self._cycle_from_s = begun_s
-        elif not before.failures:
-            log.warning("the heartbeat was not accepted: %s; it is tried again in its next turn", error)
 
     def tell(self, news: News) -> None:
         """Notify people of something about the auditor itself."""
@@ -611,7 +550,7 @@ class Daemon:
             stopping: ends the waiting.
 
         Returns:
-            The successor; None if `stopping` was set meanwhile, and this daemon is to be stopped.
+            The successor; None if `stopping` was set or the lease was lost meanwhile: then the caller stops this one.
 
         Raises:
             RefusedMapError: something of the newer map cannot be opened; this daemon goes on.
@@ -623,7 +562,7 @@ class Daemon:
             why = str(error) if isinstance(error, ProbeError | LedgerError) else type(error).__name__
             raise RefusedMapError(f"it cannot be used: {why}") from error
         ended = self._finish(stopping)
-        if stopping.is_set():
+        if stopping.is_set() or self.tenure.lost.is_set():
             return None
         if not ended:
             log.warning("interrupting work that has not ended after %s", format_duration(FINISH_S))
@@ -671,7 +610,8 @@ class Daemon:
         self._watch, self._clock_set = before._watch, before._clock_set
         self._archive_trouble, self._job_trouble = before._archive_trouble, before._job_trouble
         self._failed_audits, self._archiving = before._failed_audits, before._archiving
-        self._cycle_from_s = before._cycle_from_s
+        if self._cycles is not None and before._cycles is not None:
+            self._cycles.begun_s = before._cycles.begun_s
         self._watch.report_to(list(self._senders))
         self._take_ledger()
         for reader in self.readers.values():
@@ -705,7 +645,7 @@ class Daemon:
         """
         of_systems = [each.close for each in self.readers.values() if id(each) not in kept]
         of_queues = [each.close for each in self.queues if id(each.probe) not in kept]
-        of_senders = [each.close for each in (*self._senders.values(), self._heartbeat) if each is not None]
+        of_senders = [each.close for each in (*self._senders.values(), self._cycles) if each is not None]
         return [*of_systems, *of_queues, *of_senders, *self._buttons.closings]
 
     def _give_back(self, what: str, closings: Sequence[Callable[[], object]]) -> None:
@@ -713,94 +653,6 @@ class Daemon:
         if failed:
             kinds = ", ".join(sorted({type(each).__name__ for each in failed}))
             log.warning("left %d of %d %s open: %s", len(failed), len(closings), what, kinds)
-
-
-def serve(
-    integration_map: IntegrationMap,
-    workspace: Workspace,
-    stopping: threading.Event,
-    *,
-    ready: Callable[[], None],
-    stop: Callable[[], None],
-    new_key: bool = False,
-    vitals: Vitals | None = None,
-    audited: Audited | None = None,
-    reloads: Reloads | None = None,
-) -> None:
-    """Audit until told to stop: while another daemon holds the ledger's lease, wait to take over.
-
-    Args:
-        ready: called when there is something to finish at a stop.
-        stop: called when the stop begins.
-        new_key, vitals, audited: see `Daemon`.
-        reloads: reads the map again when it is told to; without it the map stays.
-
-    Raises:
-        LedgerError, ProbeError: the first start fails.
-    """
-    if not new_key:  # reported at once, and not only after waiting
-        ledger = workspace.ledger()
-        ledger.installation.check_key(workspace.digest_key())
-        ledger.close()
-    begun = False
-    vitals = vitals or vitals_of(integration_map)
-
-    def waits(why: str) -> None:
-        log.warning(why)
-        vitals.waits(why)
-
-    while not stopping.is_set():
-        try:
-            tenure = take(workspace, "run", stopping=stopping, tell=waits)
-            if tenure is None:
-                return
-            if reloads is not None:
-                integration_map = reloads.newest(integration_map, vitals)
-            daemon = Daemon(integration_map, workspace, tenure, new_key=new_key, vitals=vitals, audited=audited)
-            daemon.start()
-        except LedgerError as error:
-            if not begun:
-                raise
-            log.error("%s; tried again every %.0f s", error, AGAIN_S)
-            vitals.waits(str(error))
-            stopping.wait(AGAIN_S)
-            continue
-        begun = True
-        ready()
-        if reloads is not None:
-            reloads.started(daemon)
-        daemon = _audit(daemon, reloads, stopping)
-        integration_map = daemon.map
-        if stopping.is_set():
-            vitals.waits("the auditor is stopping")
-            stop()
-        elif tenure.lost.is_set():
-            waits("another auditor has taken over the ledger: stepping back; this one has written nothing since")
-        daemon.stop()
-
-
-def _audit(daemon: Daemon, reloads: Reloads | None, stopping: threading.Event) -> Daemon:
-    """Audit until told to stop or until the lease is lost; returns the daemon of the newest map, to be stopped."""
-    while not daemon.tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
-        if reloads is None or not reloads.due(daemon):
-            continue
-        try:
-            successor = reloads.turn(daemon, stopping)
-            if successor is not None:
-                daemon = successor
-                daemon.start()
-                reloads.followed(daemon)
-        except LedgerError as error:
-            log.error("%s; starting again", error)
-            reloads.want()
-            daemon.vitals.waits(str(error))
-            break
-    return daemon
-
-
-def vitals_of(integration_map: IntegrationMap) -> Vitals:
-    """The vital signs of a daemon that has not started yet."""
-    return Vitals(silent_limits(integration_map))
 
 
 def broker_of(settings: Any) -> str:

@@ -6,12 +6,19 @@ of a secret address within a period.
 
 from __future__ import annotations
 
+import logging
+from datetime import UTC, datetime
+
 import httpx
 
+from auditor.daemon.vitals import Vitals
+from auditor.ledger import Ledger
 from auditor.senders.contract import TIMEOUT_S
 from auditor.senders.heartbeat import HeartbeatSettings
 from auditor.senders.json_post import scrubber_of
 from probes.bounded_http import BoundedClient, beginning
+
+log = logging.getLogger(__name__)
 
 
 class Heartbeat:
@@ -43,3 +50,35 @@ class Heartbeat:
     def close(self) -> None:
         """End a request under way, from another thread."""
         self._client.cut_off()
+
+
+class Cycles:
+    """Sends a heartbeat after each cycle of audits.
+
+    Attributes:
+        begun_s: when the present cycle began, by the clock of the vitals.
+    """
+
+    def __init__(self, heartbeat: Heartbeat, every_s: float, ledger: Ledger, vitals: Vitals) -> None:
+        self.every_s = every_s
+        self.begun_s = vitals.now_s()
+        self._heartbeat = heartbeat
+        self._ledger = ledger
+        self._vitals = vitals
+
+    def turn(self) -> None:
+        """Send the heartbeat if audits were recorded since the last one, and none is overdue."""
+        begun_s = self._vitals.now_s()
+        if not self._vitals.all_recorded_since(self.begun_s):
+            return
+        error = self._heartbeat.send()
+        before = self._ledger.heartbeats.state()
+        self._ledger.heartbeats.note(datetime.now(UTC), error)
+        if not error:
+            self.begun_s = begun_s
+        elif not before.failures:
+            log.warning("the heartbeat was not accepted: %s; it is tried again in its next turn", error)
+
+    def close(self) -> None:
+        """End a request under way, from another thread."""
+        self._heartbeat.close()

@@ -43,12 +43,12 @@ class RefusedMapError(Exception):
 
 
 class Reloads:
-    """Reads the map again when it is told to, and records how that went.
+    """Reads the map again on request, and records the outcome.
 
     Args:
         location: the map's file or folder, in words.
         read: reads it. Raises MapError.
-        wanted: set to have it read again.
+        wanted: set when a signal requests that it is read again.
         in_force: called with each map that is put in force.
         now: returns the present, UTC.
     """
@@ -73,7 +73,7 @@ class Reloads:
         self._refused_since_at: datetime | None = None
 
     def newest(self, known: IntegrationMap, vitals: Vitals) -> IntegrationMap:
-        """The map to start with: read again if a daemon that waited for the lease was told to."""
+        """The map to start with, read again if that was requested while the daemon waited for the lease."""
         if not self._wanted.is_set():
             return known
         self._wanted.clear()
@@ -137,6 +137,7 @@ class Reloads:
             self._refuse(daemon, error.problems)
             return None
         except Exception as error:
+            log.exception("reading the map failed")
             self._refuse(daemon, [self._problem(f"it cannot be read: {type(error).__name__}")])
             return None
         digest = digest_of(newer, daemon.digest_key)

@@ -240,3 +240,8 @@ class Vitals:
                 *(f"{flow}: {why}" for flow, why in failing.items() if why),
             ),
         )
+
+
+def vitals_of(integration_map: IntegrationMap) -> Vitals:
+    """The vital signs of a daemon that has not started yet."""
+    return Vitals(silent_limits(integration_map))

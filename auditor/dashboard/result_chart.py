@@ -23,7 +23,7 @@ MOST_SERIES = 10
 _TONES = (Tone.NOTE, Tone.LATE, Tone.GOOD, Tone.UNKNOWN, Tone.BAD, Tone.QUIET)
 _DASHES = ("solid", "dash")
 _PATTERNS = ("", "/")
-"""What tells series of the same colour apart, of which there are at most two."""
+"""Styles of lines and of bars: at most two series have the same colour, and they differ in this."""
 
 _NUMBERS = frozenset({"integer", "floating", "decimal", "mixed-integer-float"})
 _TIMES = frozenset({"datetime", "datetime64", "date"})
@@ -117,7 +117,7 @@ def why_not_drawn(frame: pd.DataFrame, plan: Plan) -> str:
     if repeated:
         return (
             f"Not drawn: {counted(repeated, 'row')} would lie on top of others with the same x. Aggregate them with "
-            "GROUP BY, or choose a column that tells them apart."
+            "GROUP BY, or choose a column that separates them."
         )
     series = drawn[plan.by].nunique(dropna=False) if plan.by else len(plan.up)
     if series > MOST_SERIES:

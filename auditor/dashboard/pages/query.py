@@ -78,8 +78,8 @@ def _take_link(sheet: Sheet, saved: Sequence[SavedQuery]) -> None:
     sql, number = address
     if sql and not fits(sql):
         st.warning(
-            f"The address of this page holds more SQL than the {LINK_BYTES:,} characters that are taken from a link. "
-            "Ask whoever sent it to save the query, and for the link to that.",
+            f"The SQL in this link is too long: links take up to {LINK_BYTES:,} characters. Ask the sender to save "
+            "the query, and to send a link to the saved query.",
             icon=":material/link_off:",
         )
     elif sql:

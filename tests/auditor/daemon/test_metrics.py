@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from auditor.daemon.daemon import vitals_of
 from auditor.daemon.metrics import Metrics
+from auditor.daemon.vitals import vitals_of
 from auditor.ledger import Ledger, LedgerError
 from tests.stand import Stand
 

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from auditor.daemon import daemon as daemons
+from auditor.daemon import serving
 from auditor.daemon.daemon import Daemon
 from auditor.daemon.reloading import Reloads, edit_text
 from auditor.daemon.trouble import News
+from auditor.daemon.vitals import vitals_of
 from auditor.ledger import LedgerError, MapLoad
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
@@ -259,7 +260,7 @@ def test_a_start_records_what_changed_since_the_last_and_ends_what_was_refused(s
 def test_what_hangs_is_interrupted_and_everything_is_opened_again(
     stand: Stand, deaf: Deaf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(daemons, "FINISH_S", 0.0)
+    monkeypatch.setattr("auditor.daemon.daemon.FINISH_S", 0.0)
     url = f'"postgresql://postgres@127.0.0.1:{deaf.port}/x", budget: {{timeout: 100000s}}'
     text = stand.map_file.read_text().partition("    queues:\n")[0]
     stand.map_file.write_text(text.replace(f'"sqlite:///{stand.place}/billing.sqlite"', url))
@@ -293,7 +294,7 @@ def test_a_stop_while_a_newer_map_waits_is_a_stop(stand: Stand, deaf: Deaf) -> N
 def test_a_daemon_that_waited_for_the_lease_starts_with_the_newest_map(stand: Stand) -> None:
     wanted, in_force = threading.Event(), list[IntegrationMap]()
     reloads = Reloads("map.yaml", lambda: load_map(stand.map_file, {}), wanted, in_force=in_force.append)
-    vitals = daemons.vitals_of(stand.map)
+    vitals = vitals_of(stand.map)
     assert reloads.newest(stand.map, vitals) is stand.map
     text = stand.map_file.read_text()
     for content, flows in ((text + SECOND, ["to_billing", "to_billing_too"]), ("systems: [", ["to_billing"])):
@@ -315,7 +316,7 @@ def test_a_ledger_that_fails_on_the_way_is_met_as_at_a_start_and_the_map_is_read
         monkeypatch.setattr(made.daemon, "replaced_by", fail)
         made.write("every: 1s", "every: 2s")
         made.wanted.set()
-        assert daemons._audit(made.daemon, made.reloads, made.stopping) is made.daemon
+        assert serving.audit(made.daemon, made.reloads, made.stopping) is made.daemon
         assert made.wanted.is_set()
         assert made.daemon.vitals.health().unready == ("the disk is full",)
         newer = made.reloads.newest(made.daemon.map, made.daemon.vitals)

@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from auditor.daemon.daemon import Daemon, vitals_of
+from auditor.daemon.daemon import Daemon
 from auditor.daemon.status_server import MOST_REQUESTS, PortError, StatusServer
+from auditor.daemon.vitals import vitals_of
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from tests import HOME

@@ -107,7 +107,7 @@ def test_a_link_shows_its_query_and_does_not_run_it(watched: Stand) -> None:
 def test_a_link_that_is_too_long_or_deceives_is_told(watched: Stand) -> None:
     drift(watched)
     app = run("query", sql="SELECT 1 --" + "x" * LINK_BYTES)
-    assert "more SQL than the 4,000 characters" in text(app)
+    assert "links take up to 4,000 characters" in text(app)
     assert editor(app) == ""
     app = run("query", sql="SELECT '\u202e' AS a")
     assert "characters that cannot be seen" in text(app)
