@@ -170,7 +170,8 @@ def perform(name: str, seed: int, *, prevented: bool) -> Seen:
     ):
         time.sleep(random.Random(seed).uniform(0, 5))  # audits are not in step with it
         begun_s, ended_s = time.monotonic(), None
-        stage.play(name, prevented=prevented)
+        undecided = "" if prevented else EXPECTED[name].decided_for
+        stage.play(name, prevented=prevented, held=bool(undecided))
         while True:
             seen.messages = stage.messages()
             if seen.messages and seen.told_s is None:
@@ -178,8 +179,10 @@ def perform(name: str, seed: int, *, prevented: bool) -> Seen:
             now_s = time.monotonic()
             if ended_s is None and stage.programme().playing is None:
                 ended_s = now_s
-                if EXPECTED[name].decided_for:
-                    _decide(ledger, environment, EXPECTED[name].decided_for)
+            if undecided and seen.messages:  # somebody hears of it, decides, and carries it out
+                _decide(ledger, environment, undecided)
+                undecided = ""
+                stage.mend()
             live = ledger.incidents.rows(live_only=True, limit=LISTED)
             seen.resolved = not live
             if ended_s is not None and (

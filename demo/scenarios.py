@@ -266,8 +266,7 @@ _ALL = (
         script=_two_teams,
         situation="Sales cancels two customers while billing marks the same two as past due. Each side keeps what it "
         "wrote, and neither hears of the other.",
-        person="Decide which status counts, here “cancelled”, enter it in the CRM, and record the decision on the "
-        "Conflicts page.",
+        person="Decide on the Conflicts page which status counts, here “cancelled” of the CRM, and enter it there.",
         pattern="One writer per field",
         prevented="Billing asks the CRM to set “past due”. Both changes happen there, one after the other.",
     ),

@@ -41,15 +41,18 @@ def after_audit(
         How many conflicts wait for a person.
     """
     ledger.conflicts.wake(transaction, flow.name, now)
-    live = {}
+    live, kept = {}, set[int]()
     for conflict, agreed in ledger.conflicts.live(transaction, flow.name):
         move = follow(conflict, agreed, now)
         if move is not None:
             ledger.conflicts.move(transaction, conflict, move, now)
         if move is None or not move.closes:
             live[conflict.key] = conflict
+        elif move.state is State.KEPT:  # what was overwritten is what a person has decided against
+            kept.add(conflict.divergence_id)
     for divergence in divergences:
-        if escalates(divergence) and str(divergence.key) not in live:
+        known = str(divergence.key) in live or divergence.divergence_id in kept
+        if escalates(divergence) and not known:
             _take_in(ledger, transaction, flow, divergence, now)
     return ledger.conflicts.waiting(transaction, flow.name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -187,6 +188,23 @@ def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disp
     history = disputed.ledger.conflicts.find(again.conflict_id)
     assert history is not None
     assert history[1][0].act is Act.CAME_BACK
+
+
+@pytest.mark.parametrize("choice", ["crm", "billing", None])
+def test_an_update_that_a_person_decided_to_overwrite_is_no_new_conflict(disputed: Stand, choice: str | None) -> None:
+    (conflict,) = disputed.ledger.conflicts.listed()
+    words: dict[str, Any] = {"who": "ada", "known_by": "test", "now": disputed.clock.now()}
+    if choice:
+        act(disputed.map, disputed.ledger, conflict.conflict_id, Act.DECIDE, choice=choice, **words)
+    disputed.put("billing", 3, "Grace")
+    disputed.audit_until(lambda: state_of(disputed, conflict.conflict_id) not in {State.OPEN, State.DECIDED})
+    for _ in range(5):
+        disputed.audit()
+        disputed.clock.advance(1)
+    over = {"crm": State.KEPT, "billing": State.NOT_KEPT, None: State.SETTLED}[choice]
+    assert state_of(disputed, conflict.conflict_id) is over
+    lost = [] if choice == "crm" else [Cause.LOST_UPDATE]
+    assert [each.cause for each in disputed.ledger.conflicts.listed()] == lost
 
 
 def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
