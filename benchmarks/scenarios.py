@@ -235,7 +235,7 @@ def score(name: str, broken: list[Seen], prevented: list[Seen]) -> bool:
 
 def _heard(seen: Seen) -> list[dict[str, Any]]:
     """The incidents that people heard of; what clears up before its first message is due is never reported."""
-    return [each for each in seen.incidents if each["message"] == "sent"]
+    return [each for each in seen.incidents if each["message"] not in {None, "withdrawn"}]
 
 
 def _causes(seen: list[Seen]) -> set[str]:
