@@ -60,7 +60,8 @@ def found_for(pair: Pair) -> Row:
         baseline = Baseline(
             owner=b"v0", target=b"v0", owner_digests=_mark("v0"), target_digests=_mark("v0"), ring=ring
         )
-    found = classify(comparison, baseline, versions=[b"mid"] if pair.pending else [])
+    between = {"": [], "mid": [b"mid"], ABSENT: [b""]}[pair.pending]
+    found = classify(comparison, baseline, versions=between)
     return Row(found.kind.value, found.cause.value, found.at_once, found.source_ahead)
 
 

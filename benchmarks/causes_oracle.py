@@ -22,7 +22,7 @@ class Pair:
     """What is known of one owner and one target.
 
     Attributes:
-        pending: `mid` was seen at the owner and is on its way.
+        pending: what the owner was seen to hold in between and may be on its way: `mid`, `absent`, or "" for nothing.
         duplicates: which side holds several records for the key: "", owner or target.
         shared: the map lets the target write.
         derived: the target's value looks made of the owner's: cut off, scaled, shifted.
@@ -31,7 +31,7 @@ class Pair:
     owner: str
     target: str
     history: str
-    pending: bool
+    pending: str
     duplicates: str
     shared: bool
     derived: bool = False
@@ -58,7 +58,7 @@ AGREED = Row("", "agreed")
 def pairs(*, shared: tuple[bool, ...] = (False, True), derived: tuple[bool, ...] = (False, True)) -> Iterator[Pair]:
     """Every pair of states there is; only what is there on both sides can be made of the other."""
     for owner, target, history, pending, duplicates, both, made in itertools.product(
-        OWNER_STATES, TARGET_STATES, HISTORIES, (False, True), ("", "owner", "target"), shared, derived
+        OWNER_STATES, TARGET_STATES, HISTORIES, ("", "mid", ABSENT), ("", "owner", "target"), shared, derived
     ):
         if made and (ABSENT in {owner, target} or owner == target):
             continue
@@ -78,8 +78,10 @@ def row_of(pair: Pair) -> Row:
     # any | equals an older version than B once showed
     if b == "old" and pair.history == "agreed twice":
         return Row("orphan" if a == ABSENT else "value", "regression", at_once=True)
-    if b == "mid" and pair.pending:  # an earlier new version of A
+    if b == pair.pending == "mid":  # an earlier new version of A
         return Row("orphan" if a == ABSENT else "value", "late", on_its_way=True)
+    if b == pair.pending == ABSENT:  # deleted and created again
+        return Row("missing", "late", on_its_way=True)
     if not agreed:
         if a == ABSENT:
             return Row("orphan", "orphan")

@@ -70,3 +70,5 @@ MEANINGS = complete(
 held."""
 
 FAMILY = {cause: meaning.family for cause, meaning in MEANINGS.items()}
+
+OF_TIMING = frozenset(cause for cause, family in FAMILY.items() if family == "timing")

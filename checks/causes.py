@@ -37,6 +37,9 @@ class Baseline:
         agreed_at: local instant at which the owner was known to hold this version.
         mark: the owner's own mark of its copy when both were seen to agree, see `checks.convergence.Change`; None if
             they were not seen to agree or the owner has no mark.
+        unshown: fingerprints that the owner held in between and left for this version again, oldest first, empty for
+            a deletion; the target has not shown them. It agrees, but the way back may still be ahead of it.
+        unshown_until_at: when it would have been given up; from then on such a version is an earlier one.
     """
 
     owner: bytes
@@ -46,12 +49,24 @@ class Baseline:
     ring: tuple[bytes, ...] = ()
     agreed_at: datetime | None = None
     mark: int | None = None
+    unshown: tuple[bytes, ...] = ()
+    unshown_until_at: datetime | None = None
 
     def advance(
-        self, owner: bytes, target: bytes, *, owner_digests: bytes = b"", target_digests: bytes = b""
+        self,
+        owner: bytes,
+        target: bytes,
+        *,
+        owner_digests: bytes = b"",
+        target_digests: bytes = b"",
+        between: Sequence[bytes] = (),
     ) -> Baseline:
-        """The baseline after a newer agreement."""
-        older = tuple(each for each in (*self.ring, self.owner) if each != owner)
+        """The baseline after a newer agreement.
+
+        Args:
+            between: what the owner was seen to hold between the two agreements, oldest first.
+        """
+        older = tuple(each for each in dict.fromkeys((*self.ring, self.owner, *between)) if each and each != owner)
         return Baseline(
             owner=owner,
             target=target,
@@ -59,6 +74,10 @@ class Baseline:
             target_digests=target_digests,
             ring=older[-RING_LENGTH:],
         )
+
+    def on_its_way(self, at: datetime) -> tuple[bytes, ...]:
+        """The versions that the target may still show before it comes back to this one."""
+        return self.unshown if self.unshown_until_at is not None and at < self.unshown_until_at else ()
 
     def holds(self, owner: Copy, target: Copy) -> bool:
         """Whether it matches these two copies exactly."""
@@ -97,7 +116,7 @@ def classify(comparison: Comparison, baseline: Baseline | None, *, versions: Seq
 
     Args:
         comparison: a confirmed reading that neither agrees nor is unverifiable.
-        versions: owner fingerprints seen since the baseline, oldest first.
+        versions: owner fingerprints that may be on their way, oldest first: seen since the baseline, or left for it.
 
     Returns:
         The finding. Source: the table in docs/concepts.md, which names every row.
@@ -112,7 +131,7 @@ def classify(comparison: Comparison, baseline: Baseline | None, *, versions: Seq
     if owner is None:
         return _owner_gone(target, baseline, versions, flagged=comparison.owner_deleted is not None)
     if target is None:
-        return _target_gone(owner, baseline)
+        return _target_gone(owner, baseline, versions)
     return _of_record(
         [_of_field(place, owner, target, baseline, versions) for place in comparison.places],
         comparison.places,
@@ -145,8 +164,8 @@ def _owner_gone(
     return Finding(kind=Kind.ORPHAN, cause=Cause.WRITE_CONFLICT)
 
 
-def _target_gone(owner: Copy, baseline: Baseline | None) -> Finding:
-    if baseline is None:
+def _target_gone(owner: Copy, baseline: Baseline | None, versions: Sequence[bytes]) -> Finding:
+    if baseline is None or b"" in versions:  # never there, or deleted and created again by the owner
         return Finding(kind=Kind.MISSING, cause=Cause.LATE, source_ahead=True)
     if owner.fingerprint == baseline.owner:
         return Finding(kind=Kind.MISSING, cause=Cause.LOST, at_once=True)

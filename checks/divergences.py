@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from checks.cause import FAMILY, Cause
+from checks.cause import OF_TIMING, Cause
 from checks.causes import Finding
 from checks.comparison import Comparison
 from checks.conflicts import Winner
@@ -20,9 +20,6 @@ CONFIRMATIONS = 2
 
 
 RECHECK_CEILING_S = 900.0
-
-
-OF_TIMING = frozenset(cause for cause, family in FAMILY.items() if family == "timing")
 
 
 def ended(divergence: Divergence | None, comparison: Comparison, at: datetime) -> Divergence | None:

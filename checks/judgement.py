@@ -8,11 +8,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.cause import Cause, Kind
-from checks.causes import Baseline, Finding, classify, merged_digests
-from checks.comparison import Comparison
+from checks.causes import RING_LENGTH, Baseline, Finding, classify, merged_digests
+from checks.comparison import Comparison, Copy
 from checks.convergence import Change, Verdict, cannot_tell, in_field_window, next_probe_at, shows, still_differs
 from checks.divergences import diverged, ended
-from checks.record_history import Divergence, DivergenceState, History, versions_seen
+from checks.record_history import (
+    Divergence,
+    DivergenceState,
+    History,
+    versions_between,
+    versions_on_their_way,
+    versions_seen,
+)
 from checks.terms import Look, Terms
 from probes.contract import Key
 
@@ -86,8 +93,7 @@ def judge(
         invalid = diverged(comparison, INVALID, (), history, look, terms)
         return replace(agreed, outcome=_outcome(invalid), divergence=invalid)
     terms = terms.of(comparison)
-    versions = versions_seen(history)
-    finding = classify(comparison, history.baseline, versions=versions)
+    finding = classify(comparison, history.baseline, versions=versions_on_their_way(history, look.sent_at))
     if comparison.unread and finding.arrived:
         finding = replace(finding, arrived=None)  # an unreadable field may be the one that the owner changed
     if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
@@ -100,7 +106,7 @@ def judge(
     return Judgement(
         key=key,
         outcome=_outcome(divergence),
-        baseline=_shown_so_far(comparison, finding, history.baseline, versions),
+        baseline=_shown_so_far(comparison, finding, history.baseline, versions_seen(history)),
         changes=changes,
         probe_at=probe_at,
         divergence=divergence,
@@ -117,7 +123,7 @@ def glimpse(comparison: Comparison, history: History, look: Look, terms: Terms) 
     """
     terms = terms.of(comparison)
     versions = versions_seen(history)
-    finding = classify(comparison, history.baseline, versions=versions)
+    finding = classify(comparison, history.baseline, versions=versions_on_their_way(history, look.sent_at))
     changes, probe_at = _follow(comparison, replace(finding, arrived=None), history, look, terms)
     shows_one = comparison.target is not None and comparison.target.fingerprint in versions
     divergence = None
@@ -199,23 +205,44 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
         shows(change, look.received_at, by_later_version=index < last, every_version=terms.every_version)
         for index, change in enumerate(history.changes)
     )
-    baseline = None
-    if owner is not None and target is not None and (before is None or not before.holds(owner, target)):
-        fresh = before or Baseline(owner=owner.fingerprint, target=target.fingerprint)
-        baseline = fresh.advance(
-            owner.fingerprint,
-            target.fingerprint,
-            owner_digests=owner.digests,
-            target_digests=target.digests,
-        )
     return Judgement(
         key=comparison.key,
         outcome=Outcome.AGREED,
-        baseline=baseline,
+        baseline=_agreed_on(owner, target, history, look) if owner is not None and target is not None else None,
         forget_baseline=owner is None and before is not None,
         changes=changes,
         probe_at=(None,) * len(changes),
         divergence=ended(history.divergence, comparison, look.received_at),
+    )
+
+
+def _agreed_on(owner: Copy, target: Copy, history: History, look: Look) -> Baseline | None:
+    """The baseline of two copies that agree, None if it is the one they had.
+
+    What the owner held in between is known from then on as earlier. If it came back to a version that it had held
+    before, the target may have come only as far as the first of the two, and the rest may still be on its way to it.
+    """
+    before, between = history.baseline, versions_between(history)
+    held = between if before is None else [before.owner, *between]
+    returned = held.index(owner.fingerprint) if owner.fingerprint in held else len(held)
+    unshown = held[returned + 1 : -1]
+    if not unshown and before is not None and before.holds(owner, target):
+        return None
+    fresh = before or Baseline(owner=owner.fingerprint, target=target.fingerprint)
+    advanced = fresh.advance(
+        owner.fingerprint,
+        target.fingerprint,
+        owner_digests=owner.digests,
+        target_digests=target.digests,
+        between=between,
+    )
+    if not unshown:
+        return advanced
+    still = fresh.on_its_way(look.sent_at) if owner.fingerprint == fresh.owner else ()
+    return replace(
+        advanced,
+        unshown=(*still, *unshown)[-RING_LENGTH:],
+        unshown_until_at=max(change.gives_up_at for change in history.changes),
     )
 
 

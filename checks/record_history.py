@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from checks.cause import Cause, Kind
+from checks.cause import OF_TIMING, Cause, Kind
 from checks.causes import Baseline
 from checks.convergence import Change
 from checks.differences import Difference
@@ -97,7 +97,7 @@ NO_HISTORY = History()
 
 def versions_seen(history: History) -> list[bytes]:
     """The versions seen at the owner since both last agreed, or since it was first seen."""
-    versions = [change.fingerprint for change in history.changes]
+    versions = _pending(history)
     divergence = history.divergence
     if (
         versions
@@ -108,3 +108,20 @@ def versions_seen(history: History) -> list[bytes]:
     ):
         return [divergence.version, *versions]
     return versions
+
+
+def versions_on_their_way(history: History, at: datetime) -> list[bytes]:
+    """`versions_seen`, and those that the owner left for the agreed one before the target had shown them."""
+    return [*(history.baseline.on_its_way(at) if history.baseline is not None else ()), *versions_seen(history)]
+
+
+def versions_between(history: History) -> list[bytes]:
+    """What the owner was seen to hold since both last agreed: what it holds now last, and what was given up on."""
+    versions, divergence = _pending(history), history.divergence
+    if not versions or divergence is None or divergence.cause not in OF_TIMING or divergence.version in versions:
+        return versions
+    return [divergence.version, *versions]
+
+
+def _pending(history: History) -> list[bytes]:
+    return [change.fingerprint for change in history.changes]

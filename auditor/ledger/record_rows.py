@@ -41,6 +41,9 @@ _CHANGE_COLUMNS = (
 )
 
 
+_ABSENT = bytes(FINGERPRINT_BYTES)
+"""Stands for a record that is not there, among fingerprints that are stored end to end."""
+
 _COMPUTED = frozenset({"clamped", "unseen_before", "lost_sight"})
 
 
@@ -64,18 +67,25 @@ def baseline_of(
     target_digests: bytes | None,
     ring: bytes,
     mark: int | None,
+    unshown: bytes | None,
+    unshown_until_at_us: int | None,
     agreed_at_us: int,
 ) -> Baseline:
-    starts = range(0, len(ring), FINGERPRINT_BYTES)
     return Baseline(
         owner=owner,
         target=target,
         owner_digests=owner_digests or b"",
         target_digests=target_digests or b"",
-        ring=tuple(ring[at : at + FINGERPRINT_BYTES] for at in starts) if ring else (),
+        ring=_fingerprints(ring) if ring else (),
         agreed_at=EPOCH + timedelta(microseconds=agreed_at_us),
         mark=mark,
+        unshown=tuple(b"" if each == _ABSENT else each for each in _fingerprints(unshown)) if unshown else (),
+        unshown_until_at=None if unshown_until_at_us is None else EPOCH + timedelta(microseconds=unshown_until_at_us),
     )
+
+
+def _fingerprints(joined: bytes) -> tuple[bytes, ...]:
+    return tuple(joined[at : at + FINGERPRINT_BYTES] for at in range(0, len(joined), FINGERPRINT_BYTES))
 
 
 def change_of(row: Any, key: Key) -> Change:
@@ -134,6 +144,8 @@ def baseline_row(baseline: Baseline, at: datetime) -> dict[str, Any]:
         "ring": b"".join(baseline.ring),
         "agreed_at": baseline.agreed_at or at,
         "mark": baseline.mark,
+        "unshown": b"".join(each or _ABSENT for each in baseline.unshown) or None,
+        "unshown_until_at": baseline.unshown_until_at,
     }
 
 

@@ -45,6 +45,8 @@ class Records:
             baseline.target_digests,
             baseline.ring,
             baseline.mark,
+            baseline.unshown,
+            sa.type_coerce(baseline.unshown_until_at, sa.BigInteger),
         )
         agreed_at_us = sa.type_coerce(baseline.agreed_at, sa.BigInteger)
         self._baselines = among(sa.select(*columns, agreed_at_us), baseline)

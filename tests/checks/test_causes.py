@@ -81,6 +81,17 @@ def test_a_target_that_shows_a_version_on_its_way_is_behind_and_no_conflict() ->
     assert (found.cause, found.source_ahead) == (Cause.LATE, True)
 
 
+def test_a_target_that_shows_a_deletion_on_its_way_is_behind_and_lost_nothing() -> None:
+    for owner in ("0", "1"):
+        found = classify(compared(owner, None), BASE, versions=[b""])
+        assert (found.kind, found.cause, found.source_ahead) == (Kind.MISSING, Cause.LATE, True)
+
+
+def test_the_ring_keeps_what_was_held_between_two_agreements_each_once() -> None:
+    known = Baseline(owner=b"0", target=b"0").advance(b"2", b"2", between=[b"1", b"0", b"", b"1", b"2"])
+    assert known.ring == (b"0", b"1")
+
+
 def test_the_ring_keeps_the_last_versions_and_never_the_present_one() -> None:
     known = Baseline(owner=b"0", target=b"0")
     for number in range(1, 20):

@@ -122,6 +122,71 @@ def test_a_change_that_never_arrives_is_lost() -> None:
     assert (again.divergence.cause, again.divergence.state) == (Cause.LOST, DivergenceState.OPEN)
 
 
+def returned(*held: str) -> History:
+    """After readings that agreed, the owner having held these versions one second after the other."""
+    versions = tuple(change(each, at) for at, each in enumerate(held))
+    return carried(
+        History(),
+        judge(compared(held[-1], held[-1]), History(baseline=BASE, changes=versions), look(len(held)), TERMS),
+    )
+
+
+def test_a_version_that_the_owner_left_again_arrives_late_and_is_no_foreign_write() -> None:
+    history = returned("1", "0")
+    assert not history.changes
+    for at, expected in ((4, Outcome.IN_FLIGHT), (13, Outcome.IN_FLIGHT), (15, Outcome.DIVERGENT)):
+        found = judge(compared("0", "1"), history, look(at), TERMS)
+        history = carried(history, found)
+        assert found.outcome is expected
+    assert found.divergence is not None
+    assert found.divergence.cause is Cause.LATE
+    assert found.baseline is None  # the way back began long before this reading
+    arrived = judge(compared("0", "0"), history, look(16), TERMS)
+    assert arrived.divergence is not None
+    assert arrived.divergence.state is DivergenceState.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("held_by_owner", "shown", "cause"),
+    [
+        (("1", "2", "0"), "2", Cause.LATE),
+        (("1", "2", "1"), "2", Cause.LATE),  # the target may have come only as far as the first of the two
+        (("1", "2", "1"), "0", Cause.REGRESSION),
+        (("1", "2"), "1", Cause.REGRESSION),  # skipped, as messages out of order do
+        (("1", "0"), "9", Cause.FOREIGN_WRITE),
+    ],
+)
+def test_what_the_owner_held_between_two_agreements_is_known(
+    held_by_owner: tuple[str, ...], shown: str, cause: Cause
+) -> None:
+    history = returned(*held_by_owner)
+    found = judge(compared(held_by_owner[-1], shown), history, look(len(held_by_owner) + 1), TERMS)
+    assert found.finding is not None
+    assert found.finding.cause is cause
+
+
+def test_a_version_left_again_is_an_earlier_one_once_the_way_back_would_have_been_given_up() -> None:
+    history = returned("1", "0")
+    assert history.baseline is not None
+    assert history.baseline.unshown_until_at == change("0", 1).gives_up_at
+    found = judge(compared("0", "1"), history, look(90), TERMS)
+    assert found.finding is not None
+    assert found.finding.cause is Cause.REGRESSION
+
+
+def test_versions_left_again_add_up_until_the_target_moves() -> None:
+    history = returned("1", "0")
+    again = History(baseline=history.baseline, changes=(change("2", 5), change("0", 6)))
+    history = carried(again, judge(compared("0", "0"), again, look(7), TERMS))
+    assert history.baseline is not None
+    assert history.baseline.unshown == (b"1", b"2")
+    moved = History(baseline=history.baseline, changes=(change("3", 8),))
+    history = carried(moved, judge(compared("3", "3"), moved, look(9), TERMS))
+    assert history.baseline is not None
+    assert history.baseline.unshown == ()
+    assert history.baseline.ring == (b"old", b"1", b"2", b"0")
+
+
 def test_the_versions_up_to_the_one_shown_have_arrived() -> None:
     history = History(baseline=BASE, changes=(change("1"), change("2", 1), change("3", 2)))
     found = judge(compared("3", "2"), history, look(4), TERMS)

@@ -18,6 +18,8 @@ baselines = sa.Table(
     sa.Column("ring", sa.LargeBinary, nullable=False),
     sa.Column("agreed_at", Instant, nullable=False),
     sa.Column("mark", sa.BigInteger),
+    sa.Column("unshown", sa.LargeBinary),
+    sa.Column("unshown_until_at", Instant),
     sqlite_with_rowid=False,
 )
 

@@ -15,7 +15,13 @@ from tests.auditor.ledger.rows import NOW, change, divergence, fingerprint, save
 
 
 def test_histories_come_back_as_they_were(ledger: Ledger) -> None:
-    baseline = Baseline(owner=fingerprint(1), target=fingerprint(1), ring=(fingerprint(8), fingerprint(9)))
+    baseline = Baseline(
+        owner=fingerprint(1),
+        target=fingerprint(1),
+        ring=(fingerprint(8), fingerprint(9)),
+        unshown=(fingerprint(2), b"", fingerprint(3)),
+        unshown_until_at=NOW,
+    )
     with ledger.write() as transaction:
         ledger.records.save_baselines(transaction, "f", {1: baseline}, [], NOW)
     save(ledger, changes=[change(2)], divergences=[divergence(3)])
