@@ -92,7 +92,7 @@ def _legend(known: Known) -> None:
 def _flow(integration_map: IntegrationMap, known: Known, name: str) -> None:
     status, figures = known.statuses[name], known.figures[name]
     row = next(each for each in rows_of(integration_map) if each.flow == name)
-    st.markdown(f"**{escaping.markdown(name)}** {look.FLOW[status.state].badge}")
+    st.header(f"{escaping.markdown(name)} {look.FLOW[status.state].badge}", anchor=False)
     if status.why:
         st.caption(escaping.markdown(status.why))
     with st.container(horizontal=True, gap="small"):
@@ -122,7 +122,7 @@ def _flow(integration_map: IntegrationMap, known: Known, name: str) -> None:
         *known.queues.get(name, ()),
     ]
     _facts(facts)
-    st.markdown("**In the map**")
+    st.subheader("In the map", anchor=False)
     words = {each.replace("_", " "): str(getattr(row, each)) for each in row.__slots__}
     _facts([(word, text) for word, text in words.items() if text and word not in {"flow", "window"}])
 
@@ -134,7 +134,7 @@ def _quantile(lag: FlowLag) -> tuple[float | None, float | None, float | None]:
 
 def _system(integration_map: IntegrationMap, known: Known, name: str) -> None:
     system = integration_map.systems[name]
-    st.markdown(f"**{escaping.markdown(name)}** {escaping.markdown(part_of(integration_map, name))}")
+    st.header(f"{escaping.markdown(name)} :gray[{escaping.markdown(part_of(integration_map, name))}]", anchor=False)
     if system.description:
         st.caption(escaping.markdown(system.description))
     _incidents(known.incidents[known.incidents["system"] == name])
@@ -148,7 +148,7 @@ def _system(integration_map: IntegrationMap, known: Known, name: str) -> None:
     for heading, end in (("Leads to", "from_"), ("Filled by", "to")):
         flows = [each for each, flow in integration_map.flows.items() if getattr(flow, end) == name]
         if flows:
-            st.markdown(f"**{heading}**")
+            st.subheader(heading, anchor=False)
         for each in flows:
             sign = look.FLOW[known.statuses[each].state]
             navigation.link(f"{sign.badge} {escaping.markdown(each)}", navigation.drift(flow=each))
@@ -159,7 +159,10 @@ def _system(integration_map: IntegrationMap, known: Known, name: str) -> None:
 
 def _consumer(integration_map: IntegrationMap, known: Known, who: str) -> None:
     consumer = readers(integration_map)[who]
-    st.markdown(f"**{escaping.markdown(consumer.name)}** {escaping.markdown(consumer.role.replace('-', ' '))}")
+    st.header(
+        f"{escaping.markdown(consumer.name)} :gray[{escaping.markdown(consumer.role.replace('-', ' '))}]",
+        anchor=False,
+    )
     reads = [
         (name, each.reads)
         for name, data_type in integration_map.data_types.items()

@@ -94,7 +94,7 @@ def _size(value: Any) -> int:
 
 def _as_it_stands(location: Path, problems: Sequence[Problem], remarks: Sequence[Problem]) -> None:
     """The mistakes and remarks of the file."""
-    st.subheader("The file now", anchor=False)
+    st.header("The file now", anchor=False)
     named = escaping.markdown(location)
     if problems:
         st.error(
@@ -145,7 +145,7 @@ def _differences(standing: MapStanding, document: Mapping[str, Any]) -> None:
 
 def _effective(document: Mapping[str, Any], *, of_daemon: bool) -> None:
     """The effective map as YAML, to read, copy and download."""
-    st.subheader("Effective map" if of_daemon else "Effective map of the file", anchor=False)
+    st.header("Effective map" if of_daemon else "Effective map of the file", anchor=False)
     st.caption(
         "Every setting with its value, defaults included. Secrets, logins and parameters of addresses are stars."
     )
@@ -160,7 +160,7 @@ def _effective(document: Mapping[str, Any], *, of_daemon: bool) -> None:
 
 
 def _history(data: Data) -> None:
-    st.subheader("History", anchor=False)
+    st.header("History", anchor=False)
     loads = data.ledger.map_loads.listed(HISTORY)
     if not loads:
         components.nothing("The map has not been loaded yet.")

@@ -88,7 +88,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     conflict, decisions, about = case
     sign = look.CONFLICT[conflict.state].badge
     about_what = escaping.markdown(f"{conflict.data_type} {conflict.key}")
-    st.subheader(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
+    st.header(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
     if conflict.came_back_of:
         st.warning("This conflict was decided before and has reopened.", icon=":material/replay:")
         navigation.link(f"See conflict {conflict.came_back_of}", navigation.conflict(conflict.came_back_of))
@@ -106,7 +106,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
         else:
             st.info(f"You can look and not decide. {escaping.markdown(asks.why)}", icon=":material/visibility:")
     _live(data, conflict)
-    st.subheader("History")
+    st.header("History", anchor=False)
     tables.table(
         frame(
             [
@@ -213,7 +213,7 @@ def _do(
 
 
 def _live(data: Data, conflict: Conflict) -> None:
-    st.subheader("As it is now")
+    st.header("As it is now", anchor=False)
     if conflict.data_type not in data.map.data_types:
         st.info("This data type is no longer in the map.")
         return

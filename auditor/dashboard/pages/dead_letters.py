@@ -52,7 +52,7 @@ def _draw(data: Data, since: Since) -> None:
     _queues(queues)
     _funnels(data.funnels(since))
     waiting = data.letters(since, LIMIT)
-    st.subheader("Letters waiting")
+    st.header("Letters waiting", anchor=False)
     unseen = data.unseen_letters()
     for each in unseen:
         st.warning(escaping.markdown(each), icon=":material/help:")
@@ -104,7 +104,7 @@ def _named(queue: Backlog) -> str:
 
 
 def _funnels(funnels: list[Funnel]) -> None:
-    st.subheader("What happens to failed messages")
+    st.header("What happens to failed messages", anchor=False)
     shown = st.columns(min(2, len(funnels)) or 1)
     for at, each in enumerate(funnels):
         with shown[at % len(shown)]:
@@ -132,7 +132,7 @@ def _explained(data: Data) -> None:
 
 
 def _reasons(data: Data, groups: Sequence[Group]) -> None:
-    st.markdown("**By reason**")
+    st.subheader("By reason", anchor=False)
     tables.table(
         frame([reason_row(each) for each in groups]),
         key="reasons",
@@ -150,7 +150,7 @@ def _reasons(data: Data, groups: Sequence[Group]) -> None:
 
 
 def _letters(data: Data, waiting: Waiting) -> None:
-    st.markdown("**One by one**")
+    st.subheader("One by one", anchor=False)
     st.caption(f"Estimated result of replaying all: {waiting.replay_text}.")
     shown = waiting.rows
     opened = st.session_state.get(OPENED)

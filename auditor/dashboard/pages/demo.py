@@ -51,7 +51,7 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
             _seen(data, shown)
         with right:
             _channel([each for each in messages if each.received_at >= shown.begun_at])
-    st.subheader("Same situation, two outcomes", anchor=False)
+    st.header("Same situation, two outcomes", anchor=False)
     if watches:
         st.caption("You may look on, and not play: this dashboard is read-only for you.")
     with st.grid(3, min_column_width=300):
@@ -99,7 +99,7 @@ def _how(performance: Performance) -> str:
 
 def _seen(data: Data, shown: Performance) -> None:
     """The verdicts since the scenario began, and the incidents."""
-    st.subheader("What the auditor sees", anchor=False)
+    st.header("What the auditor sees", anchor=False)
     found = data.query(_FOUND, [shown.begun_at])
     now = datetime.now(UTC)
     if found.empty:
@@ -136,7 +136,7 @@ def _seen(data: Data, shown: Performance) -> None:
 
 def _channel(messages: list[Message]) -> None:
     """What came into the channel, the latest first."""
-    st.subheader("What the channel hears", anchor=False)
+    st.header("What the channel hears", anchor=False)
     if not messages:
         st.caption(
             "Nothing yet. Messages that would go to Slack come here; with `SLACK_WEBHOOK_URL` set, they go to Slack."
@@ -153,7 +153,7 @@ def _channel(messages: list[Message]) -> None:
 
 def _card(stage: Stage, scenario: Scenario, *, idle: bool) -> None:
     with st.container(border=True, height="stretch"):
-        st.markdown(f"**{escaping.markdown(scenario.title)}**")
+        st.subheader(escaping.markdown(scenario.title), anchor=False)
         st.caption(escaping.markdown(scenario.situation))
         st.caption(f"Prevented by: {escaping.markdown(scenario.pattern)}")
         with st.container(horizontal=True):

@@ -146,7 +146,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     now = datetime.now(UTC)
     over = not pd.isna(incident["resolved_at"])
     flows = [str(each) for each in data.query(_FLOWS, [int(incident["id"])])["flow"]]
-    st.subheader(escaping.markdown(incident["summary"]), anchor=False)
+    st.header(escaping.markdown(incident["summary"]), anchor=False)
     state, severity = look.INCIDENT[incident["state"]], look.SEVERITY[Severity(incident["severity"])]
     until = f" to {incident['resolved_at']:%d %b %H:%M:%S}" if over else ""
     st.markdown(
@@ -164,7 +164,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
         _chart(data, incident, flows, now)
     with right:
         _about(data, incident, flows)
-        st.subheader("Act on it", anchor=False)
+        st.header("Act on it", anchor=False)
         incident_acts.draw(data, int(incident["id"]), incident["state"], incident["assignee"] or "", asks)
     _timeline(data, incident)
     _records(data, incident, flows)
@@ -231,7 +231,7 @@ def _timeline(data: Data, incident: pd.Series) -> None:
     events = data.query(_EVENTS, [int(incident["id"])])
     if events.empty:
         return
-    st.subheader("Timeline", anchor=False)
+    st.header("Timeline", anchor=False)
     tables.table(
         pd.DataFrame(
             {
@@ -261,7 +261,7 @@ def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> 
     opened = data.query(_OPENED, [width, flows, begin, end])
     if opened.empty:
         return
-    st.markdown("**New differences on these flows, the incident shaded**")
+    st.subheader("New differences on these flows, the incident shaded", anchor=False)
     until = now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]
     figure = view.timeline_chart(opened, shaded=(incident["opened_at"], until))
     st.plotly_chart(
@@ -273,7 +273,7 @@ def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
     records = data.query(_RECORDS, [flows, int(incident["id"]), RECORDS_SHOWN])
     if records.empty:
         return
-    st.subheader("Records", anchor=False)
+    st.header("Records", anchor=False)
     tables.table(
         pd.DataFrame(
             {
@@ -307,7 +307,7 @@ def _letters(data: Data, incident: pd.Series, flows: list[str], now: datetime) -
     letters = data.query(_LETTERS, [flows, until, incident["opened_at"]])
     if letters.empty:
         return
-    st.subheader("Dead letters of these flows meanwhile", anchor=False)
+    st.header("Dead letters of these flows meanwhile", anchor=False)
     tables.table(
         letters.rename(columns={"first_failed_at": "first failed"}),
         key="letters",
@@ -320,7 +320,7 @@ def _letters(data: Data, incident: pd.Series, flows: list[str], now: datetime) -
 
 
 def _messages(data: Data, incident: pd.Series) -> None:
-    st.subheader("Messages", anchor=False)
+    st.header("Messages", anchor=False)
     messages = data.query(_MESSAGES, [int(incident["id"])])
     if messages.empty:
         st.caption(
@@ -342,7 +342,7 @@ def _before(data: Data, incident: pd.Series, now: datetime) -> None:
     before = data.query(_BEFORE, [incident["fingerprint"], int(incident["id"])])
     if before.empty:
         return
-    st.subheader("The same cause before", anchor=False)
+    st.header("The same cause before", anchor=False)
     tables.table(
         pd.DataFrame(
             {

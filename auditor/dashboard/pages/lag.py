@@ -84,7 +84,7 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
 def _over_time(data: Data, since: Since, lag: FlowLag) -> None:
     hours, shares = data.heat(since, lag.flow)
     if hours:
-        st.subheader("By hour")
+        st.header("By hour", anchor=False)
         st.plotly_chart(
             view.heat_chart(hours, shares, lag.window_s),
             key="heat",
@@ -99,7 +99,7 @@ def _by_weekday(data: Data, lag: FlowLag) -> None:
         return
     counts = data.weekly(lag.flow)
     length = view.days_text(data.map.flow(lag.flow).settings.sla.period_s)
-    st.subheader("By hour of the day and weekday")
+    st.header("By hour of the day and weekday", anchor=False)
     if not any(each.decided for each in counts.values()):
         components.nothing(f"No change has had its verdict on the window in the last {length}.")
         return
@@ -137,7 +137,7 @@ def _by_weekday(data: Data, lag: FlowLag) -> None:
 
 
 def _clocks(data: Data, since: Since) -> None:
-    st.subheader("Clocks")
+    st.header("Clocks", anchor=False)
     st.caption(
         "How far each system's clock is ahead of this machine's. Timestamps are corrected by it; its uncertainty is "
         "part of every lag."

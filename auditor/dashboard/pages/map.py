@@ -174,7 +174,7 @@ def _table(integration_map: IntegrationMap, known: Known, flows: Sequence[str]) 
         return look.WORST_FIRST.index(known.figures[name].state), -known.figures[name].differing
 
     shown = sorted(flows, key=grave)
-    st.subheader("Flows", anchor=False)
+    st.header("Flows", anchor=False)
     rows = [
         {
             "flow": name,
@@ -200,7 +200,7 @@ def _table(integration_map: IntegrationMap, known: Known, flows: Sequence[str]) 
 
 
 def _review(data: Data) -> None:
-    st.subheader("Design review", anchor=False)
+    st.header("Design review", anchor=False)
     remarks = review(data.map)
     if not remarks:
         components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.", well=True)

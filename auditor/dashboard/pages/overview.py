@@ -51,7 +51,7 @@ def _draw(data: Data, since: Since) -> None:
     _misled(data)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.subheader("New drift over time", anchor=False)
+        st.header("New drift over time", anchor=False)
         if timeline.empty:
             components.nothing(f"No record began to differ in the last {since.label}.", well=data.all_known())
         else:
@@ -146,7 +146,7 @@ def _tiles(
 
 
 def _incidents(data: Data, incidents: pd.DataFrame) -> None:
-    st.subheader("Open incidents", anchor=False)
+    st.header("Open incidents", anchor=False)
     if incidents.empty:
         components.nothing("No incident is open.", well=data.all_known())
         return
@@ -177,7 +177,7 @@ def _incidents(data: Data, incidents: pd.DataFrame) -> None:
 
 def _matrix(data: Data, flows: list[FlowStatus]) -> None:
     """Where it is wrong: a row for each data type, a column for each system that holds it."""
-    st.subheader("Where", anchor=False)
+    st.header("Where", anchor=False)
     states = {each.flow: each for each in flows}
     cells = view.matrix(data.map)
     systems = [name for name in data.map.systems if any(name in row for row in cells.values())]
@@ -208,7 +208,7 @@ def _matrix(data: Data, flows: list[FlowStatus]) -> None:
 
 
 def _causes(open_now: pd.DataFrame) -> None:
-    st.subheader("Why they differ", anchor=False)
+    st.header("Why they differ", anchor=False)
     if open_now.empty:
         st.caption("No record is known to differ.")
         return
@@ -226,7 +226,7 @@ def _misled(data: Data) -> None:
     if not consumers:
         return
     now = datetime.now(UTC)
-    st.subheader("Who is affected right now", anchor=False)
+    st.header("Who is affected right now", anchor=False)
     tables.table(
         frame(
             [
@@ -280,7 +280,7 @@ def _flows(
                 "pending": flow.pending,
             }
         )
-    st.subheader("Flows", anchor=False)
+    st.header("Flows", anchor=False)
     tables.table(
         frame(rows),
         key="flows",
@@ -306,7 +306,7 @@ _BEATS_HELP = "The higher, the graver: " + ", ".join(
 
 
 def _systems(data: Data) -> None:
-    st.subheader("Systems", anchor=False)
+    st.header("Systems", anchor=False)
     systems = data.systems()[["system", "state", "latency_ms", "clock", "message"]]
     tables.table(
         systems.rename(columns={"latency_ms": "latency (ms)"}),

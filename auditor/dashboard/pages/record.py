@@ -59,7 +59,7 @@ def _draw(data: Data, since: Since) -> None:
         )
         return
     sign, words = SIGNS[record.verdict]
-    st.subheader(f"{escaping.markdown(f'{data_type} {key}')} {sign}", anchor=False)
+    st.header(f"{escaping.markdown(f'{data_type} {key}')} {sign}", anchor=False)
     st.caption(f"{words} The values were read live just now and are not stored.")
     side_by_side.draw(record, data.map.data_types[data_type].consumers)
     side_by_side.draw_raw(record)
@@ -68,22 +68,22 @@ def _draw(data: Data, since: Since) -> None:
 
 def _history(data: Data, since: Since, data_type: str, key: str) -> None:
     told = data.story(since, data_type, key)
-    st.subheader("History", anchor=False)
+    st.header("History", anchor=False)
     if told.divergences.empty and told.changes.empty and told.letters.empty:
         components.nothing("No divergence, change or dead letter of this record is on file.")
         return
     st.plotly_chart(story.chart(told), key="story", config={"displaylogo": False}, alt=story.text(told))
     if not told.divergences.empty:
-        st.markdown("**Divergences**")
+        st.subheader("Divergences", anchor=False)
         _divergences(data, told.divergences)
     if not told.changes.empty:
-        st.markdown("**Tracked changes**")
+        st.subheader("Tracked changes", anchor=False)
         _changes(told.changes)
     if not told.letters.empty:
-        st.markdown("**Dead letters**")
+        st.subheader("Dead letters", anchor=False)
         _letters(told.letters)
     if not told.incidents.empty:
-        st.markdown("**Incidents**")
+        st.subheader("Incidents", anchor=False)
         _incidents(told.incidents)
 
 

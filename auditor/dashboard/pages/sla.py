@@ -44,7 +44,7 @@ def _draw(data: Data, since: Since) -> None:
 
 
 def _objectives(data: Data) -> None:
-    st.subheader("Objectives")
+    st.header("Objectives", anchor=False)
     figures = sorted(data.objectives(), key=lambda each: look.WORST_OBJECTIVE_FIRST.index(each.standing))
     if not figures:
         components.nothing(
@@ -162,7 +162,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
     """One objective over its period: its figures, a calendar, its error budget, and the days as a table."""
     days = data.objective_days(each)
     sign = look.OBJECTIVE[each.standing]
-    st.markdown(f"#### {escaping.markdown(_name(each))} {sign.badge}")
+    st.subheader(f"{escaping.markdown(_name(each))} {sign.badge}", anchor=False)
     _figures(data, each)
     with st.container(horizontal=True):
         navigation.link("Records that differ →", navigation.drift(flow=each.flow))
@@ -179,7 +179,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
     found = ", ".join(f"{number} {state}" for state, number in counts.items())
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.markdown(f"**The last {length}**")
+        st.markdown(f"#### The last {length}")
         st.plotly_chart(
             calendar_chart.calendar_chart([_cell(day) for day in days], components.ink()),
             key="days",
@@ -190,7 +190,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
     budget = [(day.day.end, day.day.left) for day in days if day.day.left is not None]
     with right:
         if budget:
-            st.markdown("**Error budget left**")
+            st.markdown("#### Error budget left")
             st.plotly_chart(
                 calendar_chart.budget_chart(days[0].day.begin, budget),
                 key="burn",
@@ -199,7 +199,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
             )
         else:
             components.nothing("This objective has no error budget, or no change has been counted for it yet.")
-    st.markdown("**Day by day**")
+    st.markdown("#### Day by day")
     latest = days[::-1]
     tables.table(
         frame(
@@ -277,7 +277,7 @@ def _cell(figure: DayFigure) -> Cell:
 
 def _coverage(data: Data, since: Since) -> None:
     now = datetime.now(UTC)
-    st.subheader("Coverage")
+    st.header("Coverage", anchor=False)
     st.caption(
         "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
         "every record of both sides once; when it is complete, how many differ is certain."
@@ -310,7 +310,7 @@ def _coverage_days(data: Data) -> None:
     found = Counter(sign for *_, sign in days)
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.markdown(f"**Verified, day by day, over the last {length}**")
+        st.subheader(f"Verified, day by day, over the last {length}", anchor=False)
         st.plotly_chart(
             calendar_chart.calendar_chart(
                 [Cell(day=day, sign=sign, told=_verified_texts(counts)) for day, counts, sign in days],
@@ -322,7 +322,7 @@ def _coverage_days(data: Data) -> None:
         )
         st.markdown(look.legend((sign, found[sign]) for sign in look.COVERED.values()))
     with right:
-        st.markdown("**Day by day**")
+        st.subheader("Day by day", anchor=False)
         latest = days[::-1]
         tables.table(
             frame(
@@ -361,7 +361,7 @@ def _verified_texts(counts: CoverageCounts) -> list[str]:
 
 
 def _budgets(data: Data) -> None:
-    st.subheader("Budgets")
+    st.header("Budgets", anchor=False)
     st.caption(
         "What is used of each system's budget, and how many reads audits of the last hour left out because it was "
         "spent (a key that waits for several audits counts in each). *By sample*: the share of records that differ "
@@ -376,7 +376,7 @@ def _budgets(data: Data) -> None:
 
 def _messages(data: Data, since: Since) -> None:
     alerts = data.alerts(since)
-    st.subheader("Messages")
+    st.header("Messages", anchor=False)
     if alerts.empty:
         components.nothing(
             "No message was sent in this range."
@@ -405,7 +405,7 @@ def _noise(data: Data, since: Since) -> None:
     noise = data.noise(since)
     if noise.empty:
         return
-    st.markdown("**Noise**")
+    st.header("Noise", anchor=False)
     st.caption("Fields that differed from themselves when a system was read twice; no flow is blamed for them.")
     noise["share"] = [
         ratio_text(differed / reread, *clopper_pearson(differed, reread))

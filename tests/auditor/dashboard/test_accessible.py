@@ -19,7 +19,6 @@ RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
 EXCEPT = {
     "list": "Streamlit puts a <div> around the links of each group of its sidebar, inside a <ul>",
     "listitem": "the same, seen from the links",
-    "heading-order": "sections are third-level headings, the size that Streamlit gives a section of a page",
     "region": "Streamlit has no landmark around its toolbar and its hidden announcements",
     "landmark-one-main": "Streamlit's <section> with the page has a test id, and no role",
     "page-has-heading-one": "while a page is being drawn anew, its title is replaced",

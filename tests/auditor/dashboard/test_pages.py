@@ -98,7 +98,8 @@ def local(page: str, **query: str) -> AppTest:
 
 
 def text(app: AppTest) -> str:
-    parts = [*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.error, *app.markdown, *app.code]
+    headings = [*app.title, *app.header, *app.subheader]
+    parts = [*headings, *app.caption, *app.info, *app.warning, *app.error, *app.markdown, *app.code]
     return "\n".join(str(each.value) for each in [*parts, *app.page_link])
 
 
@@ -432,7 +433,7 @@ def test_lag_shows_curve_heat_and_clocks(watched: Stand) -> None:
     app = run("lag")
     assert not app.exception
     assert list(app.dataframe[0].value["changes"]) == ["1"]
-    assert {each.value for each in app.subheader} >= {"By hour", "By hour of the day and weekday", "Clocks"}
+    assert {each.value for each in app.header} >= {"By hour", "By hour of the day and weekday", "Clocks"}
     assert list(app.dataframe[1].value["system"]) == ["crm", "billing"]
     with watched.ledger.write() as transaction:
         monday = MONDAY + timedelta(days=7 * ((datetime.now(UTC) - MONDAY).days // 7))
@@ -534,9 +535,9 @@ def test_the_map_page_tells_what_is_known_of_a_flow(disputed: Stand) -> None:
     app = run("map", show="flow to_billing")
     assert not app.exception
     told = text(app)
-    assert f"**{escaping.markdown('to_billing')}** {look.FLOW[Standing.DRIFT].badge}" in told
+    assert f"{escaping.markdown('to_billing')} {look.FLOW[Standing.DRIFT].badge}" in told
     assert "queue dead (dead)" in told
-    assert "**In the map**" in told
+    assert "In the map" in told
     assert {"Drift", "Lag", "Dead letters", "Incidents"} <= set(links(app))
     assert any("1 duplicate" in each for each in links(app))
 
