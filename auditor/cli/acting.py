@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -38,6 +39,8 @@ ForOption = Annotated[str | None, typer.Option("--for", help="For how long, such
 UntilOption = Annotated[
     str | None, typer.Option("--until", help="Until when, such as 2026-03-31 or 2026-03-31T18:00 (UTC).")
 ]
+
+Patterns = list[str] | None
 
 
 @contextmanager
@@ -95,6 +98,15 @@ def check_words(option: str, given: list[str] | None, words: Collection[str]) ->
     for each in given or ():
         if each not in words:
             fail(f"{option}: unknown word {each!r}{did_you_mean(each, words)}; it is one of {', '.join(words)}")
+
+
+def is_wanted(row: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:
+    """Whether each of these columns matches one of its patterns, in which * stands for any text; none matches all."""
+    return all(
+        any(fnmatchcase(str(row[name] or ""), pattern) for pattern in patterns)
+        for name, patterns in wanted.items()
+        if patterns
+    )
 
 
 def login() -> str:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from auditor.cli.acting import ByOption, TextOption, Verbs, at_desk, seconds_of
+from auditor.cli.acting import (
+    ByOption,
+    Patterns,
+    TextOption,
+    Verbs,
+    at_desk,
+    check_words,
+    is_wanted,
+    login,
+    seconds_of,
+)
 from auditor.cli.options import (
     CONSISTENT,
     DEFAULT_DATA,
@@ -17,6 +27,7 @@ from auditor.cli.options import (
     DataOption,
     FlowOption,
     JsonOption,
+    ListGroup,
     MapOption,
     app,
     audited_at,
@@ -32,9 +43,14 @@ if TYPE_CHECKING:
     from auditor.ledger import Ledger
 
 conflicts = typer.Typer(
-    help="Conflicts that no rule decides: list, show, ack, unack, snooze, assign, comment, decide."
+    cls=ListGroup,
+    help="Conflicts that no rule decides: list (also without a command), show, ack, unack, snooze, assign, "
+    "comment, decide.",
 )
 app.add_typer(conflicts, name="conflicts")
+
+STATES = ("open", "deferred", "decided", "overdue", "kept", "not_kept", "settled")
+OVER = ("kept", "not_kept", "settled")
 
 
 def _document(ledger: Ledger, number: int) -> dict[str, Any]:
@@ -50,26 +66,33 @@ VERBS = Verbs(group=conflicts, kind="conflict", document=_document, attends="say
 ConflictArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The conflict's number.", min=1)]
 
 
-@conflicts.callback(invoke_without_command=True)
-def _list(
-    context: typer.Context,
+@conflicts.command("list")
+def list_conflicts(
     data: DataOption = DEFAULT_DATA,
+    state: Annotated[Patterns, typer.Option(help=f"Only in these states: {', '.join(STATES)}.")] = None,
+    flow: Annotated[Patterns, typer.Option(help="Only about these flows; * stands for any text.")] = None,
+    cause: Annotated[Patterns, typer.Option(help="Only of these causes; * stands for any text.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only those that are assigned to you.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Include closed conflicts.")] = False,
+    by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Conflicts that no rule decides: list, show, ack, unack, snooze, assign, comment, decide."""
-    if context.invoked_subcommand is not None:
-        return
+    """List the conflicts that wait: which record, why nothing decides it, who works on it, and until when."""
     from dataclasses import asdict
 
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
 
+    check_words("--state", state, STATES)
+    wanted: dict[str, list[str]] = {"state": state or [], "flow": flow or [], "cause": cause or []}
+    wanted["assignee"] = [by or login()] if mine else []
     _, ledger = existing_ledger(data, as_json=as_json)
-    cases = ledger.conflicts.listed(live_only=not everything)
+    live_only = not everything and not set(OVER) & set(state or ())
+    cases = ledger.conflicts.listed(live_only=live_only)
     audited = audited_at(ledger)
     ledger.close()
     rows = [{**asdict(each), "expected": None} for each in cases]
+    rows = [row for row in rows if is_wanted(row, wanted)]
     for row in rows:
         del row["expected"], row["divergence_id"]
     if as_json:
@@ -92,9 +115,10 @@ def _list(
     elif audited is None:
         say(f"nothing has been audited yet in {data}")
     else:
-        none = "no conflicts so far" if everything else "no conflicts are waiting"
+        matching = " that match" if any(wanted.values()) else ""
+        none = f"no conflicts so far{matching}" if not live_only else f"no conflicts{matching} are waiting"
         say(f"{none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
-    waits = any(each.closed_at is None for each in cases)
+    waits = any(row["closed_at"] is None for row in rows)
     raise typer.Exit(DRIFT if waits else CONSISTENT if audited or cases else UNVERIFIED)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +10,14 @@ import typer
 from auditor.cli.acting import (
     ByOption,
     ForOption,
+    Patterns,
     TextOption,
     UntilOption,
     Verbs,
     at_desk,
     check_words,
     end_of,
+    is_wanted,
     login,
     seconds_of,
 )
@@ -28,6 +29,7 @@ from auditor.cli.options import (
     UNVERIFIED,
     DataOption,
     JsonOption,
+    ListGroup,
     MapOption,
     app,
     audited_at,
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
     from auditor.ledger import Ledger
 
 incidents = typer.Typer(
-    help="Incidents: show, ack, unack, snooze, assign, comment, resolve, expected, split, merge, silence, times."
+    cls=ListGroup,
+    help="Incidents: list (also without a command), show, ack, unack, snooze, assign, comment, resolve, expected, "
+    "split, merge, silence, times.",
 )
 app.add_typer(incidents, name="incidents")
 incidents.add_typer(silence, name="silence")
@@ -70,12 +74,10 @@ VERBS = Verbs(
 )
 
 IncidentArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The incident's number.", min=1)]
-Patterns = list[str] | None
 
 
-@incidents.callback(invoke_without_command=True)
-def _list(
-    context: typer.Context,
+@incidents.command("list")
+def list_incidents(
     data: DataOption = DEFAULT_DATA,
     state: Annotated[
         Patterns, typer.Option(help="Only in these states: open, acknowledged, snoozed, resolved.")
@@ -90,8 +92,6 @@ def _list(
 ) -> None:
     """List the open incidents: what is broken, since when, how much, who works on it, and whether its message was
     delivered."""
-    if context.invoked_subcommand is not None:
-        return
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from checks.breaches import UNKNOWN
@@ -108,7 +108,7 @@ def _list(
     silences = [each for each in ledger.silences.listed(at=now) if each.holds(now)]
     audited = audited_at(ledger)
     ledger.close()
-    chosen = [row for row in rows if _is_wanted(row, wanted)][:LISTED]
+    chosen = [row for row in rows if is_wanted(row, wanted)][:LISTED]
     live = [row for row in chosen if row["state"] != OVER]
     if as_json:
         print_json(chosen)
@@ -346,11 +346,3 @@ def _line(event: Mapping[str, Any]) -> dict[str, object]:
     if event["until_at"]:
         what += f" until {event['until_at']:%Y-%m-%d %H:%M:%S} UTC"
     return {"at": event["acted_at"], "who": event["who"], "what": what, "text": event["text"]}
-
-
-def _is_wanted(row: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:
-    return all(
-        any(fnmatchcase(str(row[name] or ""), pattern) for pattern in patterns)
-        for name, patterns in wanted.items()
-        if patterns
-    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from auditor.map.integration_map import IntegrationMap
@@ -68,6 +68,16 @@ class TextCommand(TyperCommand):
             else:
                 words.append(word)
         return super().parse_args(ctx, [*options, *(["--", *words] if words else [])])
+
+
+class ListGroup(TyperGroup):
+    """A group of commands that lists if none of them is named: `conflicts --all` is `conflicts list --all`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse with `list` in front of options, and in place of nothing."""
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 MapOption = Annotated[

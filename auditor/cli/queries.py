@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor.cli.acting import ByOption, account, login
-from auditor.cli.options import DEFAULT_DATA, DataOption, JsonOption, TextCommand, app, existing_ledger, fail, say
+from auditor.cli.options import (
+    DEFAULT_DATA,
+    DataOption,
+    JsonOption,
+    ListGroup,
+    TextCommand,
+    app,
+    existing_ledger,
+    fail,
+    say,
+)
 from auditor.cli.query import statement
 
 if TYPE_CHECKING:
@@ -19,17 +29,18 @@ if TYPE_CHECKING:
     from auditor.ledger import Ledger
     from checks.saved_queries import SavedQuery
 
-queries = typer.Typer(help="Saved queries, shared by name: list them, show, save, rename and delete one.")
+queries = typer.Typer(
+    cls=ListGroup,
+    help="Saved queries, shared by name: list them, show, save, rename and delete one. Without a command: list.",
+)
 app.add_typer(queries, name="queries")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The query's name; case does not matter.")]
 
 
-@queries.callback(invoke_without_command=True)
-def _list(context: typer.Context, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+@queries.command("list")
+def list_queries(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """List the saved queries. `auditor query --saved NAME` runs one."""
-    if context.invoked_subcommand is not None:
-        return
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
 

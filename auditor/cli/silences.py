@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.acting import ByOption, ForOption, UntilOption, at_desk, check_words, end_of, instant_of
+from auditor.cli.acting import ByOption, ForOption, Patterns, UntilOption, at_desk, check_words, end_of, instant_of
 from auditor.cli.options import (
     DEFAULT_DATA,
     DEFAULT_MAP,
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from checks.silences import Silence
 
 silence = typer.Typer(help="Send no messages about some incidents for a time; list such silences, or end one.")
-
-Patterns = list[str] | None
 
 
 @silence.callback(invoke_without_command=True)

@@ -21,13 +21,14 @@ from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.queue_audit import QueueAuditor
-from auditor.cli import app
+from auditor.cli import app, conflicts
 from auditor.ledger import Ledger
 from auditor.map import presets
 from auditor.senders.contract import Receipt
 from auditor.systems.doctor import SystemReport, _examine
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
+from checks.escalation import State
 from probes.contract import Reason, UnprovedError
 from probes.registry import QUEUE_KINDS, RECORD_KINDS, open_queue_probe
 from tests import HOME, warm
@@ -513,6 +514,7 @@ def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
     assert (listed.returncode, "several rows in billing" in listed.stdout) == (1, True), listed.stderr
     (row,) = json.loads(auditor("conflicts", *data, "--json").stdout)
     assert (row["key"], row["state"]) == ("2", "open")
+    assert json.loads(auditor("conflicts", "list", *data, "--json").stdout) == [row]
     number = str(row["conflict_id"])
     shown = auditor("conflicts", "show", number, *doubled)
     assert "why it needs a person" in shown.stdout
@@ -522,6 +524,41 @@ def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
     told = json.loads(auditor("conflicts", "show", number, *doubled, "--json").stdout)
     assert told["conflict"]["state"] == "decided"
     assert [(each["act"], each["who"]) for each in told["decisions"]] == [("opened", "auditor"), ("decide", "ada")]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--state", "open", "--flow", "to_*", "--cause", "*"], 1),
+        (["list", "--flow", "to_billing"], 1),
+        (["list", "--state", "decided"], 0),
+        (["--flow", "elsewhere"], 0),
+        (["--mine", "--by", "ada"], 0),
+    ],
+)
+def test_conflicts_are_chosen_by_what_they_are(words: list[str], found: int, doubled_for_all: list[object]) -> None:
+    done = auditor("conflicts", *words, *doubled_for_all[2:4], "--json")
+    assert (len(json.loads(done.stdout)), done.returncode) == (found, found), done.stderr
+    told = auditor("conflicts", *words, *doubled_for_all[2:4]).stderr
+    assert ("no conflicts that match are waiting" in told) == (not found)
+
+
+def test_a_conflict_in_an_unknown_state_is_a_usage_error(doubled_for_all: list[object]) -> None:
+    done = auditor("conflicts", "list", "--state", "opne", *doubled_for_all[2:4])
+    assert (done.returncode, "did you mean 'open'" in done.stderr) == (2, True), done.stderr
+    assert [*conflicts.STATES] == [*State]
+
+
+@pytest.mark.parametrize("group", ["incidents", "conflicts", "queries"])
+def test_a_group_without_a_command_lists(group: str, stand: Stand, places: list[object]) -> None:
+    assert auditor("once", *places).returncode == 0
+    for words in ([], ["--json"]):
+        bare, named = (auditor(group, *more, *words, *places[2:4]) for more in ([], ["list"]))
+        assert (bare.returncode, bare.stdout, bare.stderr) == (named.returncode, named.stdout, named.stderr)
+    told = auditor(group, "--help").stdout
+    assert "list" in told
+    misplaced = auditor(group, *places[2:4], "show", "1")
+    assert misplaced.returncode == 2, "options of the list before another command count for nothing"
 
 
 @pytest.mark.parametrize(
