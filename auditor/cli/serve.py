@@ -34,12 +34,23 @@ def dashboard(
         str | None,
         typer.Option(help="The header with the signed-in user's name, set by your proxy, such as X-Forwarded-User."),
     ] = None,
-    proxy: Annotated[
-        list[str] | None, typer.Option(help="Believe --user-header from this address only; may be repeated.")
+    group_header: Annotated[
+        str | None,
+        typer.Option(help="The header with the signed-in user's groups, set by your proxy, separated by commas."),
     ] = None,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Do not allow conflicts to be decided on the pages.")
-    ] = False,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Believe --user-header and --group-header from this address only; may be repeated."),
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(help="Who may act: a name, @example.com or group:NAME; may be repeated. Others may only view."),
+    ] = None,
+    viewer: Annotated[
+        list[str] | None,
+        typer.Option(help="Who else may view; may be repeated. Without it, everyone who signs in."),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Do not allow anyone to act on the pages.")] = False,
 ) -> None:
     """Serve the dashboard. Press Ctrl-C to stop."""
     from auditor.dashboard.access import AccessError, access_of
@@ -50,7 +61,10 @@ def dashboard(
     settings = {
         "AUDITOR_HOSTS": ",".join(host or ()),
         "AUDITOR_USER_HEADER": user_header or "",
+        "AUDITOR_GROUP_HEADER": group_header or "",
         "AUDITOR_PROXIES": ",".join(proxy or ()),
+        "AUDITOR_OPERATORS": ",".join(operator or ()),
+        "AUDITOR_VIEWERS": ",".join(viewer or ()),
         "AUDITOR_READ_ONLY": "yes" if read_only else "",
     }
     environment = {**os.environ, **PEERS_AS_THEY_ARE, **{name: value for name, value in settings.items() if value}}
@@ -62,20 +76,8 @@ def dashboard(
         fail("--address: name the hosts under which people reach the dashboard there, with --host")
     if problem := cannot_listen(address, port):
         fail(problem)
-    if access.read_only:
-        say("read-only: decide conflicts with `auditor conflicts` on the command line")
-    elif access.user_header:
-        say(f"signed-in users can decide conflicts; their names come from the header {access.user_header}")
-    elif access.hosts:
-        say(
-            "conflicts cannot be decided on the pages: --host opens them to others; set --user-header and "
-            "--proxy to know who signed in"
-        )
-    else:
-        say(
-            "anyone on this machine can decide conflicts on the pages, under whatever name they enter; "
-            "--read-only prevents it"
-        )
+    for line in access.told():
+        say(line)
     places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
     words = command(port or free_port(0), address)
     os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command

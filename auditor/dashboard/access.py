@@ -1,4 +1,4 @@
-"""Who may reach the dashboard, under which host names, and who may act there. Pure.
+"""Who may reach the dashboard, under which host names, who may view it, and who may act there. Pure.
 
 A page on any site may send requests to a server on this machine, and a host name that the site points to 127.0.0.1
 makes the browser treat the response as the page's own (DNS rebinding). So the host names that the dashboard accepts
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from auditor.dashboard.roles import Named, named
 from auditor.escaping import visible
 from auditor.host_names import LOOPBACK_NAMES, Authority, authority, authority_of_origin
 
@@ -20,12 +21,20 @@ NAME_LIMIT = 256
 
 LOCAL = "local operator, not signed in"
 
+HEALTH = "/_stcore/health"
+"""Says only that the dashboard runs; open to everyone who may ask it by its name."""
+
+_READ_ONLY = "This dashboard was started with --read-only."
+
 Headers = Sequence[tuple[bytes, bytes]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOSTS = "--host (AUDITOR_HOSTS)"
 _USER_HEADER = "--user-header (AUDITOR_USER_HEADER)"
 _PROXIES = "--proxy (AUDITOR_PROXIES)"
+_GROUP_HEADER = "--group-header (AUDITOR_GROUP_HEADER)"
+_OPERATORS = "--operator (AUDITOR_OPERATORS)"
+_VIEWERS = "--viewer (AUDITOR_VIEWERS)"
 
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"})
@@ -68,9 +77,29 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onlooker:
-    """Someone who may look but not act, and why."""
+    """Someone who may view but not act, and why.
+
+    Attributes:
+        name: from the sign-in; None for a local viewer.
+    """
 
     why: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """Someone who may not view anything, and why.
+
+    Attributes:
+        name: from the sign-in, of someone who has signed in but is not among the viewers.
+    """
+
+    why: str
+    name: str | None = None
+
+
+Asks = Person | Onlooker | Stranger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,36 +109,86 @@ class Access:
     Attributes:
         hosts: host names and addresses that it accepts besides the loopback names, without a port.
         user_header: the header in which a proxy puts the signed-in user's name; empty for none.
-        proxies: the only addresses from which that header is believed.
+        group_header: the header in which it puts their groups, separated by commas; empty for none.
+        proxies: the only addresses from which those headers are believed.
+        operators: who may act, of those who sign in; None if nobody is named.
+        viewers: who may view besides the operators, of those who sign in; None for everyone.
         read_only: no one may act.
     """
 
     hosts: frozenset[str] = frozenset()
     user_header: str = ""
+    group_header: str = ""
     proxies: tuple[Network, ...] = ()
+    operators: Named | None = None
+    viewers: Named | None = None
     read_only: bool = False
 
     @property
-    def open_beyond_this_machine(self) -> bool:
-        """Whether users of other machines are meant to reach it."""
-        return bool(self.hosts or self.user_header)
+    def signs_in(self) -> bool:
+        """Whether people sign in before they see anything."""
+        return bool(self.user_header)
+
+    @property
+    def everyone_acts(self) -> bool:
+        """Whether everyone who signs in may act, because nobody is named in either list."""
+        return self.operators is None and self.viewers is None
+
+    def told(self) -> list[str]:
+        """Who may view and who may act, for the person who starts the dashboard."""
+        if not self.signs_in:
+            if self.read_only:
+                return ["anyone on this machine can view the pages; nobody can act on them (--read-only)"]
+            return ["anyone on this machine can view the pages and act, under whatever name they enter"]
+        views = "everyone who signs in can view" if self.viewers is None else "viewers and operators can view"
+        if self.read_only:
+            acts = "nobody can act (--read-only)"
+        elif self.everyone_acts:
+            acts = "everyone who signs in can act"
+        elif self.operators is None:
+            acts = "nobody can act: name operators with --operator"
+        else:
+            acts = "operators can act"
+        return [f"names come from the header {self.user_header}; {views}, {acts}"]
 
 
 def access_of(environment: Mapping[str, str]) -> Access:
     """The access settings from the environment.
 
     Raises:
-        AccessError: one of them is impossible.
+        AccessError: one of them is impossible, or others could reach the dashboard without signing in.
     """
-    header = environment.get("AUDITOR_USER_HEADER", "").strip()
-    proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
-    if header and not _TOKEN.fullmatch(header):
-        raise AccessError(f"{_USER_HEADER}: not the name of a header; use one such as X-Forwarded-User")
-    if _SENT_BY_BROWSERS.fullmatch(header.lower()):
+    hosts = frozenset(_host_setting(each) for each in _listed(environment.get("AUDITOR_HOSTS", "")))
+    header, group_header, proxies = _proxy_settings(environment)
+    operators = _people(_OPERATORS, environment.get("AUDITOR_OPERATORS", ""))
+    viewers = _people(_VIEWERS, environment.get("AUDITOR_VIEWERS", ""))
+    access = Access(
+        hosts=hosts,
+        user_header=header,
+        group_header=group_header,
+        proxies=proxies,
+        operators=operators,
+        viewers=viewers,
+        read_only=environment.get("AUDITOR_READ_ONLY", "").strip().lower() in {"1", "true", "yes", "on"},
+    )
+    if hosts and not access.signs_in:
         raise AccessError(
-            f"{_USER_HEADER}: {header} is sent by browsers themselves and carries no user name; use the "
-            "header in which the proxy puts the signed-in user, such as X-Forwarded-User"
+            f"{_HOSTS}: people who reach the dashboard by another name must sign in; name the header in which your "
+            "proxy sends who signed in with --user-header, and the proxy with --proxy"
         )
+    for option, people in ((_OPERATORS, operators), (_VIEWERS, viewers)):
+        if people is not None and not access.signs_in:
+            raise AccessError(f"{option}: nobody signs in to this dashboard; set --user-header and --proxy as well")
+        if people is not None and people.groups and header and not group_header:
+            raise AccessError(f"{option}: name the header in which the proxy sends groups with --group-header")
+    return access
+
+
+def _proxy_settings(environment: Mapping[str, str]) -> tuple[str, str, tuple[Network, ...]]:
+    """The headers with the name and the groups, and the addresses from which they are believed."""
+    header = _header_setting(_USER_HEADER, environment.get("AUDITOR_USER_HEADER", ""))
+    groups = _header_setting(_GROUP_HEADER, environment.get("AUDITOR_GROUP_HEADER", ""))
+    proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
     if header and not proxies:
         raise AccessError(
             f"{_USER_HEADER}: name the proxy that sets this header with --proxy; from any other "
@@ -117,17 +196,33 @@ def access_of(environment: Mapping[str, str]) -> Access:
         )
     if proxies and not header:
         raise AccessError(f"{_PROXIES}: name the header with the signed-in user's name with --user-header")
+    if groups and not header:
+        raise AccessError(f"{_GROUP_HEADER}: name the header with the signed-in user's name with --user-header")
     if header and environment.get("FORWARDED_ALLOW_IPS") != "":
         raise AccessError(
             f"{_USER_HEADER}: start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an empty "
             "text; otherwise a request can choose the address that it seems to come from"
         )
-    return Access(
-        hosts=frozenset(_host_setting(each) for each in _listed(environment.get("AUDITOR_HOSTS", ""))),
-        user_header=header.lower(),
-        proxies=tuple(_network(each) for each in proxies),
-        read_only=environment.get("AUDITOR_READ_ONLY", "").strip().lower() in {"1", "true", "yes", "on"},
-    )
+    return header, groups, tuple(_network(each) for each in proxies)
+
+
+def _header_setting(option: str, text: str) -> str:
+    header = text.strip().lower()
+    if header and not _TOKEN.fullmatch(header):
+        raise AccessError(f"{option}: not the name of a header; use one such as X-Forwarded-User")
+    if _SENT_BY_BROWSERS.fullmatch(header):
+        raise AccessError(
+            f"{option}: {text.strip()} is sent by browsers themselves and carries no user name; use the "
+            "header in which the proxy puts the signed-in user, such as X-Forwarded-User"
+        )
+    return header
+
+
+def _people(option: str, text: str) -> Named | None:
+    try:
+        return named(text)
+    except ValueError as error:
+        raise AccessError(f"{option}: {error}") from None
 
 
 def _listed(text: str) -> list[str]:
@@ -191,43 +286,63 @@ def _own(access: Access, origin: str, requested: Authority) -> bool:
     return named is not None and (named == requested or named[0] in access.hosts)
 
 
-def who(access: Access, *, headers: Headers, peer: str | None) -> Person | Onlooker:
-    """Who has sent a request.
+def who(access: Access, *, headers: Headers, peer: str | None) -> Asks:
+    """Who has sent a request, and what they may do: the one decision that every page and every act goes by.
 
     Args:
         peer: the address at the other end of the connection.
     """
-    if access.read_only:
-        return Onlooker(why="This dashboard was started with --read-only.")
     if access.user_header:
-        return _signed_in(access, headers, peer)
-    if access.hosts:
-        return Onlooker(
-            why="This dashboard answers to further names (--host) and does not know who signed in: start it with "
-            "--user-header and --proxy, or use `auditor conflicts` on the command line."
-        )
+        return _by_header(access, headers, peer)
     if not _loopback(peer) or _proxied(headers):
-        return Onlooker(
+        return Stranger(
             why="This request came from another machine or through a proxy, and the dashboard does not know who "
-            "signed in: start it with --host, --user-header and --proxy."
+            "signed in. Start it with --host, --user-header and --proxy."
         )
+    if access.read_only:
+        return Onlooker(why=_READ_ONLY)
     return Person(name=None, known_by=LOCAL)
 
 
-def _signed_in(access: Access, headers: Headers, peer: str | None) -> Person | Onlooker:
+def _by_header(access: Access, headers: Headers, peer: str | None) -> Asks:
     if not _listed_proxy(access, peer):
-        return Onlooker(
-            why="Decisions are taken by people who sign in, and this request did not come by the sign-in."
+        return Stranger(
+            why="This dashboard is only open to people who sign in, and this request did not come by the sign-in."
         )
     names = _values(headers, access.user_header.encode())
     if len(names) != 1 or not names[0].strip():
-        return Onlooker(why=f"The sign-in sent no name, or more than one, in {access.user_header}.")
+        return Stranger(why=f"The sign-in sent no name, or more than one, in {access.user_header}.")
     name = names[0].strip()
     if len(name) > NAME_LIMIT or visible(name) != name:
-        return Onlooker(
+        return Stranger(
             why=f"The sign-in's name in {access.user_header} is longer than {NAME_LIMIT} characters or not readable."
         )
-    return Person(name=name, known_by=f"signed in, by {access.user_header}")
+    lists = _values(headers, access.group_header.encode()) if access.group_header else []
+    groups = {each.strip() for each in (lists[0] if len(lists) == 1 else "").split(",")}
+    return _in_role(access, name, groups, f"signed in, by {access.user_header}")
+
+
+def _in_role(access: Access, name: str, groups: Collection[str], known_by: str) -> Asks:
+    """What someone may do who has signed in."""
+    listed = access.operators is not None and access.operators.holds(name, groups)
+    if access.viewers is not None and not listed and not access.viewers.holds(name, groups):
+        return Stranger(why=f"{name} may not view this dashboard (--viewer names who may).", name=name)
+    if access.read_only:
+        return Onlooker(why=_READ_ONLY, name=name)
+    if not listed and not access.everyone_acts:
+        return Onlooker(why=f"{name} is not one of the operators (--operator names them).", name=name)
+    return Person(name=name, known_by=known_by)
+
+
+def barred(asks: Asks, *, path: str) -> Refusal | None:
+    """Why someone who may not view the dashboard does not get what is at this path; None if they do.
+
+    Args:
+        path: of the request, below the dashboard's own base.
+    """
+    if not isinstance(asks, Stranger) or path == HEALTH:
+        return None
+    return Refusal(status=401 if asks.name is None else 403, text=asks.why)
 
 
 def _address(peer: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

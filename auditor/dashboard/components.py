@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import header, look, navigation
+from auditor.dashboard import acting, header, look, navigation
 from auditor.dashboard.data import Data, NoLedgerError
 from auditor.dashboard.time_range import Since
 from auditor.ledger import LedgerError
@@ -81,11 +81,13 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
     Args:
         draw: the body; with `live` it is redrawn automatically.
     """
+    acting.asks()
     data = open_data()
     since = Since(label=navigation.time_range())
     every_s = navigation.refresh_every_s()
 
     def body() -> None:
+        acting.leave_if_ended()
         navigation.follow()
         try:
             header.draw(data, since, title)

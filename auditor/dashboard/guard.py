@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from dataclasses import asdict
 from typing import Any
 
-from auditor.dashboard.access import Access, Headers, Onlooker, Person, Refusal, refusal, who
+from auditor.dashboard.access import Access, Asks, Headers, Onlooker, Person, Refusal, Stranger, barred, refusal, who
 
 PERSON = "X-Plumbline-Person"
 """The header in which the guard passes on to the pages who sent the request; dropped when it comes from outside."""
@@ -59,17 +59,21 @@ def policy(page: str) -> str:
 class Guard:
     """ASGI middleware in front of everything the dashboard serves."""
 
-    def __init__(self, app: App, *, access: Access, page: str, addresses: Collection[str] | None = None) -> None:
+    def __init__(
+        self, app: App, *, access: Access, page: str, addresses: Collection[str] | None = None, base: str = ""
+    ) -> None:
         """Wrap an app.
 
         Args:
             page: the HTML page that Streamlit serves.
             addresses: the paths of the dashboard's pages. For every other path Streamlit serves the same HTML, which
                 must not look like a success to a program. None for any path.
+            base: what all paths of the dashboard begin with, such as "/plumbline".
         """
         self._app = app
         self._addresses = addresses
         self._access = access
+        self._base = base
         self._protection = (*PROTECTION, (b"content-security-policy", policy(page).encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +90,10 @@ class Guard:
             return
         client = scope.get("client")
         sender = who(self._access, headers=headers, peer=client[0] if client else None)
+        refused = barred(sender, path=scope["path"].removeprefix(self._base))
+        if refused is not None:
+            await self._refuse(scope, receive, send, refused)
+            return
         own = PERSON.lower().encode()
         kept = [(name, value) for name, value in headers if name != own]
         sealed_scope = {**scope, "headers": [*kept, (own, sealed(sender).encode())]}
@@ -124,15 +132,20 @@ class Guard:
         await send({"type": f"{kind}.body", "body": body})
 
 
-def sealed(person: Person | Onlooker) -> str:
+def sealed(asks: Asks) -> str:
     """The header value that passes on to the pages who sent the request."""
-    return f"{SEAL} {json.dumps(asdict(person))}"
+    return f"{SEAL} {json.dumps({'kind': type(asks).__name__, **asdict(asks)})}"
 
 
-def unsealed(header: str | None) -> Person | Onlooker:
-    """Read who sent the request; without the guard's header, someone who may only look."""
+def unsealed(header: str | None) -> Asks:
+    """Read who sent the request; without the guard's header, someone who may view nothing."""
     seal, _, document = (header or "").partition(" ")
     if not secrets.compare_digest(seal.encode(), SEAL.encode()):
-        return Onlooker(why="The dashboard was not started with `auditor dashboard`, so it does not know who asks.")
+        return Stranger(why="The dashboard was not started with `auditor dashboard`, so it does not know who asks.")
     fields: dict[str, Any] = json.loads(document)
-    return Person(**fields) if "known_by" in fields else Onlooker(**fields)
+    return _KINDS[fields.pop("kind")](**fields)
+
+
+_KINDS: dict[str, type[Person] | type[Onlooker] | type[Stranger]] = {
+    each.__name__: each for each in (Person, Onlooker, Stranger)
+}

@@ -71,9 +71,8 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
 
 def _do(data: Data, who: Person, what: Callable[[Desk], object]) -> None:
     try:
-        if not who.name:
-            raise RefusedError("enter your name; it is recorded with what you do")
-        what(Desk(data.map, data.ledger, who=who.name, known_by=who.known_by))
+        name, known_by = acting.signature(who)
+        what(Desk(data.map, data.ledger, who=name, known_by=known_by))
     except (RefusedError, ValueError) as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return

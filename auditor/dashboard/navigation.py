@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from auditor.dashboard import asked
+from auditor.dashboard import acting, asked
 from auditor.dashboard.time_range import RANGES
 
 GROUPS = {
@@ -92,12 +92,13 @@ def incidents(**filters: str) -> Target:
 
 
 def run(first: str = "overview") -> None:
-    """Draw the sidebar and the requested page.
+    """Draw the sidebar and the requested page, or for a stranger why they see none.
 
     The time range and the refresh interval live here and not on the pages, because only then does Streamlit keep them
     when a link leads to another page. Both have a default of their own, which counts where an address names neither,
     such as one that the browser goes back to.
     """
+    asks = acting.asks()
     chosen = st.navigation(
         {
             heading: [_page(name, default=name == first, icon=ICONS[name]) for name in pages]
@@ -112,6 +113,7 @@ def run(first: str = "overview") -> None:
         st.segmented_control(
             "Refresh", list(REFRESH), default=_SHARED["refresh"], key="refresh", required=True, bind="query-params"
         )
+        acting.introduced(asks)
     chosen.run()
 
 

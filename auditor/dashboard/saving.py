@@ -113,9 +113,8 @@ def _deleted(shelf: Shelf, number: int, seen_at: datetime) -> int:
 def _do(data: Data, who: Person, sheet: Sheet, what: Callable[[Shelf], int]) -> None:
     """Do it and show the query as it is saved now; or say why not."""
     try:
-        if not who.name:
-            raise RefusedError("enter your name; it is recorded with what you do")
-        number = what(Shelf(data.ledger, who=who.name, known_by=who.known_by))
+        name, known_by = acting.signature(who)
+        number = what(Shelf(data.ledger, who=name, known_by=known_by))
     except RefusedError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return

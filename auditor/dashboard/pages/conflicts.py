@@ -199,13 +199,12 @@ def _do(
     **more: Any,
 ) -> None:
     try:
-        if not who.name:
-            raise RefusedError("enter your name; it is recorded with your decision")
+        name, known_by = acting.signature(who)
         if within:
             more["within_s"] = parse_duration(within)
         if length:
             more["until_at"] = now + timedelta(seconds=parse_duration(length))
-        data.act(conflict.conflict_id, what, who=who.name, known_by=who.known_by, now=now, **more)
+        data.act(conflict.conflict_id, what, who=name, known_by=known_by, now=now, **more)
     except (RefusedError, ValueError) as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return

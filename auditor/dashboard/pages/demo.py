@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -14,6 +15,7 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.scenarios import Message, Performance, Programme, Scenario, Stage, StageError
+from checks.escalation import RefusedError
 from checks.severity import Severity
 
 MESSAGES_SHOWN = 8
@@ -25,8 +27,7 @@ _FOUND = """
 
 def page() -> None:
     """Draw the page."""
-    asks = acting.asks()
-    components.framed("Demo", lambda data, since: draw(data, since, asks))
+    components.framed("Demo", lambda data, since: draw(data, since, acting.asks()))
 
 
 def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
@@ -42,9 +43,9 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
     except StageError as error:
         st.info(escaping.markdown(error), icon=":material/theater_comedy:")
         return
-    watches = isinstance(asks, Onlooker)
+    plays = asks if isinstance(asks, Person) else None
     shown = programme.playing or programme.last
-    _introduction(stage, programme, watches=watches)
+    _introduction(stage, programme, plays)
     if shown is not None and shown.name in programme.scenarios:
         left, right = st.columns([3, 2], gap="medium")
         with left:
@@ -52,15 +53,15 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
         with right:
             _channel([each for each in messages if each.received_at >= shown.begun_at])
     st.header("Same situation, two outcomes", anchor=False)
-    if watches:
-        st.caption("You may look on, and not play: this dashboard is read-only for you.")
+    if isinstance(asks, Onlooker):
+        st.caption(f"You can look on and not play. {escaping.markdown(asks.why)}")
     with st.grid(3, min_column_width=300):
         for scenario in programme.scenarios.values():
-            _card(stage, scenario, idle=programme.playing is None and not watches)
+            _card(stage, scenario, plays if programme.playing is None else None)
 
 
-def _introduction(stage: Stage, programme: Programme, *, watches: bool) -> None:
-    """What plays, what a person would do about it, and how it ends."""
+def _introduction(stage: Stage, programme: Programme, plays: Person | None) -> None:
+    """What plays, what a person would do about it, and how it ends; with a button for someone who may play."""
     playing, last = programme.playing, programme.last
     if playing is None:
         if last is None:
@@ -88,9 +89,8 @@ def _introduction(stage: Stage, programme: Programme, *, watches: bool) -> None:
         f"**{title}**{_how(playing)}, {lasted}. {situation}\n\n{outcome}",
         icon=":material/theater_comedy:",
     )
-    if not watches and st.button("Mend it now", icon=":material/healing:"):
-        stage.mend()
-        st.rerun()
+    if plays is not None and st.button("Mend it now", icon=":material/healing:"):
+        _do(plays, stage.mend)
 
 
 def _how(performance: Performance) -> str:
@@ -151,18 +151,24 @@ def _channel(messages: list[Message]) -> None:
                 st.caption(told)
 
 
-def _card(stage: Stage, scenario: Scenario, *, idle: bool) -> None:
+def _card(stage: Stage, scenario: Scenario, plays: Person | None) -> None:
+    """Draw a scenario; its buttons work for someone who may play it now."""
     with st.container(border=True, height="stretch"):
         st.subheader(escaping.markdown(scenario.title), anchor=False)
         st.caption(escaping.markdown(scenario.situation))
         st.caption(f"Prevented by: {escaping.markdown(scenario.pattern)}")
         with st.container(horizontal=True):
-            broken = st.button("Break it", key=f"break-{scenario.name}", disabled=not idle)
-            prevented = st.button("Play it prevented", key=f"prevent-{scenario.name}", disabled=not idle)
-        if broken or prevented:
-            try:
-                stage.play(scenario.name, prevented=prevented)
-            except StageError as error:
-                st.warning(escaping.markdown(error))
-            else:
-                st.rerun()
+            broken = st.button("Break it", key=f"break-{scenario.name}", disabled=plays is None)
+            prevented = st.button("Play it prevented", key=f"prevent-{scenario.name}", disabled=plays is None)
+        if plays is not None and (broken or prevented):
+            _do(plays, lambda: stage.play(scenario.name, prevented=prevented))
+
+
+def _do(plays: Person, what: Callable[[], object]) -> None:
+    try:
+        acting.confirmed(plays)
+        what()
+    except (RefusedError, StageError) as error:
+        st.warning(escaping.markdown(error))
+    else:
+        st.rerun()

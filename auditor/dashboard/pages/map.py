@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import asked, components, look, map_chart, map_panel, navigation, tables, view
+from auditor.dashboard import acting, asked, components, look, map_chart, map_panel, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.map_chart import CONSUMER, FLOW, SYSTEM, FlowFigures, MapChart
@@ -134,6 +134,7 @@ def lag_text(lag: FlowLag | None, window_s: float) -> str:
 @st.fragment
 def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, choices: Sequence[str]) -> None:
     """The picture and the panel; a click draws these two again, so that the picture stays as it was moved."""
+    acting.leave_if_ended()
     key = f"map-{len(choices)}-{hash(tuple(choices))}"
 
     def clicked() -> None:

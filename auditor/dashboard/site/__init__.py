@@ -41,7 +41,7 @@ def guards() -> list[Middleware]:
     root = f"/{base}" if base else ""
     addresses = {root, f"{root}/index.html", *(f"{root}/{name}" for name in navigation.PAGES)}
     try:
-        return [Middleware(Guard, access=access_of(os.environ), page=page, addresses=addresses)]
+        return [Middleware(Guard, access=access_of(os.environ), page=page, addresses=addresses, base=root)]
     except AccessError as error:
         sys.exit(f"error: {error}")
 

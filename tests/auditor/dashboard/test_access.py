@@ -19,7 +19,19 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from auditor.dashboard.access import LOCAL, Access, AccessError, Onlooker, Person, access_of, refusal, who
+from auditor.dashboard.access import (
+    HEALTH,
+    LOCAL,
+    Access,
+    AccessError,
+    Asks,
+    Onlooker,
+    Person,
+    Stranger,
+    access_of,
+    refusal,
+    who,
+)
 from auditor.dashboard.guard import PERSON, Guard, sealed, unsealed
 from auditor.dashboard.serving import cannot_listen
 from tests import HOME
@@ -192,7 +204,7 @@ def test_requests_of_no_browser_are_refused(port: int) -> None:
 )
 def test_no_other_header_names_the_host(port: int, told: str) -> None:
     assert get(port, "/", "Host: evil.example", told)[0] == 421
-    assert get(port, "/", "Host: localhost:PORT", told.replace("localhost", "evil.example"))[0] == 200
+    assert get(port, HEALTH, "Host: localhost:PORT", told.replace("localhost", "evil.example"))[0] == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -248,41 +260,67 @@ def local_scope(*more: tuple[bytes, bytes], kind: str = "websocket", peer: str =
     return {"type": kind, "path": STREAM, "raw_path": STREAM.encode(), "headers": headers, "client": (peer, 1)}
 
 
-def passed(guard_access: Access, scope: dict[str, Any]) -> Person | Onlooker:
-    """Who the pages behind the guard are told has asked."""
+def passed(guard_access: Access, scope: dict[str, Any]) -> Asks | None:
+    """Who the pages behind the guard are told has asked; None if the guard let nothing through."""
     seen: list[str] = []
+    sent: list[Any] = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
         seen.extend(value.decode() for name, value in scope["headers"] if name.lower() == PERSON.lower().encode())
 
-    async def nothing(*_: Any) -> Any: ...
+    async def nothing() -> Any: ...
 
-    asyncio.run(Guard(app, access=guard_access, page="")(scope, nothing, nothing))
-    assert len(seen) == 1
-    return unsealed(seen[0])
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Guard(app, access=guard_access, page="")(scope, nothing, send))
+    assert len(seen) == 1 - len(sent)
+    return unsealed(seen[0]) if seen else None
 
 
 def test_whoever_sits_at_the_machine_acts_as_the_local_operator() -> None:
     assert passed(Access(), local_scope()) == Person(name=None, known_by=LOCAL)
     assert passed(Access(), local_scope(peer="::1")) == Person(name=None, known_by=LOCAL)
+    assert isinstance(passed(Access(read_only=True), local_scope()), Onlooker)
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
-    ("settings", "scope"),
+    ("more", "peer"),
     [
-        (Access(), local_scope(peer="192.0.2.7")),
-        (Access(), local_scope((b"x-forwarded-for", b"127.0.0.1"))),
-        (Access(), local_scope((b"X-Forwarded-Host", b"localhost"))),
-        (Access(), local_scope((b"forwarded", b"for=127.0.0.1"))),
-        (Access(), local_scope((b"via", b"1.1 proxy"))),
-        (Access(), local_scope((b"x-real-ip", b"127.0.0.1"))),
-        (Access(), local_scope(peer="")),
-        (Access(hosts=frozenset({"plumbline.example.com"})), local_scope()),
-        (Access(read_only=True), local_scope()),
+        ([], "192.0.2.7"),
+        ([(b"x-forwarded-for", b"127.0.0.1")], "127.0.0.1"),
+        ([(b"x-forwarded-host", b"localhost")], "127.0.0.1"),
+        ([(b"forwarded", b"for=127.0.0.1")], "127.0.0.1"),
+        ([(b"via", b"1.1 proxy")], "127.0.0.1"),
+        ([(b"x-real-ip", b"127.0.0.1")], "127.0.0.1"),
+        ([], ""),
     ],
 )
-def test_nobody_else_acts_unless_a_sign_in_names_them(settings: Access, scope: dict[str, Any]) -> None:
-    assert isinstance(passed(settings, scope), Onlooker)
+def test_nobody_else_sees_anything_unless_a_sign_in_names_them(
+    kind: str, more: list[tuple[bytes, bytes]], peer: str
+) -> None:
+    scope = local_scope(*more, peer=peer)
+    for access in (Access(), Access(read_only=True)):
+        assert isinstance(who(access, headers=scope["headers"], peer=peer), Stranger)
+        assert answered(access, {**scope, "type": kind}) == 401
+
+
+def answered(access: Access, scope: dict[str, Any]) -> int:
+    """The status with which the guard refuses; 200 if it lets the request through."""
+    sent: list[Any] = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        sent.append({"status": 200})
+
+    async def nothing() -> Any: ...
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {**scope, "extensions": {"websocket.http.response": {}}}
+    asyncio.run(Guard(app, access=access, page="")(scope, nothing, send))
+    return int(sent[0]["status"])
 
 
 SIGNED = access_of(
@@ -322,14 +360,67 @@ def test_a_person_is_known_by_the_header_of_a_listed_proxy(peer: str) -> None:
     ],
 )
 def test_a_name_from_elsewhere_names_nobody(scope: dict[str, Any]) -> None:
-    assert isinstance(passed(SIGNED, scope), Onlooker)
+    assert passed(SIGNED, scope) is None
+    assert answered(SIGNED, {**scope, "type": "http", "path": "/media/none.csv"}) == 401
+    assert answered(SIGNED, {**scope, "type": "http", "path": HEALTH}) == 200
+
+
+def of_proxy(name: str, groups: str = "") -> dict[str, Any]:
+    return local_scope((b"x-forwarded-user", name.encode()), (b"x-groups", groups.encode()), peer="10.0.0.7")
+
+
+LISTS = {
+    "AUDITOR_HOSTS": "plumbline.example.com",
+    "AUDITOR_USER_HEADER": "X-Forwarded-User",
+    "AUDITOR_GROUP_HEADER": "X-Groups",
+    "AUDITOR_PROXIES": "10.0.0.7",
+    "FORWARDED_ALLOW_IPS": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("operators", "viewers", "acts", "looks", "turned_away"),
+    [
+        ("", "", ["ada@example.com", "bob"], [], []),
+        ("ada@example.com", "", ["Ada@Example.com"], ["bob"], []),
+        ("", "bob", [], ["bob"], ["ada@example.com"]),
+        ("ada@example.com", "bob", ["ada@example.com"], ["bob"], ["Bob", "eve"]),
+        ("@example.com", "@EXAMPLE.org", ["ada@example.com"], ["bob@example.org"], ["eve@sub.example.org", "eve"]),
+        ("ada@example.com", "ada@example.com", ["ada@example.com"], [], ["\u212aada@example.com"]),
+    ],
+)
+def test_the_lists_say_who_acts_and_who_looks(
+    operators: str, viewers: str, acts: list[str], looks: list[str], turned_away: list[str]
+) -> None:
+    lists = {"AUDITOR_OPERATORS": operators, "AUDITOR_VIEWERS": viewers}
+    access, read_only = access_of({**LISTS, **lists}), access_of({**LISTS, **lists, "AUDITOR_READ_ONLY": "yes"})
+    for name in acts:
+        assert passed(access, of_proxy(name)) == Person(name=name, known_by="signed in, by x-forwarded-user")
+    for name in looks:
+        assert isinstance(passed(access, of_proxy(name)), Onlooker)
+    for name in [*acts, *looks]:
+        assert isinstance(passed(read_only, of_proxy(name)), Onlooker)
+    for name in turned_away:
+        assert answered(access, of_proxy(name)) == answered(read_only, of_proxy(name)) == 403
+
+
+def test_a_group_is_believed_of_the_proxy_alone_and_once() -> None:
+    access = access_of({**LISTS, "AUDITOR_OPERATORS": "group:Data Ops", "AUDITOR_VIEWERS": "group:staff"})
+    assert isinstance(passed(access, of_proxy("ada", "staff, Data Ops")), Person)
+    assert isinstance(passed(access, of_proxy("ada", "staff")), Onlooker)
+    assert answered(access, of_proxy("ada", "ops")) == 403
+    assert answered(access, of_proxy("group:Data Ops")) == 403
+    twice = of_proxy("ada", "staff")
+    twice["headers"].append((b"x-groups", b"Data Ops"))
+    assert answered(access, twice) == 403
+    assert answered(access, {**of_proxy("ada", "Data Ops"), "client": ("127.0.0.1", 1)}) == 401
 
 
 @pytest.mark.parametrize(
     "told", [None, "", "x", f'{"0" * 32} {{"name": "eve", "known_by": "x"}}', '{"known_by": "x"}']
 )
 def test_a_page_believes_the_guard_alone(told: str | None) -> None:
-    assert isinstance(unsealed(told), Onlooker)
+    assert isinstance(unsealed(told), Stranger)
 
 
 @pytest.mark.parametrize(
@@ -358,6 +449,16 @@ def test_a_host_that_is_named_is_answered_and_no_other(host: bytes, origin: byte
         ({"AUDITOR_HOSTS": "plumbline.example.com:8501"}, "is not a host name"),
         ({"AUDITOR_HOSTS": "plumbline..com"}, "is not a host name"),
         ({"AUDITOR_HOSTS": ".example.com"}, "is not a host name"),
+        ({"AUDITOR_HOSTS": "plumbline.example.com"}, "must sign in"),
+        ({"AUDITOR_HOSTS": "plumbline.example.com", "AUDITOR_READ_ONLY": "yes"}, "must sign in"),
+        ({"AUDITOR_OPERATORS": "ada"}, "nobody signs in"),
+        ({"AUDITOR_VIEWERS": "ada"}, "nobody signs in"),
+        ({"AUDITOR_GROUP_HEADER": "X-Groups"}, "with --user-header"),
+        ({**LISTS, "AUDITOR_GROUP_HEADER": "", "AUDITOR_OPERATORS": "group:ops"}, "with --group-header"),
+        ({**LISTS, "AUDITOR_GROUP_HEADER": "Cookie"}, "by browsers"),
+        ({**LISTS, "AUDITOR_OPERATORS": "group:"}, "names no group"),
+        ({**LISTS, "AUDITOR_VIEWERS": "*@example.com"}, "wildcards"),
+        ({**LISTS, "AUDITOR_VIEWERS": "@example"}, "not a domain"),
         ({"AUDITOR_USER_HEADER": "X-User"}, "with --proxy"),
         ({"AUDITOR_PROXIES": "10.0.0.1"}, "with --user-header"),
         ({"AUDITOR_USER_HEADER": "X User", "AUDITOR_PROXIES": "10.0.0.1"}, "not the name of a header"),
@@ -387,10 +488,15 @@ def test_the_command_refuses_what_cannot_be_meant(tmp_path: Path) -> None:
         (("--address", "0.0.0.0"), "--host"),
         (("--host", "http://x"), "is not a host name"),
         (("--user-header", "X-User"), "--proxy"),
+        (("--host", "plumbline.example.com"), "must sign in"),
+        (("--host", "plumbline.example.com", "--read-only"), "must sign in"),
+        (("--address", "0.0.0.0", "--host", "plumbline.example.com"), "must sign in"),
+        (("--operator", "ada"), "nobody signs in"),
     ):
         done = auditor("dashboard", "--map", str(tmp_path / "plumbline.yaml"), *words)
         assert done.returncode == 2
-        assert said in done.stderr
+        assert said in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
 
 
 def test_a_mistyped_folder_is_not_made(stand: Stand) -> None:
@@ -423,21 +529,27 @@ def conflict_page(page: Page, port: int) -> None:
 @pytest.mark.timeout(300)
 def test_a_decision_names_who_signed_in_and_only_they_decide(disputed: Stand) -> None:
     options = ("--user-header", "X-Forwarded-User", "--proxy", "127.0.0.9")
-    with dashboard(disputed, *options) as port, chromium() as browser:
+    with dashboard(disputed, *options, "--operator", "ada@example.com") as port, chromium() as browser:
         sign_in = SignIn(port, header="X-Forwarded-User", name="ada@example.com", source="127.0.0.9")
+        viewer = SignIn(port, header="X-Forwarded-User", name="bob@example.com", source="127.0.0.9")
         stranger = SignIn(port, header="X-Forwarded-User", name="eve@example.com", source="127.0.0.2")
         page = browser.new_page()
         for direct in (port, stranger.port):
-            conflict_page(page, direct)
-            expect(page.get_by_text("You can look and not decide.")).to_be_visible()
-            expect(page.get_by_role("button", name="Decide")).to_have_count(0)
+            answer = page.goto(f"http://127.0.0.1:{direct}/conflicts?conflict=1")
+            assert answer is not None
+            assert answer.status == 401
+            assert "only open to people who sign in" in answer.text()
+            assert shake(direct, "Host: localhost:PORT", "Origin: http://localhost:PORT") == 401
+        conflict_page(page, viewer.port)
+        expect(page.get_by_text("You can look and not decide.")).to_be_visible()
+        expect(page.get_by_role("button", name="Decide")).to_have_count(0)
         conflict_page(page, sign_in.port)
         expect(page.get_by_text("Signed in as ada@example.com")).to_be_visible()
         expect(page.get_by_label("Your name")).to_have_count(0)
         page.get_by_role("button", name="Decide").click()
         expect(page.get_by_role("heading", name=re.compile("decided"))).to_be_visible(timeout=60_000)
-        sign_in.close()
-        stranger.close()
+        for each in (sign_in, viewer, stranger):
+            each.close()
     found = disputed.ledger.conflicts.find(1)
     assert found is not None
     assert (found[1][-1].who, found[1][-1].known_by) == ("ada@example.com", "signed in, by x-forwarded-user")

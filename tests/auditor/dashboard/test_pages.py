@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import numpy as np
@@ -19,8 +20,8 @@ from streamlit.testing.v1 import AppTest
 
 from auditor import escaping
 from auditor.audit.queue_audit import QueueAuditor
-from auditor.dashboard import look, navigation, tables, view
-from auditor.dashboard.access import LOCAL
+from auditor.dashboard import acting, look, navigation, tables, view
+from auditor.dashboard.access import LOCAL, Asks, Onlooker, Person
 from auditor.dashboard.components import _open
 from auditor.dashboard.look import Tone
 from auditor.dashboard.pages import drift as drift_page
@@ -62,17 +63,38 @@ def components() -> BidiComponentManager:
     return made
 
 
-def app_of(code: str) -> AppTest:
-    """An app that is this script."""
+ONLOOKER = Onlooker(why="Whoever asks here may only look.")
+
+
+def app_of(code: str, asks: Asks = ONLOOKER) -> AppTest:
+    """An app that is this script, as someone sees it."""
     app = AppTest.from_string(code, default_timeout=100)
     app._bidi_component_manager = components()
+    draw = app._run
+
+    def as_seen(*args: Any, **more: Any) -> AppTest:
+        with patch.object(acting, "sender", lambda: vars(app)["asks"]):
+            return draw(*args, **more)
+
+    app._run = as_seen  # type: ignore[method-assign]
+    seat(app, asks)
     return app
 
 
+def seat(app: AppTest, asks: Asks) -> None:
+    """Let someone else look at the app from now on."""
+    vars(app)["asks"] = asks
+
+
 def run(page: str, **query: str | list[str]) -> AppTest:
+    return seen(page, ONLOOKER, **query)
+
+
+def seen(page: str, asks: Asks, **query: str | list[str]) -> AppTest:
+    """A page as someone sees it."""
     _open.clear()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
-    app = app_of(code)
+    app = app_of(code, asks)
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
@@ -91,7 +113,7 @@ def local(page: str, **query: str) -> AppTest:
         "person = Person(name=None, known_by=LOCAL)\n"
         "components.framed('x', lambda data, since: page.draw(data, since, person), live=False)\n"
     )
-    app = app_of(code)
+    app = app_of(code, Person(name=None, known_by=LOCAL))
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
@@ -495,7 +517,7 @@ def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     app = run("conflicts", conflict="1")
     assert not app.exception
     assert "Conflict 1: customer 3" in text(app)
-    assert "You can look and not decide." in text(app)  # nothing stood before this page and said who asks
+    assert "You can look and not decide." in text(app)
     assert "who" not in [each.key for each in app.text_input]
     app = local("conflicts", conflict="1")
     app.text_input(key="who").set_value("")
@@ -840,7 +862,7 @@ def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
     assert "`auditor demo` starts one that does" in text(run("demo"))
     with performing(company) as address:
         monkeypatch.setenv(navigation.COMPANY, address)
-        assert "look on, and not play" in text(run("demo"))
+        assert "You can look on and not play." in text(run("demo"))
         app = local("demo")
         assert not app.exception
         assert "everything agrees" in text(app)
