@@ -21,12 +21,13 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
 
 
-def run_demo(folder: Path, port: int) -> int:
+def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
     """Start everything, print one address, and stop everything when told to.
 
     Args:
         folder: state is kept here over restarts.
         port: of the dashboard on 127.0.0.1; another free one is taken where it is in use.
+        status_port: of the auditor's health and metrics; None for none.
 
     Returns:
         The exit code.
@@ -60,7 +61,8 @@ def run_demo(folder: Path, port: int) -> int:
         if not _wait(company_port, running):
             return _gave_up(running, logs)
         (company / ADDRESS).write_text(named["DEMO_COMPANY"], encoding="utf-8")
-        auditor = [sys.executable, "-m", "auditor", "run"]
+        status = [] if status_port is None else ["--status-port", str(status_port)]
+        auditor = [sys.executable, "-m", "auditor", "run", *status]
         running.append(("auditor", _start("auditor", auditor, environment, folder)))
         running.append(("dashboard", _start("dashboard", command(port), environment, folder)))
         if not _wait(port, running):

@@ -38,13 +38,17 @@ def _demo(
     context: typer.Context,
     data: DataOfDemo = DEMO_DATA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
+    status_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve /healthz and /metrics of the auditor on this port of 127.0.0.1."),
+    ] = None,
 ) -> None:
     """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
     if context.invoked_subcommand is not None:
         return
     from auditor.demo import run_demo
 
-    raise typer.Exit(run_demo(workspace(data).folder, port))
+    raise typer.Exit(run_demo(workspace(data).folder, port, status_port))
 
 
 @demo.command("list")
