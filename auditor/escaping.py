@@ -50,6 +50,9 @@ _ALIVE = re.compile(r"(:)(?=\S)|(?<=[Ww])(?=\.)|(@)|(?<=[<>~=-])(?=(?:\\?)[<>~=-
 """Emoji, addresses and typographic arrows, which Streamlit and GitHub's Markdown find in what was escaped."""
 
 
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+"""Its characters: RFC 3986, section 2."""
+
 _DOCUMENT_SPECIAL = re.compile(r"[\\`*{}\[\]<>#!|~$&]|(?<![^\W_])_|_(?![^\W_])")
 _DOCUMENT_ALIVE = re.compile(r"[:@](?=\S)|#(?=\d)|(?<=[Ww])(?=\.)")
 _MERMAID = re.compile(r"[\x21-\x7e](?<![A-Za-z0-9_.,/()+-])")
@@ -115,6 +118,13 @@ def markdown(text: object) -> str:
         return f"\\{character}{_SPLIT}" if character else _SPLIT
 
     return _ALIVE.sub(part, told)
+
+
+def markdown_link(text: object, address: str) -> str:
+    """A link for Streamlit's Markdown, which opens in a new tab; the text alone if the address is no web address."""
+    if not _WEB_ADDRESS.fullmatch(address):
+        return markdown(text)
+    return f"[{markdown(text)}](<{address.replace('&', '&amp;')}>)"
 
 
 def marked(text: str, start: int, end: int) -> str:

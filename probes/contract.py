@@ -331,6 +331,7 @@ class Reading:
         doubled: keys that share their record with another key, in words (`auditor.systems.crosswalk`).
         unpaired: keys without a pair, in words.
         traced: those of them that had a pair before, so that the record it led to was read all the same.
+        own_keys: by key, those of the system itself that a crosswalk pairs with it.
     """
 
     system: str
@@ -349,6 +350,7 @@ class Reading:
     doubled: Mapping[Key, str] = field(default_factory=dict)
     unpaired: Mapping[Key, str] = field(default_factory=dict)
     traced: Set[Key] = frozenset()
+    own_keys: Mapping[Key, Sequence[Key]] = field(default_factory=dict)
 
     def when(self, key: Key) -> tuple[datetime, datetime]:
         """When this key was requested and returned; for a listing, the time of the whole."""

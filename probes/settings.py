@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 from probes.contract import ReadSpec
 from probes.durations import Duration
 from probes.expressions import Expression, expression
+from probes.record_links import Link
 
 
 class PluginSettings(BaseModel):
@@ -121,7 +122,7 @@ class SystemSettings(PluginSettings):
         budget: how much of the system may be used.
         delay_floor_s: how long the system may legitimately return stale data (caches, search indexes).
         clock_slack_s: the longest time between a record's changed-at stamp and its commit.
-        link: template of a record's page in the system itself, with `{key}`.
+        link: template of a record's page in the system itself (`probes.record_links`).
         operations: what systems of this kind limit apart from other calls, with the limits that they document.
     """
 
@@ -132,7 +133,7 @@ class SystemSettings(PluginSettings):
     budget: Budget = Budget()
     delay_floor_s: Duration = Field(default=0, alias="delay_floor")
     clock_slack_s: Duration = Field(default=0.1, alias="clock_slack")
-    link: str | None = None
+    link: Link | None = None
     description: str = ""
 
     @model_validator(mode="after")
@@ -274,6 +275,7 @@ class Binding(PluginSettings):
         crosswalk: where its own keys are paired with those of the data type, if they are others.
         key_written: how it writes every key, where keys may be written in several ways: `lower` or `e164`; `any` if
             its API finds a key however it is written.
+        link: template of a record's page in the system itself, instead of the system's (`probes.record_links`).
     """
 
     composite_keys: ClassVar[bool] = False
@@ -290,6 +292,7 @@ class Binding(PluginSettings):
     computed: dict[str, Computed] = {}
     crosswalk: Crosswalk | None = None
     key_written: Literal["lower", "e164", "any"] | None = None
+    link: Link | None = None
 
     @field_validator("key")
     @classmethod
@@ -362,6 +365,11 @@ class Binding(PluginSettings):
         if self.crosswalk is not None and not isinstance(self.key, str):
             raise ValueError("a crosswalk pairs keys of one field; name one field as key, or leave crosswalk out")
         return self
+
+    def own_link(self, system: SystemSettings) -> str | None:
+        """The template of a record's page that the vendor documents, if there is one for these settings."""
+        del system
+        return None
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The fields of the system that are read for a canonical field."""

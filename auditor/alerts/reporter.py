@@ -9,6 +9,7 @@ from typing import Any
 
 from auditor.alerts import past_misses
 from auditor.alerts.notices import clearing_text, notice_of, readers, summary_text
+from auditor.alerts.worst_records import worst_records
 from auditor.ledger import Ledger, Transaction
 from auditor.map.consumers import ROLE_WEIGHT
 from auditor.map.flow import Flow
@@ -224,6 +225,7 @@ class Reporter:
                 opened_at=opened_at,
                 now=now,
                 flows=self._flows,
+                records=worst_records(self._ledger, transaction, group, self._flows, now),
             )
             put_off = incident is not None and move.transition is None and move.tell_at != incident.tell_at
             due_at = move.tell_at if put_off else None

@@ -56,3 +56,6 @@ def print_record(view: RecordView) -> None:
             cells.append("–" if cell is None else f"[{_STYLES[cell.state]}]{shown(cell.text)}{_MARKS[cell.state]}[/]")
         table.add_row(shown(name), *cells)
     out.print(table)
+    for copy in view.copies:
+        if copy.link:
+            out.print(f"open in {shown(copy.system)}: {shown(copy.link)}", soft_wrap=True)

@@ -78,7 +78,16 @@ def _head(copy: CopyView, readers: list[str]) -> None:
     if readers:
         st.caption(f"read by {escaping.markdown(', '.join(readers))}")
     if copy.link:
-        st.link_button("Open there", copy.link)
+        st.link_button(
+            f"Open in {escaping.markdown(copy.system)}", copy.link, icon=":material/open_in_new:", width="stretch"
+        )
+
+
+def draw_links(record: RecordView) -> None:
+    """Draw where the record is seen in the systems themselves, in one line."""
+    links = [escaping.markdown_link(copy.system, copy.link) for copy in record.copies if copy.link]
+    if links:
+        st.caption(f":material/open_in_new: Open in {' · '.join(links)}")
 
 
 def sides(record: RecordView, name: str) -> str:

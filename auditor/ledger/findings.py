@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
+from auditor.ledger.transaction import Transaction
 from checks.convergence import Verdict
 from checks.record_history import DivergenceState
 from checks.values import EPOCH, MICROSECOND
@@ -60,6 +61,26 @@ class Findings:
         with self._database.read() as connection:
             rows = connection.execute(wanted.order_by(column.first_seen_at, column.id).limit(limit))
             return [row._asdict() for row in rows]
+
+    def longest(
+        self, transaction: Transaction, causes: Mapping[str, Sequence[str]], limit: int
+    ) -> list[tuple[str, str, datetime | None]]:
+        """The open divergences that were seen first: flow, key, and when its first late change was committed.
+
+        Args:
+            causes: by flow, those that count.
+        """
+        column = t.divergences.c
+        either = [(column.flow == flow) & column.cause.in_(found) for flow, found in causes.items()]
+        if not either:
+            return []
+        wanted = (
+            sa.select(column.flow, column.key, column.first_missed_at)
+            .where(column.closed_at.is_(None), column.state == DivergenceState.OPEN.value, sa.or_(*either))
+            .order_by(column.first_seen_at, column.id)
+            .limit(limit)
+        )
+        return [(row[0], row[1], row[2]) for row in transaction.execute(wanted)]
 
     def open_records(self) -> list[dict[str, Any]]:
         """Every open divergence in full, oldest first; for repair proposals."""

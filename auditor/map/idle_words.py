@@ -43,8 +43,6 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     yield from _alert_words(integration_map)
     yield from route_remarks(integration_map)
     for name, settings in integration_map.systems.items():
-        if settings.link and not ADDRESS.fullmatch(settings.link):
-            yield ("systems", name, "link"), NO_ADDRESS
         if getattr(settings, "change_events", False) and not any(
             each.from_ == name for each in integration_map.flows.values()
         ):

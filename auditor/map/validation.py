@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from auditor.map.blind_spots import finds_nothing
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.merge_functions import load_merge
+from auditor.map.record_links import link_mistakes
 from auditor.map.route_mistakes import route_mistakes
 from auditor.map.settings import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, FlowSettings
 from checks.conflicts import MergeError, Policy
@@ -90,6 +91,7 @@ def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any])
         yield from _data_type_contradictions(name, data_type, systems)
     for name, flow in integration_map.flows.items():
         yield from _flow_contradictions(name, flow, integration_map, sections)
+    yield from link_mistakes(integration_map)
     yield from _owner_loops(integration_map)
     yield from route_mistakes(integration_map)
 

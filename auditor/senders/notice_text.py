@@ -95,6 +95,13 @@ def record_lines(notice: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def record_links(record: Mapping[str, Any], limit: int = URL_LIMIT) -> list[tuple[str, str]]:
+    """Where people see a record: a system and an address each. What is no web address is left out."""
+    links = record.get("links")
+    named = links.items() if isinstance(links, Mapping) else ()
+    return [(str(name), str(url)) for name, url in named if _ADDRESS.fullmatch(str(url)) and len(str(url)) <= limit]
+
+
 def lag_text(notice: Mapping[str, Any]) -> str:
     """The greatest lag of the worst records against the window; the window alone if no lag is known."""
     if not notice.get("flow"):

@@ -9,14 +9,23 @@ making links of its own: https://docs.slack.dev/reference/block-kit/composition-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from auditor.escaping import mrkdwn, slack_notification
 from auditor.senders.contract import TIMEOUT_S, Address, Receipt, SenderSettings
 from auditor.senders.json_post import JsonPost
-from auditor.senders.notice_text import REPEAT, acting_text, lag_text, links, record_lines, words_of
+from auditor.senders.notice_text import (
+    REPEAT,
+    acting_text,
+    lag_text,
+    links,
+    record_lines,
+    record_links,
+    words_of,
+    worst_records,
+)
 from auditor.senders.slack_buttons import buttons
 from checks.routes import SEVERITIES, severity_of
 from probes.durations import format_duration
@@ -26,6 +35,7 @@ FIELD_LIMIT = 250
 TEXT_LIMIT = 500
 DETAIL_LIMIT = 800
 TABLE_LIMIT = 2800
+RECORDS_LIMIT = 2000
 FALLBACK_LIMIT = 2000
 URL_LIMIT = 2000
 LINES = 6
@@ -48,6 +58,8 @@ _SIGNS = {
 
 _WORDS = {"opened": "OPEN", "reminder": "STILL OPEN", "unacknowledged": "OPEN"}
 """What is written for a transition, where it is not the transition itself."""
+
+_LINK_ENDS = str.maketrans({"&": "&amp;", "<": "%3C", ">": "%3E", "|": "%7C"})
 
 BAD_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "invalid_attachments", "msg_blocks_too_long"})
 """Errors after which the text alone is tried."""
@@ -152,7 +164,7 @@ def _paragraphs(notice: Mapping[str, Any], *, advice: bool = True) -> list[dict[
     if len(breaches) > 1:
         parts.append("*All of it*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in breaches[:LINES]))
     if worst := record_lines(notice):
-        parts.append("*Worst*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in worst[:LINES]))
+        parts.append("*Worst*\n" + "\n".join(_linked(worst[:LINES], worst_records(notice))))
     if notice.get("act"):
         parts.append(mrkdwn(notice["act"], DETAIL_LIMIT))
     if notice.get("detail"):
@@ -162,6 +174,20 @@ def _paragraphs(notice: Mapping[str, Any], *, advice: bool = True) -> list[dict[
     if advice and notice.get("advice") and notice["transition"] != "resolved":
         parts.append(f"*What to do*  {mrkdwn(notice['advice'], TEXT_LIMIT)}")
     return [{"type": "section", "text": _text(part)} for part in parts]
+
+
+def _linked(lines: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of records, each with its links into the systems as far as there is room for them."""
+    shown = [mrkdwn(line, FIELD_LIMIT) for line in lines]
+    room = RECORDS_LIMIT - sum(len(line) + 1 for line in shown) - len("*Worst*\n")
+    for line, record in zip(shown, records, strict=False):
+        links = "".join(
+            f"  <{url.translate(_LINK_ENDS)}|{slack_notification(system, 60)}>"
+            for system, url in record_links(record, URL_LIMIT)
+        )
+        fits = len(links) <= room
+        room -= len(links) if fits else 0
+        yield line + links if fits else line
 
 
 def _table(rows: Sequence[Sequence[object]]) -> str:

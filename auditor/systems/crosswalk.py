@@ -111,6 +111,7 @@ class Crosswalk:
                 if key not in forth.of and key not in unreadable
             },
             traced=frozenset(lost),
+            own_keys={**forth.of, **lost},
         )
 
     def listed(self, reading: Reading) -> Reading:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from auditor.map.flow import currencies_of
 from auditor.map.integration_map import IntegrationMap
+from auditor.map.record_links import link_of
 from auditor.storage.kept_text import restored
 from auditor.systems.reader import SystemReader
 from checks.computed import columns_of
@@ -46,6 +46,7 @@ class CopyView:
         found: rows with this key; normally 1.
         error: why it could not be read, or "".
         cells: by field.
+        link: the address of the record in the system itself.
         raw: the first row as the system holds it: each field's name there, and its value as JSON.
         deleted: the field that marks it as deleted, "" if none does.
     """
@@ -114,10 +115,12 @@ def read_record(
     errors: dict[str, str] = {}
     read_at: dict[str, datetime] = {}
     marked: dict[str, list[Row]] = {}
+    own_keys: dict[str, Sequence[Key]] = {}
     for system in order:
         spec = spec_of(integration_map, data_type, system)
         reading = readers[system].fetch(spec, [key])
         read_at[system] = datetime.now(UTC)
+        own_keys[system] = reading.own_keys.get(key, ())
         errors[system] = (
             str(reading.error) if reading.error else reading.unreadable.get(key) or reading.doubled.get(key, "")
         )
@@ -145,23 +148,17 @@ def read_record(
                 changed_at="" if stamp is None or stamp is MISSING else str(stamp),
                 read_at=read_at[system],
                 cells=cells if system_rows else {},
-                link=link_of(integration_map.systems[system].link, key),
+                link=link_of(
+                    integration_map.systems[system],
+                    integration_map.bindings[data_type, system],
+                    key,
+                    own_keys[system],
+                ),
                 deleted=spec_of(integration_map, data_type, system).deleted or "" if gone else "",
                 raw=_raw(spec_of(integration_map, data_type, system), (system_rows or gone)[:1]),
             )
         )
     return RecordView(data_type=data_type, key=key, copies=tuple(copies))
-
-
-def link_of(template: str | None, key: Key) -> str | None:
-    """The address of a record's page in its system; None without one, or if the key has no place in an address.
-
-    A browser treats the path segment `..` as a step up, however it is encoded.
-    """
-    text = str(key)
-    if template is None or not template.startswith(("https://", "http://")) or text in {".", ".."}:
-        return None
-    return template.replace("{key}", quote(text, safe="", errors="surrogatepass"))
 
 
 def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:

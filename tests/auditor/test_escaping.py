@@ -192,6 +192,15 @@ def test_a_part_of_a_text_is_marked_and_all_of_it_stays_text(text: str, start: i
     assert escaping.marked(text, start, end) == shown
 
 
+def test_a_link_leads_to_a_web_address_or_is_no_link() -> None:
+    link = escaping.markdown_link
+    assert link("c*rm", "https://crm.example/a(b)/c?x=1&copy;=2") == (
+        "[c\\*rm](<https://crm.example/a(b)/c?x=1&amp;copy;=2>)"
+    )
+    for address in ("javascript:alert(1)", "//evil.example", "https://x.example/>[i](x)", "https://x.example/\n", ""):
+        assert link("c*rm", address) == "c\\*rm"
+
+
 def test_plotly_gets_no_html_and_echarts_no_template() -> None:
     assert escaping.plotly('<a href="http://e">&</a>') == '&lt;a href="http://e"&gt;&amp;&lt;/a&gt;'
     assert "{b}" not in escaping.echarts("{b}")

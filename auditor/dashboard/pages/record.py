@@ -11,6 +11,7 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
 from auditor.history.figure_text import interval
 from auditor.history.status import Standing
+from auditor.systems.live_record import RecordView
 from checks.convergence import Verdict
 from checks.record_history import DivergenceState
 from checks.severity import Severity
@@ -63,16 +64,17 @@ def _draw(data: Data, since: Since) -> None:
     st.caption(f"{words} The values were read live just now and are not stored.")
     side_by_side.draw(record, data.map.data_types[data_type].consumers)
     side_by_side.draw_raw(record)
-    _history(data, since, data_type, key)
+    _history(data, since, record, key)
 
 
-def _history(data: Data, since: Since, data_type: str, key: str) -> None:
-    told = data.story(since, data_type, key)
+def _history(data: Data, since: Since, record: RecordView, key: str) -> None:
+    told = data.story(since, record.data_type, key)
     st.header("History", anchor=False)
     if told.divergences.empty and told.changes.empty and told.letters.empty:
         components.nothing("No divergence, change or dead letter of this record is on file.")
         return
     st.plotly_chart(story.chart(told), key="story", config={"displaylogo": False}, alt=story.text(told))
+    side_by_side.draw_links(record)
     if not told.divergences.empty:
         st.subheader("Divergences", anchor=False)
         _divergences(data, told.divergences)

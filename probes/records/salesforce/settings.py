@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.durations import Duration
 from probes.http.settings import Retries, check_api_address, check_private_key
+from probes.record_links import COLLECTION, KEY, OWN_KEY
 from probes.settings import Binding, SystemSettings
 
 LATE_COMMIT_S = 600.0
@@ -87,6 +88,16 @@ class SalesforceSettings(SystemSettings):
 
 class SalesforceBinding(Binding):
     """An object; fields are its own (`Name`), or those of a record it refers to (`Account.Name`)."""
+
+    def own_link(self, system: SystemSettings) -> str | None:
+        """The record's page in Lightning, which goes by the record's id.
+
+        Source: Lightning Aura Components Developer Guide, "pageReference Types", "Record Page Type".
+        """
+        if not isinstance(system, SalesforceSettings) or self.key != "Id":
+            return None
+        key = KEY if self.crosswalk is None else OWN_KEY
+        return f"{system.url.rstrip('/')}/lightning/r/{{{COLLECTION}}}/{{{key}}}/view"
 
     @field_validator("collection", "key", "changed_at")
     @classmethod

@@ -290,6 +290,9 @@ def test_one_record_is_shown_by_the_key_of_the_data_type(crossed: Crossed) -> No
     crossed.account("B2", "Eve")
     view = read_record(crossed.map, crossed.readers, "customer", "2")
     assert (view.verdict, view.differing) == ("differs", ("name",))
+    crossed.remap("billing: {collection: ", 'billing: {link: "https://billing.example/{own_key}", collection: ')
+    view = read_record(crossed.map, crossed.readers, "customer", "2")
+    assert [copy.link for copy in view.copies] == [None, "https://billing.example/B2"]
     crossed.contact(5, "B2")
     assert read_record(crossed.map, crossed.readers, "customer", "2").verdict == "cannot verify"
 

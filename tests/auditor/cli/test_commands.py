@@ -464,6 +464,10 @@ def test_record_shows_every_system_side_by_side(stand: Stand, places: list[objec
         assert word in done.stdout
     told = json.loads(auditor("record", "customer", "7", "--map", stand.map_file, "--json").stdout)
     assert (told["verdict"], told["differing"]) == ("differs", ["name"])
+    assert [each["link"] for each in told["copies"]] == [None, None]
+    stand.remap("billing: {collection: ", 'billing: {link: "https://billing.example/c/{key}", collection: ')
+    linked = auditor("record", "customer", "7", "--map", stand.map_file)
+    assert "open in billing: https://billing.example/c/7\n" in linked.stdout
     absent = auditor("record", "customer", "999", "--map", stand.map_file)
     assert (absent.returncode, "not found" in absent.stdout) == (3, True)
 

@@ -100,6 +100,10 @@ def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
     page.get_by_role("heading", name="Record").wait_for(timeout=90_000)
     expect(page.get_by_text("crm", exact=True).first).to_be_visible(timeout=90_000)
     expect(page.get_by_text(re.compile("customer cus_00042"))).to_be_visible(timeout=90_000)
+    there = page.get_by_role("link", name="Open in billing")
+    expect(there).to_have_attribute("href", re.compile(r"^http://127\.0\.0\.1:\d+/billing/customers\?ids=cus_00042$"))
+    expect(there).to_have_attribute("target", "_blank")
+    expect(there).to_have_attribute("rel", re.compile("noopener|noreferrer"))
 
 
 @pytest.mark.timeout(600)

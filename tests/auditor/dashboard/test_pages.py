@@ -833,6 +833,14 @@ def test_a_key_cannot_change_where_the_link_to_its_system_leads(watched: Stand) 
     assert not app.exception
     (link,) = app.get("link_button")
     assert link.proto.url == "https://crm.example/customers/..%2Fadmin%3Fx%3D1%23y?tab=1"
+    assert link.proto.label == "Open in crm"
+
+
+def test_the_picture_of_a_record_has_links_into_the_systems(watched: Stand) -> None:
+    watched.remap("billing: {collection: ", 'billing: {link: "https://billing.example/{key}?a=1&b=2", collection: ')
+    drift(watched)
+    app = run("record", type="customer", key="3")
+    assert ":material/open_in_new: Open in [billing](<https://billing.example/3?a=1&amp;b=2>)" in text(app)
 
 
 def test_a_queue_that_cannot_be_read_is_not_called_empty(watched: Stand) -> None:

@@ -196,6 +196,29 @@ def test_a_message_says_how_bad_it_is_why_and_what_to_do() -> None:
     assert "#12B76A" in resolved
 
 
+def test_the_worst_records_link_to_the_systems_that_hold_them() -> None:
+    links = {"crm": "https://crm.example/c/41?tab=1&x=2", "<!here>": "https://x.example/|evil>", "no": "javascript:x"}
+    records = [{"key": "41", "lag_s": None, "links": links}, {"key": "<42>"}]
+    payload = message({**FULL, "records": records}, dashboard=None, possible_repeat=False)
+    check_limits(payload)
+    (shown,) = [each for each in texts_of(payload["attachments"][0]["blocks"]) if each.startswith("*Worst*")]
+    assert shown.splitlines()[1:] == [
+        "41  <https://crm.example/c/41?tab=1&amp;x=2|crm>  <https://x.example/%7Cevil%3E|&lt;!here&gt;>",
+        "&lt;42&gt;",
+    ]
+
+
+def test_links_that_do_not_fit_into_a_message_are_left_out() -> None:
+    links = {"crm": f"https://crm.example/{'x' * 1500}", "billing": "https://billing.example/1"}
+    records = [{"key": str(number), "links": links} for number in range(6)]
+    payload = message({**FULL, "records": records}, dashboard=None, possible_repeat=False)
+    check_limits(payload)
+    (shown,) = [each for each in texts_of(payload["attachments"][0]["blocks"]) if each.startswith("*Worst*")]
+    lines = shown.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [str(number) for number in range(6)]
+    assert [line.count("|") for line in lines] == [2, 0, 0, 0, 0, 0]
+
+
 def test_a_webhook_that_refuses_blocks_gets_the_text() -> None:
     slack = FakeSlack()
     slack.answers = [(400, "invalid_blocks", {})]
