@@ -13,8 +13,8 @@ from tests import HOME
 
 ROOMS = (
     *("auditor/alerts", "auditor/audit", "auditor/cli", "auditor/conflicts", "auditor/console", "auditor/daemon"),
-    *("auditor/dashboard", "auditor/history", "auditor/ledger", "auditor/map", "auditor/senders", "auditor/storage"),
-    *("auditor/systems", "checks", "probes"),
+    *("auditor/dashboard", "auditor/history", "auditor/ledger", "auditor/map", "auditor/senders", "auditor/setup"),
+    *("auditor/storage", "auditor/systems", "checks", "probes"),
 )
 """Folders in which every module has a test file of its name, at the same place in `tests/`, or a reason."""
 
@@ -34,6 +34,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/map/problems.py": "auditor/map/test_loader.py",
         "auditor/map/settings.py": "auditor/map/test_loader.py",
         "auditor/senders/contract.py": "auditor/senders/test_senders.py",
+        "auditor/setup/setup_error.py": "auditor/setup/test_addresses.py",
         "auditor/senders/heartbeat.py": "auditor/daemon/test_heartbeat.py",
         "auditor/storage/archivable.py": "auditor/history/test_archive_files.py",
         "auditor/storage/ledger_error.py": "auditor/ledger/test_failures.py",
@@ -81,7 +82,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/daemon/ledger_watch.py": "auditor/daemon/test_trouble.py",
         "auditor/daemon/messages.py": "auditor/daemon/test_daemon.py",
         "auditor/daemon/serving.py": "auditor/daemon/test_reloading.py",
-        "auditor/daemon/tenure.py": "auditor/ledger/test_lease.py",
+        "auditor/audit/tenure.py": "auditor/ledger/test_lease.py",
+        "auditor/cli/questions.py": "auditor/cli/test_init.py",
         "auditor/dashboard/map_panel.py": "auditor/dashboard/test_pages.py",
         "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",
         "auditor/dashboard/saving.py": "auditor/dashboard/test_query_page.py",

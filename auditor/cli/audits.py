@@ -190,6 +190,6 @@ def once(
 
 def _held(workspace: Workspace, ledger: Ledger) -> AbstractContextManager[object]:
     """The ledger's lease for a command that audits; ends the command if a daemon has it."""
-    from auditor.daemon.tenure import held
+    from auditor.audit.tenure import held
 
     return held(workspace, ledger, "once", tell=say)

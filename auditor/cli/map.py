@@ -1,4 +1,4 @@
-"""The commands about the map itself: write it, check it, review it, draw it, compare it, propose one."""
+"""The commands about the map itself: check it, review it, draw it, compare it, propose one."""
 
 from __future__ import annotations
 
@@ -16,55 +16,15 @@ from auditor.cli.options import (
     MapOption,
     app,
     fail,
-    is_there,
     load,
     load_systems,
     need_map,
     say,
-    short,
     write,
 )
 
 if TYPE_CHECKING:
     from auditor.systems.reader import SystemReader
-
-
-@app.command()
-def init(
-    file: Annotated[
-        Path | None, typer.Argument(help="Where to write the map.", show_default=str(DEFAULT_MAP))
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", help="Write the part of a map for slack, twilio or zendesk instead: NAME.yaml."),
-    ] = None,
-) -> None:
-    """Write a commented integration map to begin with."""
-    from auditor.cli.template import TEMPLATE
-    from auditor.escaping import visible
-    from auditor.map import presets
-    from auditor.storage import private_files
-    from probes.wording import did_you_mean
-
-    if preset is not None and preset not in presets.names():
-        fail(f"there is no preset {preset!r}{did_you_mean(preset, presets.names())}")
-    file = file or (DEFAULT_MAP if preset is None else Path(f"{preset}.yaml"))
-    text = TEMPLATE if preset is None else presets.text(preset)
-    what = "a map" if preset is None else "a part of a map"
-    if is_there(file, what) and not force:
-        fail(f"{file} exists; --force overwrites it")
-    try:
-        private_files.write(file, text.encode(), mode=private_files.ordinary_mode(), replace=force)
-    except FileExistsError:
-        fail(f"{file} exists; --force overwrites it")
-    except OSError as error:
-        fail(f"cannot write {short(file)}: {error.strerror}")
-    if preset is None:
-        write(visible(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}") + "\n")
-        write(f"presets for {', '.join(presets.names())}: auditor init --preset NAME\n")
-        return
-    write(visible(f"wrote {file}; copy what you need into your map, and set its ${{...}} variables") + "\n")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from auditor.cli import (
     figures,
     findings,
     incidents,
+    init,
     map,
     queries,
     query,
@@ -35,8 +36,8 @@ from auditor.cli import (
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (
-    *(alert, audits, conflicts, demo, doctor, figures, findings, incidents, map, queries, query, queues, record),
-    *(reload, serve, verified, watchdog),
+    *(alert, audits, conflicts, demo, doctor, figures, findings, incidents, init, map, queries, query),
+    *(queues, record, reload, serve, verified, watchdog),
 )
 """The modules with the commands; importing one adds its commands."""
 

@@ -22,6 +22,7 @@ from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
+from auditor.audit.tenure import Tenure, take_now
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
 from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
@@ -32,7 +33,6 @@ from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
 from auditor.daemon.reloading import RefusedMapError
 from auditor.daemon.slack_listener import ButtonsInSlack
 from auditor.daemon.stopping import run_all
-from auditor.daemon.tenure import Tenure, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import FailedAudits, News, Trouble
 from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_limits, vitals_of

@@ -6,9 +6,9 @@ import logging
 import threading
 from collections.abc import Callable
 
+from auditor.audit.tenure import take
 from auditor.daemon.daemon import Audited, Daemon
 from auditor.daemon.reloading import Reloads
-from auditor.daemon.tenure import take
 from auditor.daemon.vitals import Vitals, vitals_of
 from auditor.ledger import LedgerError
 from auditor.map.integration_map import IntegrationMap

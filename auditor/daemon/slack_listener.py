@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from auditor.audit.tenure import Tenure
 from auditor.daemon.slack_acts import SlackActs
-from auditor.daemon.tenure import Tenure
 from auditor.daemon.trouble import News, Trouble
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap

@@ -88,7 +88,21 @@ def check_map(location: Path, environment: Mapping[str, str] | None = None) -> t
     Raises:
         MapError: with every mistake found.
     """
-    reader = _read_files(location, environment)
+    return _checked(_read_files(location, environment))
+
+
+def check_text(text: str, name: str, environment: Mapping[str, str]) -> tuple[IntegrationMap, list[Problem]]:
+    """Check a map that is in no file yet, as `check_map` does.
+
+    Args:
+        name: of the file that it will be in, for the places of mistakes.
+    """
+    reader = MapReader(environment)
+    reader.read_text(name, text)
+    return _checked(reader)
+
+
+def _checked(reader: MapReader) -> tuple[IntegrationMap, list[Problem]]:
     integration_map = _compose(reader)
     if reader.problems:
         raise MapError(reader.problems)

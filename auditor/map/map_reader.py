@@ -63,6 +63,22 @@ class MapReader:
             problem = Problem(file=str(file), line=error.line, column=1, path="map", message=f"the file {error}")
             self.problems.append(problem)
             return
+        self._take(file, text)
+
+    def read_text(self, name: str, text: str) -> None:
+        """Read a text that is in no file yet.
+
+        Args:
+            name: of the file, for the places of mistakes.
+        """
+        self.files.append(name)
+        size = len(text.encode("utf-8", "replace"))
+        if size > yaml_document.FILE_LIMIT_BYTES:
+            self.say((), f"the map is larger than {yaml_document.FILE_LIMIT_BYTES:,} bytes, which no map is")
+            return
+        self._take(Path(name), text)
+
+    def _take(self, file: Path, text: str) -> None:
         try:
             document = yaml_document.load(text)
         except (YAMLError, ValueError, RecursionError) as error:

@@ -17,7 +17,17 @@ from checks.fields import FieldRule, parser_for
 from checks.keys import composite_parser, key_parser
 from checks.values import Parser, UnreadableError
 from probes.composite_keys import joined
-from probes.contract import KEY, MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Key, ReadSpec, Row
+from probes.contract import (
+    KEY,
+    MISSING,
+    VALUES_FROM,
+    CollectionSchema,
+    FieldSchema,
+    Key,
+    ProbeError,
+    ReadSpec,
+    Row,
+)
 from probes.letter_case import CASELESS
 from probes.phone_numbers import PHONE, NotPhoneNumberError, digits_of, e164, library, region_of
 
@@ -96,6 +106,14 @@ class _Writing:
     region: str | None = None
 
 
+class NotReadError(ProbeError):
+    """A system cannot be read; the text begins with its name."""
+
+    def __init__(self, system: str, error: ProbeError) -> None:
+        super().__init__(error.reason, error.message, hint=error.hint, retry_after_s=error.retry_after_s)
+        self.args = (f"{system}: {error}",)
+
+
 def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: None) -> Found:
     """Compare what two systems hold.
 
@@ -103,12 +121,9 @@ def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: N
         tell: called with progress messages.
 
     Raises:
-        ProbeError: a system has no catalog, or cannot be read.
+        NotReadError: a system has no catalog, or cannot be read.
     """
-    tell(f"reading the schema of {left.name}")
-    mine = left.call(left.probe.collections)
-    tell(f"reading the schema of {right.name}")
-    theirs = right.call(right.probe.collections)
+    mine, theirs = _schema(left, tell), _schema(right, tell)
     proposal = Found(systems=(left.name, right.name))
     taken: set[str] = set()
     candidates: list[Match] = []
@@ -128,6 +143,14 @@ def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: N
         right.name: [each.name for each in theirs if f"→{each.name}" not in taken],
     }
     return proposal
+
+
+def _schema(reader: SystemReader, tell: Any) -> Sequence[CollectionSchema]:
+    tell(f"reading the schema of {reader.name}")
+    try:
+        return reader.call(reader.probe.collections)
+    except ProbeError as error:
+        raise NotReadError(reader.name, error) from None
 
 
 def _resemblance(left: CollectionSchema, right: CollectionSchema) -> float:

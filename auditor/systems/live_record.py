@@ -107,8 +107,15 @@ def read_record(
         KeyError: no such data type.
         UnreadableError: the text is not a key of this data type.
     """
+    key: Key = integration_map.data_types[data_type].parse_any_writing(restored(key_text))
+    return record_of(integration_map, readers, data_type, key)
+
+
+def record_of(
+    integration_map: IntegrationMap, readers: Mapping[str, SystemReader], data_type: str, key: Key
+) -> RecordView:
+    """Read the record of a key from every system that holds it according to the map; see `read_record`."""
     described = integration_map.data_types[data_type]
-    key: Key = described.parse_any_writing(restored(key_text))
     order = [described.owner, *(name for name in described.in_ if name != described.owner)]
     names = [name for name, rule in described.fields.items() if rule.compare]
     rows: dict[str, list[Row]] = {}

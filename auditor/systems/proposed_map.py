@@ -36,19 +36,27 @@ def as_yaml(found: Found, systems: tuple[str, str]) -> str:
     return "\n".join(_yaml(found, systems)) + "\n"
 
 
-def new_system(name: str, kind: str, url: str) -> str:
-    """The map entry of a database that is in no map yet."""
-    return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: needed if its times have no time zone'
+def new_system(name: str, kind: str, url: str, zone: str | None = None) -> str:
+    """The map entry of a database that is in no map yet.
+
+    Args:
+        zone: of its times without one, None if nobody has said.
+    """
+    if zone is None:
+        return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: needed if its times have no time zone'
+    return f'  {_name(name)}: {{kind: {kind}, url: "{url}", zone: {_value(zone)}}}'
 
 
 def system_name(address: str, at: int) -> str:
-    """A name for a database that is in no map yet, from the last part of its address.
+    """A name for a database that is in no map yet: the last part of its address's path, or its host.
 
     Args:
         at: 0 for the owner, 1 for the system with the copies.
     """
-    last = address.rstrip("/").rpartition("/")[2].partition("?")[0].partition(".")[0]
-    name = _NOT_NAME.sub("_", last).strip("_")[:LONGEST_SYSTEM]
+    _, _, rest = address.partition("://")
+    place, _, path = rest.partition("?")[0].partition("/")
+    last = path.rstrip("/").rpartition("/")[2] or place.rpartition("@")[2].partition(":")[0]
+    name = _NOT_NAME.sub("_", last.partition(".")[0]).strip("_")[:LONGEST_SYSTEM]
     return name if name[:1].isalpha() else f"system_{name or at + 1}"
 
 

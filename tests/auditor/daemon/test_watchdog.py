@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from auditor.alerts.delivery import open_senders
+from auditor.audit.tenure import held
 from auditor.daemon.pulse_file import PulseFile
-from auditor.daemon.tenure import held
 from auditor.daemon.vitals import silent_after_s
 from auditor.daemon.watchdog import REPORTS_ITSELF_S, Seen, Watchdog, alone
 from auditor.ledger import Ledger

@@ -20,8 +20,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from auditor.audit.tenure import Watcher, take_now
 from auditor.daemon.daemon import Daemon
-from auditor.daemon.tenure import Watcher, take_now
 from auditor.ledger import (
     LEASE_S,
     FlowState,

@@ -151,3 +151,9 @@ def test_a_name_too_long_for_a_key_is_left_to_a_person() -> None:
         found_with("x" * 5_000), (new_system("crm", "sql", "${CRM}"), new_system("dwh", "sql", "${DWH}"))
     )
     assert "its name is too long for a key: xxx" in written
+
+
+def test_a_system_is_never_named_after_its_login() -> None:
+    for address in ("postgresql://ada:hunter2@db.example.com", "postgresql://ada:hunter2@db.example.com/"):
+        assert system_name(address, 0) == "db"
+    assert system_name("postgresql://ada:hunter2@[::1]:5432/crm?sslmode=require", 0) == "crm"

@@ -1,0 +1,79 @@
+"""What the steps read: both systems' tables, and every record once, into the ledger."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from auditor.audit.once import Report, audit_once
+from auditor.audit.tenure import held
+from auditor.map.integration_map import IntegrationMap
+from auditor.setup.addresses import NewSystem
+from auditor.setup.setup_error import SetupError
+from auditor.storage.ledger_error import LedgerError
+from auditor.systems.discovery import discover
+from auditor.systems.matches import Found
+from auditor.systems.reader import SystemReader
+from auditor.workspace import Workspace
+from probes import registry
+from probes.contract import ProbeError
+
+WAIT_S = 60.0
+"""How long the first verdicts wait for records that are still within their window."""
+
+
+def find(systems: tuple[NewSystem, NewSystem], *, tell: Callable[[str], None]) -> Found:
+    """Compare what two systems hold.
+
+    Args:
+        tell: called with progress messages.
+
+    Raises:
+        SetupError: one cannot be connected or read.
+    """
+    readers: list[SystemReader] = []
+    try:
+        for each in systems:
+            settings = each.settings
+            readers.append(SystemReader(each.name, settings, registry.open_record_probe(settings)))
+        return discover(*readers, tell=tell)
+    except ProbeError as error:
+        raise SetupError(str(error)) from None
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+def first_verdicts(
+    loaded: IntegrationMap, workspace: Workspace, *, wait_s: float = WAIT_S, tell: Callable[[str], None]
+) -> list[Report]:
+    """Audit every record once, as `auditor once` does.
+
+    Args:
+        tell: called with progress messages.
+
+    Raises:
+        SetupError: the ledger cannot be used, or another auditor uses it.
+    """
+    try:
+        ledger = workspace.ledger()
+        try:
+            digest_key = workspace.digest_key()
+            with held(workspace, ledger, "once", tell=tell):
+                ledger.installation.check_key(digest_key, adopt=True)
+                return audit_once(loaded, ledger, digest_key, flows=list(loaded.flows), wait_s=wait_s, tell=tell)
+        finally:
+            ledger.close()
+    except (LedgerError, ProbeError) as error:
+        raise SetupError(str(error)) from None
+
+
+def command(verb: str, map_file: Path, data: Path) -> str:
+    """The command line for a verb of `auditor` with this map and data folder, without what is the default."""
+    words = ["auditor", verb]
+    if map_file.resolve() != Path("plumbline.yaml").resolve():
+        words += ["--map", str(map_file)]
+    if data.resolve() != Path("var").resolve():
+        words += ["--data", str(data)]
+    return shlex.join(words)

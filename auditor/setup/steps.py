@@ -1,0 +1,194 @@
+"""The guided path: its steps, what each needs and yields, and the value that grows from step to step. Pure.
+
+A step takes a plan and what was found or decided, and answers the plan with it; what later steps had yielded from
+something else is gone. The terminal and the page do the reading and asking between the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from auditor.setup.addresses import NewSystem
+from auditor.setup.setup_error import SetupError
+from auditor.setup.trial import Checked, Trial
+from auditor.systems.matches import Found, Match
+from auditor.systems.proposed_map import as_yaml
+from checks.tables import complete
+
+
+class Step(StrEnum):
+    """A step of the set-up, in order."""
+
+    CONNECT = "connect"
+    DISCOVER = "discover"
+    PROPOSE = "propose"
+    CHECK = "check"
+    DRY_RUN = "dry run"
+    VERDICTS = "first verdicts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a step is called, and what it does in one sentence."""
+
+    title: str
+    does: str
+
+
+ABOUT = complete(
+    {
+        Step.CONNECT: About(title="Connect", does="Enter the addresses of two systems."),
+        Step.DISCOVER: About(title="Discover", does="Choose which of the tables found in both are audited."),
+        Step.PROPOSE: About(title="Propose", does="Read the proposed map, and edit it."),
+        Step.CHECK: About(title="Check", does="Correct the map's mistakes."),
+        Step.DRY_RUN: About(title="Dry run", does="Connect as the auditor would, and read the first records."),
+        Step.VERDICTS: About(title="First verdicts", does="Write the map, and audit every record once."),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How far a set-up has come; what is None is not there yet.
+
+    Attributes:
+        systems: the source of truth, and the system with the copies.
+        found: what they have in common.
+        chosen: positions in `found.matches` of the pairs to audit.
+        text: the map.
+        checked: the text, checked.
+        trial: the dry run of the checked map.
+        written: the map is in its file.
+    """
+
+    systems: tuple[NewSystem, NewSystem] | None = None
+    found: Found | None = None
+    chosen: tuple[int, ...] | None = None
+    text: str | None = None
+    checked: Checked | None = None
+    trial: Trial | None = None
+    written: bool = False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables of the systems, with their addresses."""
+        return {each.variable: each.address for each in self.systems or ()}
+
+    @property
+    def unset(self) -> dict[str, str]:
+        """Those that the environment does not have yet."""
+        return {each.variable: each.address for each in self.systems or () if not each.known}
+
+    def scrub(self, text: str) -> str:
+        """The text without the secrets of the addresses."""
+        for each in self.systems or ():
+            text = each.scrub(text)
+        return text
+
+
+def step_of(plan: Plan) -> Step:
+    """The first step that is not done."""
+    if plan.systems is None:
+        return Step.CONNECT
+    if plan.chosen is None:
+        return Step.DISCOVER
+    if plan.checked is None:
+        return Step.PROPOSE
+    if plan.checked.loaded is None:
+        return Step.CHECK
+    return Step.DRY_RUN if plan.trial is None else Step.VERDICTS
+
+
+def connected(systems: tuple[NewSystem, NewSystem]) -> Plan:
+    """Begin with two systems."""
+    return Plan(systems=systems)
+
+
+def discovered(plan: Plan, found: Found) -> Plan:
+    """What the two have in common is known."""
+    return Plan(systems=plan.systems, found=found)
+
+
+def proposed(plan: Plan, chosen: Collection[int]) -> Plan:
+    """The pairs are chosen; the plan has the text of a map for them.
+
+    Raises:
+        SetupError: none is chosen, or one does not exist.
+    """
+    assert plan.systems is not None
+    assert plan.found is not None
+    pairs = sorted({*chosen})
+    if not pairs:
+        raise SetupError("choose at least one pair of tables")
+    if not 0 <= pairs[0] <= pairs[-1] < len(plan.found.matches):
+        raise SetupError(f"choose pairs from 1 to {len(plan.found.matches)}")
+    matches = [plan.found.matches[at] for at in pairs]
+    text = as_yaml(replace(plan.found, matches=matches), (plan.systems[0].text, plan.systems[1].text))
+    return Plan(systems=plan.systems, found=plan.found, chosen=tuple(pairs), text=text)
+
+
+def checked(plan: Plan, result: Checked) -> Plan:
+    """The text, as it is or edited, is checked.
+
+    Raises:
+        SetupError: it has an address with its login in it.
+    """
+    for each in plan.systems or ():
+        if each.address in result.text or any(secret in result.text for secret in _logins(each)):
+            raise SetupError(
+                f"the map holds the login of {each.name}, and a map is no place for secrets: write "
+                f'url: "${{{each.variable}}}"'
+            )
+    return replace(plan, text=result.text, checked=result, trial=None)
+
+
+def tried(plan: Plan, trial: Trial) -> Plan:
+    """The dry run is over."""
+    return replace(plan, trial=trial)
+
+
+def written(plan: Plan) -> Plan:
+    """The map is in its file."""
+    return replace(plan, written=True)
+
+
+LEAST_SECRET = 6
+"""Shorter secrets may stand in a map by chance."""
+
+
+def _logins(system: NewSystem) -> list[str]:
+    secrets = system.scrub.secrets
+    return [each for each in secrets if len(each) >= LEAST_SECRET and "://" not in each]
+
+
+def usable(match: Match) -> bool:
+    """Whether a pair is proposed unless a person objects: some records are in both, and some field is comparable."""
+    return match.common > 0 and not all(each.incomparable for each in match.fields)
+
+
+def pair_rows(found: Found) -> list[Mapping[str, Any]]:
+    """The pairs of tables that were found, with the evidence, as rows of a table."""
+    return [_row(at, match, found.systems) for at, match in enumerate(found.matches)]
+
+
+def _row(at: int, match: Match, systems: Sequence[str]) -> Mapping[str, Any]:
+    keys = " = ".join(", ".join(each.name for each in key) for key in match.keys)
+    return {
+        "pair": at + 1,
+        f"table in {systems[0]}": match.left.name,
+        f"table in {systems[1]}": match.right.name,
+        "records in both": f"{match.common} of {match.asked}",
+        "key": keys,
+        "fields": len([each for each in match.fields if not each.incomparable]),
+    }
+
+
+def field_rows(match: Match) -> list[Mapping[str, Any]]:
+    """The matched fields of a pair with the evidence for each, as rows of a table."""
+    return [
+        {"field": each.left.name, "field of the copy": each.right.name, "evidence": each.evidence}
+        for each in match.fields
+    ]

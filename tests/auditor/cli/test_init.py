@@ -1,0 +1,280 @@
+"""`auditor init` on a terminal, as a person uses it: questions, mistakes, Ctrl-C, and what is written at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from auditor.cli.template import TEMPLATE
+from auditor.map.loader import load_map
+from tests import HOME
+from tests.auditor.cli.test_commands import auditor
+from tests.auditor.setup.pair import fill
+from tests.waiting import wait_until
+
+WITHIN_S = 120.0
+SIGNS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+INTERRUPT = "\x03"
+"""As an answer: Ctrl-C."""
+
+HIDDEN = "\x00"
+"""Before an answer: it is typed once the terminal hides what is typed, which drops what came before."""
+
+
+class Terminal:
+    """A command on a terminal of its own.
+
+    Attributes:
+        shown: all that it has written, without colours.
+    """
+
+    def __init__(self, place: Path, *words: str, **environment: str) -> None:
+        self._mine, theirs = os.openpty()
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "auditor", *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=place,
+            env={**clean, "PYTHONPATH": str(HOME), "TERM": "dumb", "COLUMNS": "200", **environment},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.shown = ""
+        self._seen = 0
+
+    def until(self, text: str) -> str:
+        """Wait until this is shown after what was waited for before; answers what came with it."""
+        until = time.monotonic() + WITHIN_S
+        while text not in self.shown[self._seen :]:
+            assert self._read(until), f"{text!r} was not shown: {self.shown}"
+        begun = self._seen
+        self._seen = self.shown.index(text, begun) + len(text)
+        return self.shown[begun : self._seen]
+
+    def _read(self, until: float) -> bool:
+        ready, _, _ = select.select([self._mine], [], [], max(0.0, until - time.monotonic()))
+        if not ready:
+            return False
+        try:
+            content = os.read(self._mine, 65536)
+        except OSError:  # the command has ended
+            return False
+        self.shown += SIGNS.sub("", content.decode("utf-8", "replace"))
+        return bool(content)
+
+    def answer(self, question: str, text: str | None) -> None:
+        """Wait for a question, and answer it; None for what is no question."""
+        self.until(question)
+        if text is None:
+            return
+        if text == INTERRUPT:
+            self.process.send_signal(signal.SIGINT)
+            return
+        if text.startswith(HIDDEN):
+            wait_until(lambda: not termios.tcgetattr(self._mine)[3] & termios.ECHO)
+        os.write(self._mine, f"{text.removeprefix(HIDDEN)}\n".encode())
+
+    def end(self) -> int:
+        """The exit code, with all that was shown until then."""
+        until = time.monotonic() + WITHIN_S
+        while self._read(until):
+            pass
+        os.close(self._mine)
+        return self.process.wait(WITHIN_S)
+
+
+def talk(terminal: Terminal, answers: Sequence[tuple[str, str | None]]) -> int:
+    for question, text in answers:
+        terminal.answer(question, text)
+    return terminal.end()
+
+
+def connecting(place: Path) -> list[tuple[str, str | None]]:
+    """Questions and answers up to the tables that were found."""
+    asked: list[tuple[str, str | None]] = []
+    for which, name in (("The source of truth", "crm"), ("The system with the copies", "warehouse")):
+        asked += [
+            (f"{which}: address", f"sqlite:///{place}/{name}.sqlite"),
+            ("Name in the map", ""),
+            ("Time zone of its times", ""),
+        ]
+    return asked
+
+
+def test_questions_lead_to_a_map_and_its_first_verdicts(tmp_path: Path) -> None:
+    fill(tmp_path, alike=True)
+    terminal = Terminal(tmp_path, "init")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("Pairs to audit", "2"),
+            ("choose pairs from 1 to 1", None),
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "n"),
+            ("Write plumbline.yaml?", ""),
+            ("which only you may read?", ""),
+            ("Audit every record once now?", ""),
+        ],
+    )
+    assert code == 0, terminal.shown
+    assert "12 of 12" in terminal.shown
+    assert "consistent" in terminal.shown
+    assert "To audit continuously: auditor run\r\n" in terminal.shown
+    assert "Traceback" not in terminal.shown
+    environment = {f"{name.upper()}_URL": f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("crm", "warehouse")}
+    assert [*load_map(tmp_path / "plumbline.yaml", environment).flows] == ["customer_to_warehouse"]
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    assert auditor("check", cwd=tmp_path).returncode == 0
+    assert auditor("drift", cwd=tmp_path).returncode == 0
+
+
+def test_a_password_is_asked_for_apart_and_stands_in_no_text(postgresql_url: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE customers (id int PRIMARY KEY, name text, balance numeric)")
+        connection.execute("INSERT INTO customers SELECT n, 'Customer ' || n, n / 4.0 FROM generate_series(1, 12) n")
+        role = f"reader_{os.getpid()}"
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2-0123456789'")
+        connection.execute(f"GRANT SELECT ON customers TO {role}")
+    place = re.sub(r"//[^@/]*@", "//", postgresql_url).replace("//", f"//{role}@", 1)
+    copies = connecting(tmp_path)[3:]
+    terminal = Terminal(tmp_path, "init")
+    code = talk(
+        terminal,
+        [
+            ("The source of truth: address", place),
+            ("Password (not shown", HIDDEN + "hunter2-0123456789"),
+            ("Name in the map", "crm"),
+            ("Time zone of its times", ""),
+            *copies,
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "n"),
+            ("Write plumbline.yaml?", "y"),
+            ("which only you may read?", ""),
+            ("Audit every record once now?", "n"),
+        ],
+    )
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(f"DROP OWNED BY {role}")
+        connection.execute(f"DROP ROLE {role}")
+    assert code == 0, terminal.shown
+    assert "hunter2" not in terminal.shown
+    assert "hunter2" not in (tmp_path / "plumbline.yaml").read_text()
+    assert "hunter2-0123456789" in (tmp_path / ".env").read_text()
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    terminal = Terminal(tmp_path, "init", GIVEN=f"sqlite:///{tmp_path}/crm.sqlite")
+    code = talk(
+        terminal,
+        [
+            ("The source of truth: address", "crm.sqlite"),
+            ("not a database URL", None),
+            ("The source of truth: address", "${NOT_GIVEN}"),
+            ("environment variable NOT_GIVEN is not set", None),
+            ("The source of truth: address", "${GIVEN}"),
+            ("Name in the map", ""),
+            ("Time zone of its times", "Mars"),
+            ("unknown time zone", None),
+            ("The source of truth: address", "${GIVEN}"),
+            ("Name in the map", ""),
+            ("Time zone of its times", ""),
+            ("The system with the copies: address", f"sqlite:///{tmp_path}/none.sqlite"),
+            ("Name in the map", ""),
+            ("Time zone of its times", ""),
+            ("Enter the addresses again?", "n"),
+        ],
+    )
+    assert code == 130, terminal.shown
+    assert "none: " in terminal.shown
+    assert "stopped; nothing has been written" in terminal.shown
+
+
+@pytest.mark.parametrize("question", ["The source of truth: address", "Pairs to audit", "which only you may read?"])
+def test_ctrl_c_leaves_nothing_behind(question: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    before = sorted(each.name for each in tmp_path.iterdir())
+    answers: list[tuple[str, str | None]] = [
+        *connecting(tmp_path),
+        ("Pairs to audit", ""),
+        ("Change it in an editor first?", "n"),
+        ("Write plumbline.yaml?", ""),
+        ("which only you may read?", ""),
+    ]
+    at = [asked for asked, _ in answers].index(question)
+    terminal = Terminal(tmp_path, "init")
+    assert talk(terminal, [*answers[:at], (question, INTERRUPT)]) == 130
+    assert "stopped; nothing has been written" in terminal.shown
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+
+
+def test_a_map_is_corrected_in_an_editor(tmp_path: Path) -> None:
+    fill(tmp_path)
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\nif [ -e "$0.done" ]; then sed -i s/nobody/crm/ "$1"; exit; fi\n')
+    with editor.open("a") as script:
+        script.write('touch "$0.done"; sed -i "s/owner: crm/owner: nobody/" "$1"\n')
+    editor.chmod(0o755)
+    terminal = Terminal(tmp_path, "init", "my.yaml", EDITOR=str(editor), VISUAL="")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "y"),
+            ("data_types.customer.owner: ", None),
+            ("Change the map in an editor?", ""),
+            ("Write my.yaml?", ""),
+            ("which only you may read?", "n"),
+            ("Audit every record once now?", "n"),
+        ],
+    )
+    assert code == 0, terminal.shown
+    assert "my.yaml:" in terminal.shown
+    assert "set CRM_URL, WAREHOUSE_URL wherever you start the auditor" in terminal.shown
+    assert "auditor run --map my.yaml" in terminal.shown
+    assert not (tmp_path / ".env").exists()
+
+
+def test_systems_with_nothing_in_common_are_told_apart(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as warehouse, warehouse:
+        warehouse.executescript("DROP TABLE dim_customer; CREATE TABLE zz (q blob);")
+    terminal = Terminal(tmp_path, "init")
+    assert talk(terminal, connecting(tmp_path)) == 130
+    assert "no tables in common" in terminal.shown
+
+
+def test_an_existing_map_is_not_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "plumbline.yaml").write_text("mine\n")
+    terminal = Terminal(tmp_path, "init")
+    assert terminal.end() == 2
+    assert "plumbline.yaml exists, and nothing is changed in it" in terminal.shown
+    assert (tmp_path / "plumbline.yaml").read_text() == "mine\n"
+
+
+def test_a_template_is_written_without_questions(tmp_path: Path) -> None:
+    for words in (["--template"], ["--force"], ["--preset", "slack"]):
+        assert Terminal(tmp_path, "init", *words).end() == 0
+    assert (tmp_path / "plumbline.yaml").read_text() == TEMPLATE
+    assert (tmp_path / "slack.yaml").exists()
+    assert auditor("init", "--template", cwd=tmp_path).returncode == 2

@@ -1,0 +1,39 @@
+"""Writing the map and its addresses: both or neither, and never over a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from auditor.setup.files import write
+from auditor.setup.setup_error import SetupError
+
+
+def test_the_map_and_the_addresses_are_written(tmp_path: Path) -> None:
+    write(tmp_path / "map.yaml", "version: 1\n", tmp_path / ".env", {"CRM_URL": "sqlite:///a"})
+    assert (tmp_path / "map.yaml").read_text() == "version: 1\n"
+    assert (tmp_path / ".env").read_text() == "CRM_URL='sqlite:///a'\n"
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_addresses_the_map_stands_alone(tmp_path: Path) -> None:
+    write(tmp_path / "map.yaml", "version: 1\n", tmp_path / ".env", {})
+    assert [each.name for each in tmp_path.iterdir()] == ["map.yaml"]
+
+
+def test_a_map_that_exists_is_never_changed(tmp_path: Path) -> None:
+    file, gone = tmp_path / "map.yaml", tmp_path / "gone.yaml"
+    file.write_text("mine\n")
+    gone.symlink_to(tmp_path / "nowhere")
+    for each in (file, gone):
+        with pytest.raises(SetupError, match="exists, and a set-up never changes a map"):
+            write(each, "version: 1\n", tmp_path / ".env", {"A": "1"})
+    assert file.read_text() == "mine\n"
+    assert not (tmp_path / ".env").exists()
+
+
+def test_where_the_map_cannot_be_written_no_address_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="cannot write"):
+        write(tmp_path / "none" / "map.yaml", "version: 1\n", tmp_path / ".env", {"A": "1"})
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,99 @@
+"""The guided path: which step comes next, what each takes and yields, and what a change undoes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from auditor.setup import steps
+from auditor.setup.reading import find
+from auditor.setup.setup_error import SetupError
+from auditor.setup.steps import ABOUT, Plan, Step, step_of
+from auditor.setup.trial import Trial, check
+from tests.auditor.setup.pair import fill, systems_in
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """A plan whose systems have been read."""
+    fill(tmp_path)
+    begun = steps.connected(systems_in(tmp_path))
+    assert begun.systems is not None
+    return steps.discovered(begun, find(begun.systems, tell=lambda _: None))
+
+
+def after_check(plan: Plan, text: str | None = None) -> Plan:
+    assert plan.text is not None
+    return steps.checked(plan, check(text or plan.text, "plumbline.yaml", plan.variables, plan.scrub))
+
+
+def test_each_step_follows_from_what_is_there(plan: Plan) -> None:
+    assert step_of(Plan()) is Step.CONNECT
+    assert step_of(plan) is Step.DISCOVER
+    proposed = steps.proposed(plan, [0])
+    assert step_of(proposed) is Step.PROPOSE
+    good = after_check(proposed)
+    assert step_of(good) is Step.DRY_RUN
+    bad = after_check(good, "systems: [")
+    assert (step_of(bad), bad.trial) == (Step.CHECK, None)
+    tried = steps.tried(good, Trial(reports=(), readings=()))
+    assert (step_of(tried), tried.written) == (Step.VERDICTS, False)
+    assert steps.written(tried).written
+    assert [*ABOUT] == [*Step]
+
+
+def test_other_pairs_or_another_text_undo_what_followed(plan: Plan) -> None:
+    tried = steps.tried(after_check(steps.proposed(plan, [0])), Trial(reports=(), readings=()))
+    assert step_of(after_check(tried)) is Step.DRY_RUN
+    assert step_of(steps.proposed(tried, [0])) is Step.PROPOSE
+    assert tried.found is not None
+    assert step_of(steps.discovered(tried, tried.found)) is Step.DISCOVER
+
+
+def test_the_pairs_are_shown_with_their_evidence(plan: Plan) -> None:
+    assert plan.found is not None
+    (row,) = steps.pair_rows(plan.found)
+    assert row == {
+        "pair": 1,
+        "table in crm": "customers",
+        "table in warehouse": "dim_customer",
+        "records in both": "11 of 12",
+        "key": "id = customer_id",
+        "fields": 2,
+    }
+    (match,) = plan.found.matches
+    assert steps.usable(match)
+    assert not steps.usable(replace(match, common=0))
+    assert {each["field"]: each["field of the copy"] for each in steps.field_rows(match)} == {
+        "name": "full_name",
+        "balance": "balance",
+    }
+
+
+def test_pairs_that_do_not_exist_are_refused(plan: Plan) -> None:
+    for chosen in ([], [-1], [0, 1]):
+        with pytest.raises(SetupError, match="choose"):
+            steps.proposed(plan, chosen)
+
+
+def test_a_map_with_the_login_of_a_system_is_refused(plan: Plan) -> None:
+    proposed = steps.proposed(plan, [0])
+    assert proposed.text is not None
+    assert proposed.systems is not None
+    written, secret = proposed.text, "hunter2-0123456789"
+    one = replace(proposed.systems[0], address=f"postgresql://ada:{secret}@h/crm")
+    proposed = replace(proposed, systems=(one, proposed.systems[1]))
+    for text in (written.replace("${CRM_URL}", one.address), f"{written}# {secret}\n"):
+        with pytest.raises(SetupError, match=r"the map holds the login of crm.*\$\{CRM_URL\}") as refused:
+            after_check(proposed, text)
+        assert secret not in str(refused.value)
+
+
+def test_only_what_the_environment_lacks_is_to_be_kept(plan: Plan) -> None:
+    assert plan.systems is not None
+    one, other = plan.systems
+    known = replace(plan, systems=(replace(one, known=True), other))
+    assert [*known.variables] == ["CRM_URL", "WAREHOUSE_URL"]
+    assert [*known.unset] == ["WAREHOUSE_URL"]
