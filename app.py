@@ -2,6 +2,6 @@
 
 from streamlit.starlette import App
 
-from auditor.dashboard.site import PAGES, guards
+from auditor.dashboard.site import PAGES, settings
 
-app = App(PAGES, middleware=guards())
+app = App(PAGES, **settings())

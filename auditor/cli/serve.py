@@ -30,6 +30,18 @@ def dashboard(
         list[str] | None,
         typer.Option(help="A further host name that it answers to, such as plumbline.example.com; may be repeated."),
     ] = None,
+    oidc_metadata: Annotated[
+        str | None,
+        typer.Option(help="Let people sign in with this issuer: its .../.well-known/openid-configuration."),
+    ] = None,
+    oidc_client: Annotated[
+        str | None,
+        typer.Option(help="The issuer's id for this dashboard; its secret comes from AUDITOR_OIDC_CLIENT_SECRET."),
+    ] = None,
+    oidc_redirect: Annotated[
+        str | None,
+        typer.Option(help="Where the issuer sends people back, if not https://HOST/oauth2callback."),
+    ] = None,
     user_header: Annotated[
         str | None,
         typer.Option(help="The header with the signed-in user's name, set by your proxy, such as X-Forwarded-User."),
@@ -54,12 +66,22 @@ def dashboard(
 ) -> None:
     """Serve the dashboard. Press Ctrl-C to stop."""
     from auditor.dashboard.access import AccessError, access_of
-    from auditor.dashboard.serving import LOOPBACK, PEERS_AS_THEY_ARE, cannot_listen, command, free_port
+    from auditor.dashboard.serving import (
+        LOOPBACK,
+        PEERS_AS_THEY_ARE,
+        cannot_listen,
+        cannot_sign_in,
+        command,
+        free_port,
+    )
 
     need_map(map_)
     is_there(data, "the data")
     settings = {
         "AUDITOR_HOSTS": ",".join(host or ()),
+        "AUDITOR_OIDC_METADATA_URL": oidc_metadata or "",
+        "AUDITOR_OIDC_CLIENT_ID": oidc_client or "",
+        "AUDITOR_OIDC_REDIRECT_URI": oidc_redirect or "",
         "AUDITOR_USER_HEADER": user_header or "",
         "AUDITOR_GROUP_HEADER": group_header or "",
         "AUDITOR_PROXIES": ",".join(proxy or ()),
@@ -68,16 +90,19 @@ def dashboard(
         "AUDITOR_READ_ONLY": "yes" if read_only else "",
     }
     environment = {**os.environ, **PEERS_AS_THEY_ARE, **{name: value for name, value in settings.items() if value}}
+    port = port or free_port(0)
     try:
-        access = access_of(environment)
+        access = access_of(environment, port=port)
     except AccessError as error:
         fail(str(error))
     if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
         fail("--address: name the hosts under which people reach the dashboard there, with --host")
     if problem := cannot_listen(address, port):
         fail(problem)
+    if access.oidc is not None and (problem := cannot_sign_in()):
+        fail(problem)
     for line in access.told():
         say(line)
     places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
-    words = command(port or free_port(0), address)
+    words = command(port, address)
     os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command

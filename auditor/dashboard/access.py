@@ -10,8 +10,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from auditor.dashboard.oidc import CALLBACK, Claims, Oidc, OidcError, oidc_of, sign_in_of
 from auditor.dashboard.roles import Named, named
 from auditor.escaping import visible
 from auditor.host_names import LOOPBACK_NAMES, Authority, authority, authority_of_origin
@@ -24,6 +25,16 @@ LOCAL = "local operator, not signed in"
 HEALTH = "/_stcore/health"
 """Says only that the dashboard runs; open to everyone who may ask it by its name."""
 
+LOGIN, LOGOUT = "/auth/login", "/auth/logout"
+"""Where people are sent to sign in and out; Streamlit's own."""
+
+_TO_SIGN_IN = frozenset(
+    {LOGIN, LOGOUT, CALLBACK, "/_stcore/stream", "/_stcore/host-config", "/favicon.png", "/manifest.json"}
+)
+"""What the browser needs to show how to sign in, and to do it."""
+
+ENDED = "Your sign-in has ended. Sign in again."
+
 _READ_ONLY = "This dashboard was started with --read-only."
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -35,6 +46,8 @@ _PROXIES = "--proxy (AUDITOR_PROXIES)"
 _GROUP_HEADER = "--group-header (AUDITOR_GROUP_HEADER)"
 _OPERATORS = "--operator (AUDITOR_OPERATORS)"
 _VIEWERS = "--viewer (AUDITOR_VIEWERS)"
+
+_WAYS = "--oidc-metadata and --oidc-client, or --user-header and --proxy for a proxy that signs people in"
 
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"})
@@ -69,10 +82,14 @@ class Person:
     Attributes:
         name: from the sign-in; None for a local operator, who enters one.
         known_by: how the name was established, as recorded with every act.
+        until: when the sign-in ends, in seconds since 1970; None if it ends elsewhere, or there is none.
+        session: names the sign-in, so that it can be ended before.
     """
 
     name: str | None
     known_by: str
+    until: float | None = None
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +98,14 @@ class Onlooker:
 
     Attributes:
         name: from the sign-in; None for a local viewer.
+        until: as of a person.
+        session: as of a person.
     """
 
     why: str
     name: str | None = None
+    until: float | None = None
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +114,12 @@ class Stranger:
 
     Attributes:
         name: from the sign-in, of someone who has signed in but is not among the viewers.
+        can_sign_in: the dashboard itself signs people in.
     """
 
     why: str
     name: str | None = None
+    can_sign_in: bool = False
 
 
 Asks = Person | Onlooker | Stranger
@@ -113,6 +136,7 @@ class Access:
         proxies: the only addresses from which those headers are believed.
         operators: who may act, of those who sign in; None if nobody is named.
         viewers: who may view besides the operators, of those who sign in; None for everyone.
+        oidc: how people sign in with an issuer; None if they do not.
         read_only: no one may act.
     """
 
@@ -122,17 +146,18 @@ class Access:
     proxies: tuple[Network, ...] = ()
     operators: Named | None = None
     viewers: Named | None = None
+    oidc: Oidc | None = None
     read_only: bool = False
 
     @property
     def signs_in(self) -> bool:
         """Whether people sign in before they see anything."""
-        return bool(self.user_header)
+        return bool(self.user_header) or self.oidc is not None
 
     @property
     def everyone_acts(self) -> bool:
-        """Whether everyone who signs in may act, because nobody is named in either list."""
-        return self.operators is None and self.viewers is None
+        """Whether everyone whom a proxy signs in may act, because nobody is named in either list."""
+        return self.oidc is None and self.operators is None and self.viewers is None
 
     def told(self) -> list[str]:
         """Who may view and who may act, for the person who starts the dashboard."""
@@ -149,39 +174,60 @@ class Access:
             acts = "nobody can act: name operators with --operator"
         else:
             acts = "operators can act"
-        return [f"names come from the header {self.user_header}; {views}, {acts}"]
+        source = f"the header {self.user_header}" if self.oidc is None else self.oidc.issuer
+        lines = [f"names come from {source}; {views}, {acts}"]
+        if self.oidc is not None:
+            lines.append(f"the issuer must know the redirect address {self.oidc.redirect_uri}")
+        return lines
 
 
-def access_of(environment: Mapping[str, str]) -> Access:
+def access_of(environment: Mapping[str, str], *, port: int = 0) -> Access:
     """The access settings from the environment.
+
+    Args:
+        port: where the dashboard listens.
 
     Raises:
         AccessError: one of them is impossible, or others could reach the dashboard without signing in.
     """
-    hosts = frozenset(_host_setting(each) for each in _listed(environment.get("AUDITOR_HOSTS", "")))
+    hosts = [_host_setting(each) for each in _listed(environment.get("AUDITOR_HOSTS", ""))]
     header, group_header, proxies = _proxy_settings(environment)
-    operators = _people(_OPERATORS, environment.get("AUDITOR_OPERATORS", ""))
-    viewers = _people(_VIEWERS, environment.get("AUDITOR_VIEWERS", ""))
+    try:
+        oidc = oidc_of(environment, hosts, port)
+    except OidcError as error:
+        raise AccessError(str(error)) from None
     access = Access(
-        hosts=hosts,
+        hosts=frozenset(hosts),
         user_header=header,
         group_header=group_header,
         proxies=proxies,
-        operators=operators,
-        viewers=viewers,
+        operators=_people(_OPERATORS, environment.get("AUDITOR_OPERATORS", "")),
+        viewers=_people(_VIEWERS, environment.get("AUDITOR_VIEWERS", "")),
+        oidc=oidc,
         read_only=environment.get("AUDITOR_READ_ONLY", "").strip().lower() in {"1", "true", "yes", "on"},
     )
-    if hosts and not access.signs_in:
-        raise AccessError(
-            f"{_HOSTS}: people who reach the dashboard by another name must sign in; name the header in which your "
-            "proxy sends who signed in with --user-header, and the proxy with --proxy"
-        )
-    for option, people in ((_OPERATORS, operators), (_VIEWERS, viewers)):
-        if people is not None and not access.signs_in:
-            raise AccessError(f"{option}: nobody signs in to this dashboard; set --user-header and --proxy as well")
-        if people is not None and people.groups and header and not group_header:
-            raise AccessError(f"{option}: name the header in which the proxy sends groups with --group-header")
+    _check(access)
     return access
+
+
+def _check(access: Access) -> None:
+    """Refuse settings that do not go together, or that let strangers in."""
+    if access.oidc is not None and access.user_header:
+        raise AccessError(
+            f"{_USER_HEADER}: people sign in by --oidc-metadata or by a proxy, not by both; leave one out"
+        )
+    if access.hosts and not access.signs_in:
+        raise AccessError(f"{_HOSTS}: people who reach the dashboard by another name must sign in; set {_WAYS}")
+    if access.oidc is not None and access.oidc.open_to_all and access.viewers is None:
+        raise AccessError(
+            f"{_VIEWERS}: anyone can have an account with {access.oidc.issuer}; name who may view the dashboard, "
+            "such as @example.com"
+        )
+    for option, people in ((_OPERATORS, access.operators), (_VIEWERS, access.viewers)):
+        if people is not None and not access.signs_in:
+            raise AccessError(f"{option}: nobody signs in to this dashboard; set {_WAYS}")
+        if people is not None and people.groups and access.user_header and not access.group_header:
+            raise AccessError(f"{option}: name the header in which the proxy sends groups with --group-header")
 
 
 def _proxy_settings(environment: Mapping[str, str]) -> tuple[str, str, tuple[Network, ...]]:
@@ -286,22 +332,44 @@ def _own(access: Access, origin: str, requested: Authority) -> bool:
     return named is not None and (named == requested or named[0] in access.hosts)
 
 
-def who(access: Access, *, headers: Headers, peer: str | None) -> Asks:
+def who(
+    access: Access, *, headers: Headers, peer: str | None, claims: Claims | None = None, now: float = 0.0
+) -> Asks:
     """Who has sent a request, and what they may do: the one decision that every page and every act goes by.
 
     Args:
         peer: the address at the other end of the connection.
+        claims: of the sign-in that the request proves; None if it proves none.
+        now: in seconds since 1970.
     """
+    if access.oidc is not None:
+        return _by_oidc(access, access.oidc, claims, now)
     if access.user_header:
         return _by_header(access, headers, peer)
     if not _loopback(peer) or _proxied(headers):
         return Stranger(
             why="This request came from another machine or through a proxy, and the dashboard does not know who "
-            "signed in. Start it with --host, --user-header and --proxy."
+            f"signed in. Start it with --host, and {_WAYS}."
         )
     if access.read_only:
         return Onlooker(why=_READ_ONLY)
     return Person(name=None, known_by=LOCAL)
+
+
+def _by_oidc(access: Access, oidc: Oidc, claims: Claims | None, now: float) -> Asks:
+    if claims is None:
+        return Stranger(why="Sign in to see the dashboard.", can_sign_in=True)
+    found = sign_in_of(oidc, claims)
+    if isinstance(found, str):
+        return Stranger(why=found, can_sign_in=True)
+    if now >= found.until:
+        return Stranger(why=ENDED, can_sign_in=True)
+    if len(found.name) > NAME_LIMIT or visible(found.name) != found.name:
+        return Stranger(why=f"Your name is longer than {NAME_LIMIT} characters or not readable.", can_sign_in=True)
+    asks = _in_role(access, found.name, found.groups, f"signed in, by OIDC issuer {visible(found.issuer)}")
+    if isinstance(asks, Stranger):
+        return replace(asks, can_sign_in=True)
+    return replace(asks, until=found.until, session=found.session)
 
 
 def _by_header(access: Access, headers: Headers, peer: str | None) -> Asks:
@@ -334,13 +402,16 @@ def _in_role(access: Access, name: str, groups: Collection[str], known_by: str) 
     return Person(name=name, known_by=known_by)
 
 
-def barred(asks: Asks, *, path: str) -> Refusal | None:
+def barred(asks: Asks, *, path: str, page: bool) -> Refusal | None:
     """Why someone who may not view the dashboard does not get what is at this path; None if they do.
 
     Args:
         path: of the request, below the dashboard's own base.
+        page: it is the path of a page, which shows a stranger nothing but how to sign in.
     """
     if not isinstance(asks, Stranger) or path == HEALTH:
+        return None
+    if asks.can_sign_in and (page or path in _TO_SIGN_IN or path.startswith("/static/")):
         return None
     return Refusal(status=401 if asks.name is None else 403, text=asks.why)
 

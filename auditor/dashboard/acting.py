@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 
 import streamlit as st
@@ -14,18 +15,35 @@ from checks.escalation import RefusedError
 
 
 def sender() -> Asks:
-    """Who requested the page, as determined by the guard in front of Streamlit."""
-    return guard.unsealed(st.context.headers.get(guard.PERSON))
+    """Who requested the page, as determined by the guard in front of Streamlit, and still is signed in."""
+    return guard.present(guard.unsealed(st.context.headers.get(guard.PERSON)), time.time())
 
 
 def asks() -> Person | Onlooker:
     """Who views the page. For anyone who may not view it, say why, and draw nothing else."""
     found = sender()
     if isinstance(found, Stranger):
-        st.title("Plumbline", anchor=False)
-        st.info(escaping.markdown(found.why), icon=":material/lock:")
+        _turn_away(found)
         st.stop()
     return found
+
+
+def _turn_away(stranger: Stranger) -> None:
+    """Say why someone sees nothing, with the button that changes it."""
+    st.title("Plumbline", anchor=False)
+    st.info(escaping.markdown(stranger.why), icon=":material/lock:")
+    if stranger.can_sign_in and st.query_params.get(guard.FAILED) == guard.FAILED_VALUE:
+        st.warning(
+            "You could not be signed in. Try again; the dashboard's log says why it failed.",
+            icon=":material/warning:",
+        )
+    if not stranger.can_sign_in:
+        return
+    if stranger.name is None:
+        if st.button("Sign in", type="primary", icon=":material/login:"):
+            st.login()
+    elif st.button("Sign out", icon=":material/logout:"):
+        st.logout()
 
 
 def leave_if_ended() -> None:
@@ -35,10 +53,12 @@ def leave_if_ended() -> None:
 
 
 def introduced(asks: Person | Onlooker) -> None:
-    """Draw who has signed in, and whether they may act."""
+    """Draw who has signed in, whether they may act, and how they sign out of the dashboard's own sign-in."""
     if asks.name is not None:
         role = "operator" if isinstance(asks, Person) else "viewer"
         st.caption(f":material/person: {escaping.markdown(asks.name)} ({role})")
+    if asks.until is not None and st.button("Sign out", icon=":material/logout:", type="tertiary"):
+        st.logout()
 
 
 def confirmed(person: Person) -> Person:

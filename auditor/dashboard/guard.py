@@ -13,17 +13,45 @@ import hashlib
 import json
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import parse_qs
 
-from auditor.dashboard.access import Access, Asks, Headers, Onlooker, Person, Refusal, Stranger, barred, refusal, who
+from auditor.dashboard.access import (
+    ENDED,
+    LOGIN,
+    LOGOUT,
+    Access,
+    Asks,
+    Headers,
+    Onlooker,
+    Person,
+    Refusal,
+    Stranger,
+    barred,
+    refusal,
+    who,
+)
+from auditor.dashboard.oidc import CALLBACK, Claims
 
 PERSON = "X-Plumbline-Person"
 """The header in which the guard passes on to the pages who sent the request; dropped when it comes from outside."""
 
 SEAL = secrets.token_hex(16)
 """A secret of this process, which proves to the pages that the guard wrote the header."""
+
+SIGNED_OUT: dict[str, float] = {}
+"""Sign-ins that people have ended, with when they would have ended by themselves.
+
+The cookie alone would let an open page, or a copy of the cookie, go on.
+"""
+
+FAILED, FAILED_VALUE = "sign-in", "failed"
+"""What the address of a page holds after a sign-in that did not succeed."""
+
+USER_COOKIE = b"_streamlit_user"
 
 PROTECTION = (
     (b"x-frame-options", b"DENY"),
@@ -60,7 +88,15 @@ class Guard:
     """ASGI middleware in front of everything the dashboard serves."""
 
     def __init__(
-        self, app: App, *, access: Access, page: str, addresses: Collection[str] | None = None, base: str = ""
+        self,
+        app: App,
+        *,
+        access: Access,
+        page: str,
+        addresses: Collection[str] | None = None,
+        base: str = "",
+        proves: Callable[[Headers], Claims | None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Wrap an app.
 
@@ -69,11 +105,15 @@ class Guard:
             addresses: the paths of the dashboard's pages. For every other path Streamlit serves the same HTML, which
                 must not look like a success to a program. None for any path.
             base: what all paths of the dashboard begin with, such as "/plumbline".
+            proves: the claims of the sign-in that a request proves.
+            clock: seconds since 1970.
         """
         self._app = app
         self._addresses = addresses
         self._access = access
         self._base = base
+        self._proves = proves
+        self._clock = clock
         self._protection = (*PROTECTION, (b"content-security-policy", policy(page).encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,11 +129,18 @@ class Guard:
             await self._refuse(scope, receive, send, refused)
             return
         client = scope.get("client")
-        sender = who(self._access, headers=headers, peer=client[0] if client else None)
-        refused = barred(sender, path=scope["path"].removeprefix(self._base))
+        now = self._clock()
+        claims = self._proves(headers) if self._access.oidc is not None else None
+        peer = client[0] if client else None
+        sender = present(who(self._access, headers=headers, peer=peer, claims=claims, now=now), now)
+        path = scope["path"]
+        below = path.removeprefix(self._base)
+        refused = barred(sender, path=below, page=path.rstrip("/") in (self._addresses or {self._base}))
         if refused is not None:
             await self._refuse(scope, receive, send, refused)
             return
+        if below == LOGOUT:
+            sign_out(sender, now)
         own = PERSON.lower().encode()
         kept = [(name, value) for name, value in headers if name != own]
         sealed_scope = {**scope, "headers": [*kept, (own, sealed(sender).encode())]}
@@ -101,11 +148,28 @@ class Guard:
         async def protected(message: Message) -> None:
             if message["type"] == "http.response.start" and self._is_fallback(scope["path"], message):
                 message = {**message, "status": 404}
+            if message["type"] == "http.response.start" and self._sign_in_failed(scope, below, message):
+                kept = [(name, value) for name, value in message.get("headers", ()) if bytes(name) != b"location"]
+                back = f"{self._base}/?{FAILED}={FAILED_VALUE}".encode()
+                message = {**message, "status": 302, "headers": [*kept, (b"location", back)]}
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 message = {**message, "headers": self._protect(message.get("headers", ()))}
             await send(message)
 
         await self._app(sealed_scope, receive, protected)
+
+    def _sign_in_failed(self, scope: Scope, below: str, message: Message) -> bool:
+        """Whether Streamlit answers that nobody has signed in; it shows that to nobody."""
+        if self._access.oidc is None:
+            return False
+        asked = parse_qs(bytes(scope.get("query_string", b"")).decode("latin-1"))
+        if below == CALLBACK and not asked.keys() & {"code", "error"}:
+            return False  # the way back from signing out
+        made = any(
+            bytes(name) == b"set-cookie" and bytes(value).startswith(USER_COOKIE + b"=") and b"Max-Age=0" not in value
+            for name, value in message.get("headers", ())
+        )
+        return (below == CALLBACK and not made) or (below == LOGIN and message["status"] >= 400)
 
     def _is_fallback(self, path: str, message: Message) -> bool:
         """Whether a response is the HTML that Streamlit serves for a path that does not exist."""
@@ -116,7 +180,15 @@ class Guard:
 
     def _protect(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         ours = {name for name, _ in self._protection}
-        return [*((name, value) for name, value in headers if bytes(name).lower() not in ours), *self._protection]
+        kept = ((bytes(name), bytes(value)) for name, value in headers if bytes(name).lower() not in ours)
+        return [*((name, self._secured(name, value)) for name, value in kept), *self._protection]
+
+    def _secured(self, name: bytes, value: bytes) -> bytes:
+        """Keep cookies to TLS where people use the dashboard over TLS; Streamlit does not know of a proxy's."""
+        oidc = self._access.oidc
+        if name.lower() != b"set-cookie" or oidc is None or not oidc.secure or b"; secure" in value.lower():
+            return value
+        return value + b"; Secure"
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: Refusal) -> None:
         body = (refused.text + "\n").encode()
@@ -130,6 +202,23 @@ class Guard:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
         await send({"type": f"{kind}.start", "status": refused.status, "headers": self._protect(headers)})
         await send({"type": f"{kind}.body", "body": body})
+
+
+def present(asks: Asks, now: float) -> Asks:
+    """Who someone still is: nobody, once the sign-in has ended."""
+    if isinstance(asks, Stranger) or asks.until is None:
+        return asks
+    if now >= asks.until or asks.session in SIGNED_OUT:
+        return Stranger(why=ENDED, can_sign_in=True)
+    return asks
+
+
+def sign_out(asks: Asks, now: float) -> None:
+    """End a sign-in in every page and for every copy of its cookie, and forget those that have ended anyway."""
+    for session in [session for session, until in SIGNED_OUT.items() if until <= now]:
+        del SIGNED_OUT[session]
+    if not isinstance(asks, Stranger) and asks.until is not None:
+        SIGNED_OUT[asks.session] = asks.until
 
 
 def sealed(asks: Asks) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from importlib.util import find_spec
 
 from auditor.dashboard.site import APP
 from auditor.escaping import visible
@@ -24,6 +25,13 @@ def command(port: int, address: str = LOOPBACK) -> list[str]:
         *(sys.executable, "-m", "streamlit", "run", str(APP)),
         *("--server.port", str(port), "--server.address", address),
     ]
+
+
+def cannot_sign_in() -> str:
+    """Why the dashboard cannot sign people in with an issuer, "" if it can."""
+    if find_spec("authlib") is None:
+        return "--oidc-metadata: Authlib is missing; pip install 'plumbline-auditor[login]'"
+    return ""
 
 
 def cannot_listen(address: str, port: int) -> str:

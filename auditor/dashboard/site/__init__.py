@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starlette.middleware import Middleware
+    from auditor.dashboard.access import Access
 
 APP = Path(__file__).with_name("app.py")
 """The script that Streamlit serves; its configuration is in the folder `.streamlit` next to it."""
@@ -21,29 +22,52 @@ SIDEBAR_WIDTH = 260
 """In pixels; on a phone it is hidden at first."""
 
 
-def guards() -> list[Middleware]:
-    """The middleware in front of Streamlit, from the environment; exits with a sentence if a setting is wrong.
+def settings() -> dict[str, Any]:
+    """What the app is made with: the guard in front of it, and how people sign in.
 
-    It is called once, at process start, so it also hardens the log.
+    From the environment; exits with a sentence if a setting is wrong. It is called once, at process start, so it also
+    hardens the log.
     """
     import streamlit
     from dotenv import load_dotenv
-    from starlette.middleware import Middleware
 
-    from auditor.dashboard import log_lines, navigation
+    from auditor.dashboard import log_lines
     from auditor.dashboard.access import AccessError, access_of
-    from auditor.dashboard.guard import Guard
+    from auditor.dashboard.serving import cannot_sign_in
 
     log_lines.harden()
     load_dotenv(Path.cwd() / ".env")
+    try:
+        access = access_of(os.environ, port=int(streamlit.get_option("server.port")))
+    except AccessError as error:
+        sys.exit(f"error: {error}")
+    if access.oidc is not None and (problem := cannot_sign_in()):
+        sys.exit(f"error: {problem}")
+    return _made(access)
+
+
+def _made(access: Access) -> dict[str, Any]:
+    import streamlit
+    from starlette.middleware import Middleware
+
+    from auditor.dashboard import cookies, navigation
+    from auditor.dashboard.guard import Guard
+
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     base = str(streamlit.get_option("server.baseUrlPath") or "").strip("/")
     root = f"/{base}" if base else ""
     addresses = {root, f"{root}/index.html", *(f"{root}/{name}" for name in navigation.PAGES)}
-    try:
-        return [Middleware(Guard, access=access_of(os.environ), page=page, addresses=addresses, base=root)]
-    except AccessError as error:
-        sys.exit(f"error: {error}")
+    oidc = access.oidc
+    secret = (oidc.cookie_secret if oidc else "") or secrets.token_hex(32)
+    guard = Middleware(
+        Guard,
+        access=access,
+        page=page,
+        addresses=addresses,
+        base=root,
+        proves=lambda headers: cookies.claims_of(headers, secret),
+    )
+    return {"middleware": [guard], "secrets": cookies.settings_of(oidc, secret) if oidc else {}}
 
 
 def show() -> None:

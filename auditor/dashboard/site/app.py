@@ -4,6 +4,6 @@ from pathlib import Path
 
 from streamlit.starlette import App
 
-from auditor.dashboard.site import guards
+from auditor.dashboard.site import settings
 
-app = App(Path(__file__).with_name("pages.py"), middleware=guards())
+app = App(Path(__file__).with_name("pages.py"), **settings())
