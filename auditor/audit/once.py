@@ -123,13 +123,13 @@ def audit_once(
     finally:
         for reader in readers.values():
             reader.close()
-    open_now = ledger.findings.open_by_cause()
+    open_now, pending = ledger.findings.open_by_cause(), ledger.findings.pending_counts()
     return [
         Report(
             flow=name,
             records=records,
             open_by_cause=open_now.get(name, {}),
-            pending=ledger.findings.pending_count(name),
+            pending=pending.get(name, 0),
             cannot_verify=ledger.unverified.count(name, queues=False),
             error=error,
             findings=findings(ledger, name),
@@ -260,14 +260,13 @@ def _settle(
 ) -> None:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
+        pending = ledger.findings.pending_counts()
         waiting = [
-            auditor
-            for auditor in auditors
-            if not swept[auditor.flow.name][1] and ledger.findings.pending_count(auditor.flow.name)
+            auditor for auditor in auditors if not swept[auditor.flow.name][1] and pending.get(auditor.flow.name)
         ]
         if not waiting:
             return
-        left = sum(ledger.findings.pending_count(auditor.flow.name) for auditor in waiting)
+        left = sum(pending[auditor.flow.name] for auditor in waiting)
         tell(f"{left} pending, waiting up to {deadline - time.monotonic():.0f} s")
         time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
         for auditor in waiting:

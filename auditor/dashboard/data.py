@@ -74,6 +74,7 @@ class Data:
         self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
         self._refreshed = 0.0
+        self._flows: tuple[float, list[FlowStatus]] | None = None
         self._types: dict[str, list[tuple[str, str]]] = {}
         self._in_force = self._loaded_last()
 
@@ -97,6 +98,7 @@ class Data:
             newer = read()
             self.map, self.allowances = newer, open_allowances(newer.systems, self.ledger.spending)
             self._in_force = number
+            self.changed()
 
     def _refresh(self) -> None:
         with self._lock:
@@ -107,7 +109,7 @@ class Data:
     def changed(self) -> None:
         """Something was written that the next query must see."""
         with self._lock:
-            self._refreshed = 0.0
+            self._refreshed, self._flows = 0.0, None
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """The rows of a query over the views, without those of flows that the map no longer names.
@@ -140,8 +142,11 @@ class Data:
         self.ledger.close()
 
     def flows(self) -> list[FlowStatus]:
-        """The state of every flow."""
-        return flow_status(self.map, self.ledger, datetime.now(UTC))
+        """The state of every flow, at most `REFRESH_AT_MOST_EVERY_S` old: every part of a page asks for it."""
+        with self._lock:
+            if self._flows is None or time.monotonic() - self._flows[0] > REFRESH_AT_MOST_EVERY_S:
+                self._flows = time.monotonic(), flow_status(self.map, self.ledger, datetime.now(UTC))
+            return self._flows[1]
 
     def all_known(self) -> bool:
         """Whether every flow is fully verified, so that what is not listed does not exist."""

@@ -150,6 +150,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     slowed = {name for name, flow in flows.items() if _held(flow, work.get(name), now)}
     late = {name: _late(flows[name], states.get(name, {}), now) for name in slowed}
     held = held_back(integration_map, ledger, now, work=work, first_sweep=first_sweep, late=late)
+    pending, overdue = ledger.findings.pending_counts(), ledger.findings.overdue_counts(now)
     statuses = []
     for name in integration_map.flows:
         state = states.get(name, {})
@@ -171,8 +172,8 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 if stale
                 else "",
                 open_by_cause=counts.get(name, {}),
-                pending=ledger.findings.pending_count(name),
-                overdue=ledger.findings.overdue(name, now),
+                pending=pending.get(name, 0),
+                overdue=overdue.get(name, 0),
                 doubt=doubts.get(name, NO_DOUBT),
                 held_back=held[name],
                 late=late.get(name, ""),

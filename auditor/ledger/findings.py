@@ -116,23 +116,26 @@ class Findings:
 
     def pending_count(self, flow: str) -> int:
         """How many records of a flow are suspected of differing, or have a change within its window."""
-        return self._count_pending(flow, _CHANGE.verdict == Verdict.PENDING.value)
+        return self.pending_counts().get(flow, 0)
 
-    def overdue(self, flow: str, now: datetime) -> int:
-        """How many pending records are due for a verdict: suspected ones, and those whose window has ended."""
+    def pending_counts(self) -> dict[str, int]:
+        """The same for every flow that has any."""
+        return self._count_pending(_CHANGE.verdict == Verdict.PENDING.value)
+
+    def overdue_counts(self, now: datetime) -> dict[str, int]:
+        """By flow, how many pending records are due for a verdict: suspected, or with a window that has ended."""
         window_us = sa.cast(_CHANGE.window_s * 1_000_000, sa.BigInteger)
         ends_us = sa.type_coerce(_CHANGE.committed_to_at, sa.BigInteger) + window_us + PROBED_WITHIN_US
         past = ends_us < (now - EPOCH) // MICROSECOND
-        return self._count_pending(flow, (_CHANGE.verdict == Verdict.PENDING.value) & past)
+        return self._count_pending((_CHANGE.verdict == Verdict.PENDING.value) & past)
 
-    def _count_pending(self, flow: str, pending: sa.ColumnElement[bool]) -> int:
+    def _count_pending(self, pending: sa.ColumnElement[bool]) -> dict[str, int]:
         divergence = t.divergences.c
-        suspected = sa.select(divergence.key).where(
-            divergence.flow == flow,
-            divergence.closed_at.is_(None),
-            divergence.state == DivergenceState.SUSPECTED.value,
+        suspected = sa.select(divergence.flow, divergence.key).where(
+            divergence.closed_at.is_(None), divergence.state == DivergenceState.SUSPECTED.value
         )
-        on_the_way = sa.select(_CHANGE.key).where(_CHANGE.flow == flow, _CHANGE.settled_at.is_(None), pending)
+        on_the_way = sa.select(_CHANGE.flow, _CHANGE.key).where(_CHANGE.settled_at.is_(None), pending)
+        both = sa.union(suspected, on_the_way).subquery()
+        counted = sa.select(both.c.flow, sa.func.count()).group_by(both.c.flow)
         with self._database.read() as connection:
-            both = sa.union(suspected, on_the_way).subquery()
-            return int(connection.execute(sa.select(sa.func.count()).select_from(both)).scalar_one())
+            return {flow: int(count) for flow, count in connection.execute(counted)}
