@@ -13,6 +13,9 @@ from auditor.dashboard import look, navigation
 from auditor.dashboard.look import Sign
 from auditor.dashboard.navigation import Target
 
+INSTANT = "D MMM HH:mm:ss"
+"""How tables show an instant."""
+
 
 def table(
     frame: pd.DataFrame,
@@ -24,6 +27,8 @@ def table(
     signs: Mapping[str, Sequence[Sign | None]] | None = None,
     after: Mapping[str, Sequence[Sign | None]] | None = None,
     column_config: Mapping[str, Any] | None = None,
+    optional: Sequence[str] = (),
+    figures: bool = True,
     **more: Any,
 ) -> Any:
     """Draw a table.
@@ -36,12 +41,16 @@ def table(
         signs: by column, the sign of each row, drawn as a coloured chip; None for an empty cell. A column that the
             frame does not have yet is put first.
         after: the same, for columns that are put last.
+        optional: columns that are left out where no row has anything in them.
+        figures: whole numbers are counts, shown in groups of three digits.
 
     Returns:
         What Streamlit answers, such as the selection.
     """
+    frame = frame.drop(columns=[name for name in optional if (frame[name].isna() | (frame[name] == "")).all()])
+    counts = [name for name in frame.columns if figures and pd.api.types.is_integer_dtype(frame[name].dtype)]
     frame = frame.map(lambda cell: escaping.visible(cell) if isinstance(cell, str) else cell)
-    config = dict(column_config or {})
+    config = {**{name: st.column_config.NumberColumn(format="localized") for name in counts}, **(column_config or {})}
     clickable = {column: (targets, navigation.leave) for column, targets in (links or {}).items()}
     for column, (meant, act) in {**clickable, **(acts or {})}.items():
         labels = [
@@ -75,7 +84,7 @@ def chips_width(texts: Sequence[str]) -> int:
 
 def instants(*columns: str) -> dict[str, Any]:
     """The configuration of columns of instants."""
-    return {name: st.column_config.DatetimeColumn(format="D MMM HH:mm:ss") for name in columns}
+    return {name: st.column_config.DatetimeColumn(format=INSTANT) for name in columns}
 
 
 def csv(frame: pd.DataFrame) -> bytes:

@@ -159,7 +159,7 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
             name=f"window {format_duration(window_s)}",
             line={"dash": "dash", "color": look.HEX[look.Tone.BAD]},
         )
-    figure.update_xaxes(type="log", title="seconds after the change")
+    figure.update_xaxes(type="log", dtick=1, title="seconds after the change")
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02], title="not visible yet")
     return _plain(figure, 340)
 

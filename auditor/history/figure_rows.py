@@ -119,7 +119,7 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
         "unverified": covered.unverified,
         "verified through": through_at or NOTHING_VERIFIED,
         "behind": format_duration(max(0.0, (now - through_at).total_seconds())) if through_at else "–",
-        "conclusive readings": "–" if ratio is None else f"{ratio:.2%} of {due}",
+        "conclusive readings": "–" if ratio is None else f"{ratio:.2%} of {due:,}",
         "windows undecided": ratio_text(covered.undecided_ratio),
         "cannot verify": covered.cannot_verify,
         "left out (budget)": covered.shed,

@@ -163,7 +163,7 @@ def _history(data: Data) -> None:
     st.header("History", anchor=False)
     loads = data.ledger.map_loads.listed(HISTORY)
     if not loads:
-        components.nothing("The map has not been loaded yet.")
+        components.nothing("No map has been loaded yet. Start the auditor with `auditor run`.")
         return
     rows = [
         {
@@ -178,6 +178,7 @@ def _history(data: Data) -> None:
         frame(rows),
         key="history",
         alt="When the map was read, what became of it, and what changed",
+        optional=("what",),
         signs={"outcome": [look.MAP_LOAD[str(each.outcome)] for each in loads]},
         column_config={**tables.instants("at"), "what": st.column_config.TextColumn(width="large")},
     )

@@ -26,11 +26,10 @@ def page() -> None:
 
 def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
-    row = st.columns([3, 1, 1])
+    row = st.columns([3, 1, 1], vertical_alignment="bottom")
     everything = row[0].toggle("Include closed conflicts", key="all", bind="query-params")
     number = row[1].text_input("Number", key="conflict", bind="query-params", placeholder="all").strip()
-    row[2].space("small")
-    row[2].button("Refresh", width="stretch")
+    row[2].button("Refresh", icon=":material/refresh:", width="stretch")
     if number:
         _one(data, number, asks)
         return
@@ -56,8 +55,9 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
         },
         signs={"state": [look.CONFLICT[each.state] for each in cases]},
         alt="Conflicts that no rule decides, with why, who is to decide and since when",
+        optional=("decision", "assigned to", "reopened from"),
         column_config={
-            "why": st.column_config.TextColumn("why it needs a person", width="large"),
+            "why": st.column_config.TextColumn("why it needs a person", width=260),
             **tables.instants("since"),
         },
     )
@@ -123,7 +123,8 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
         ),
         key="decisions",
         alt="Everything that was done about this conflict, oldest first",
-        column_config={"when": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss")},
+        optional=("known by", "for", "note"),
+        column_config={**tables.instants("when"), "note": st.column_config.TextColumn(width="large")},
     )
 
 

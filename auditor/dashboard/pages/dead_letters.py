@@ -105,8 +105,18 @@ def _named(queue: Backlog) -> str:
 
 def _funnels(funnels: list[Funnel]) -> None:
     st.header("What happens to failed messages", anchor=False)
-    shown = st.columns(min(2, len(funnels)) or 1)
-    for at, each in enumerate(funnels):
+    failed = [each for each in funnels if not _nothing_failed(each)]
+    quiet = [
+        f"{escaping.markdown(each.flow)} ({stage_text(each.stages[0], each.hours)} emitted)"
+        for each in funnels
+        if _nothing_failed(each)
+    ]
+    if quiet:
+        st.caption(f"No failed message was seen on: {', '.join(quiet)}.")
+    if not failed:
+        return
+    shown = st.columns(min(2, len(failed)))
+    for at, each in enumerate(failed):
         with shown[at % len(shown)]:
             emitted = stage_text(each.stages[0], each.hours)
             st.markdown(f"**{escaping.markdown(each.flow)}**: of {emitted} emitted messages")
@@ -118,6 +128,11 @@ def _funnels(funnels: list[Funnel]) -> None:
         "Dark: at least. Light: at most. Stages that cannot be observed from outside are marked. "
         "Rates are over the time range."
     )
+
+
+def _nothing_failed(funnel: Funnel) -> bool:
+    """Whether every later stage can be seen, and nothing is known to have come there."""
+    return all(stage.least == 0 and not stage.most for stage in funnel.stages[1:])
 
 
 def _explained(data: Data) -> None:
@@ -175,8 +190,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
         alt="Dead letters with their record, reason, age and prospect",
         column_config={
             "reason": st.column_config.TextColumn("reason", width="medium"),
-            "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
-            "failed last": st.column_config.DatetimeColumn("failed last", format="MM-DD HH:mm:ss"),
+            **tables.instants("failed", "failed last"),
             "remarks": st.column_config.TextColumn(
                 width="medium", help="What of it could not be read, and what it claims that the map does not confirm"
             ),

@@ -184,9 +184,12 @@ def _unverified(data: Data, flows: list[str]) -> None:
         height=min(38 + 35 * len(frame), 300),
         alt="What cannot be verified: record or queue, with the reason and since when",
         column_config={
+            "rows or queue": st.column_config.TextColumn(
+                "other", help="Rows without a key that can be read, or a queue"
+            ),
             "reason": st.column_config.TextColumn(width="large"),
-            "first_seen_at": st.column_config.DatetimeColumn("since", format="MM-DD HH:mm:ss"),
-            "last_seen_at": st.column_config.DatetimeColumn("last read", format="MM-DD HH:mm:ss"),
+            "first_seen_at": st.column_config.DatetimeColumn("since", format=tables.INSTANT),
+            "last_seen_at": st.column_config.DatetimeColumn("last read", format=tables.INSTANT),
         },
     )
     if beyond:

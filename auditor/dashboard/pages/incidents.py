@@ -96,7 +96,7 @@ def _list(data: Data, since: Since) -> None:
     severities = row[1].multiselect("Severity", known, key="severity", bind="query-params")
     flows = row[2].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
     search = row[3].text_input("Contains", key="search", bind="query-params")
-    row[4].button("Refresh", width="stretch")
+    row[4].button("Refresh", icon=":material/refresh:", width="stretch")
     found = data.query(_LISTED, [over, since.at, flows, flows])
     total = len(found) if not flows else len(data.query(_LISTED, [over, since.at, [], []]))
     if severities:
@@ -107,7 +107,7 @@ def _list(data: Data, since: Since) -> None:
         if total:
             st.info(f"{counted(total, 'incident')} hidden by these filters.", icon=":material/search:")
         else:
-            components.nothing("No incident is open.", well=data.all_known())
+            components.nothing(_none(over, since), well=data.all_known())
         return
     now = datetime.now(UTC)
     tables.table(
@@ -129,11 +129,19 @@ def _list(data: Data, since: Since) -> None:
             "state": [look.INCIDENT[each] for each in found["state"]],
         },
         alt="Incidents, the gravest open one first",
+        optional=("assigned to",),
         column_config={
-            "what": st.column_config.TextColumn(width=640),
+            "what": st.column_config.TextColumn(width=460),
             **tables.instants("began"),
         },
     )
+
+
+def _none(over: bool, since: Since) -> str:
+    """Why the list is empty, and where there may be more."""
+    if over:
+        return f"No incident is open, and none was resolved in the last {since.label}."
+    return "No incident is open. Include resolved ones to see what there was before."
 
 
 def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
@@ -193,6 +201,7 @@ def _evidence(data: Data, incident: pd.Series) -> None:
         ),
         key="breaches",
         alt="What does not hold, or did not, in this incident",
+        optional=("ended",),
         column_config={
             **tables.instants("began", "ended"),
         },
@@ -246,9 +255,9 @@ def _timeline(data: Data, incident: pd.Series) -> None:
         ),
         key="timeline",
         alt="Everything that happened to this incident, oldest first",
+        optional=("known by", "to", "until", "note"),
         column_config={
-            **tables.instants("when"),
-            "until": st.column_config.DatetimeColumn(format="MM-DD HH:mm"),
+            **tables.instants("when", "until"),
             "note": st.column_config.TextColumn(width="large"),
         },
     )
@@ -332,6 +341,7 @@ def _messages(data: Data, incident: pd.Series) -> None:
         key="messages",
         signs={"state": [look.MESSAGE[each] for each in messages["state"]]},
         alt="Messages about this incident",
+        optional=("error",),
         column_config={
             **tables.instants("created", "sent"),
         },
@@ -357,7 +367,7 @@ def _before(data: Data, incident: pd.Series, now: datetime) -> None:
         links={"incident": [navigation.incident(int(each)) for each in before["id"]]},
         signs={"severity": [look.SEVERITY[Severity(each)] for each in before["severity"]]},
         alt="Earlier incidents of the same cause",
-        column_config={"opened": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss")},
+        column_config=tables.instants("opened"),
     )
 
 

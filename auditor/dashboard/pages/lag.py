@@ -34,7 +34,7 @@ def _draw(data: Data, since: Since) -> None:
     elif not measured:
         components.nothing(
             f"No change was seen in the last {since.label}: no traffic, or the auditor has just started. "
-            "Idle is not lag."
+            "Idle is not lag. A longer time range shows earlier changes."
         )
     else:
         st.caption(
@@ -149,7 +149,7 @@ def _clocks(data: Data, since: Since) -> None:
         alt="Clock bounds of every system",
         column_config={
             "clock_read_at": st.column_config.DatetimeColumn("read", format="HH:mm:ss"),
-            "clock_set_at": st.column_config.DatetimeColumn("last clock step", format="MM-DD HH:mm:ss"),
+            "clock_set_at": st.column_config.DatetimeColumn("last clock step", format=tables.INSTANT),
         },
     )
     for step in data.clock_steps(since).itertuples():

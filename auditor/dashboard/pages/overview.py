@@ -148,7 +148,7 @@ def _tiles(
 def _incidents(data: Data, incidents: pd.DataFrame) -> None:
     st.header("Open incidents", anchor=False)
     if incidents.empty:
-        components.nothing("No incident is open.", well=data.all_known())
+        components.nothing("No incident is open. Earlier ones are on the Incidents page.", well=data.all_known())
         return
     shown = incidents.head(INCIDENTS_SHOWN)
     now = datetime.now(UTC)

@@ -224,7 +224,7 @@ def _ended(sheet: Sheet) -> None:
         components.nothing("No rows. Widen the conditions, or look at what the views hold with SUMMARIZE.")
         return
     _chart(found, sheet.number)
-    tables.table(found, key=f"answer-{sheet.number}", alt="The query's result")
+    tables.table(found, key=f"answer-{sheet.number}", alt="The query's result", figures=False)
 
 
 def _size(sheet: Sheet, result: QueryResult) -> str:

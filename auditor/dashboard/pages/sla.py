@@ -218,7 +218,8 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
         height=min(38 + 35 * len(days), 318),
         alt="The days of this objective, latest first: state, what was seen, error budget left, hours audited",
         column_config={
-            "audited": st.column_config.TextColumn(help="In how many hours of the day both systems could be read")
+            "seen": st.column_config.TextColumn(width="large"),
+            "audited": st.column_config.TextColumn(help="In how many hours of the day both systems could be read"),
         },
     )
     st.caption(
@@ -289,11 +290,25 @@ def _coverage(data: Data, since: Since) -> None:
         signs={"state": [look.FLOW[Standing(each.state)] for each in covered]},
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
         column_config={
-            "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+            "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=80),
             **tables.instants("last sweep ended"),
+            **{name: st.column_config.Column(label, help=more) for name, (label, more) in _SHORT.items()},
+            "left out (budget)": st.column_config.NumberColumn(
+                "left out", format="localized", help="Reads that were left out because a budget was spent"
+            ),
         },
     )
     _coverage_days(data)
+
+
+_SHORT = {
+    "conclusive readings": ("conclusive", "Readings that led to a verdict, of those that were due"),
+    "windows undecided": ("undecided", "Windows of which nobody can say whether they were kept"),
+    "differing so far": ("differ so far", "Records that differ, in the sweep that goes on"),
+    "differed, last sweep": ("last sweep", "Records that differed in the last complete sweep"),
+    "share that differs, sampled": ("by sample", "The share that differs, by the sample of the last day"),
+}
+"""Shorter labels of columns of the coverage, and what they mean."""
 
 
 def _coverage_days(data: Data) -> None:
@@ -343,7 +358,9 @@ def _coverage_days(data: Data) -> None:
             alt="How much of the flow was verified on each day, latest first",
             column_config={
                 "verified": st.column_config.TextColumn(help="Records with a verdict, of those that were due"),
-                "failed": st.column_config.NumberColumn(help="Audits that could not read a system"),
+                "failed": st.column_config.NumberColumn(
+                    format="localized", help="Audits that could not read a system"
+                ),
             },
         )
     st.caption(
@@ -379,7 +396,7 @@ def _messages(data: Data, since: Since) -> None:
     st.header("Messages", anchor=False)
     if alerts.empty:
         components.nothing(
-            "No message was sent in this range."
+            "No message was sent in this range. `auditor alert test` sends a test message."
             if data.map.alerts.senders
             else "No alert channel is configured. Add `alerts: slack: webhook:` to the map to be notified."
         )
@@ -393,9 +410,11 @@ def _messages(data: Data, since: Since) -> None:
             links={"incident": [navigation.incident(int(each)) for each in alerts["incident_id"]]},
             signs={"state": [look.MESSAGE[each] for each in alerts["state"]]},
             alt="Messages sent, waiting and not delivered",
+            optional=("note", "error"),
             column_config={
-                "created_at": st.column_config.DatetimeColumn("created", format="MM-DD HH:mm:ss"),
-                "sent_at": st.column_config.DatetimeColumn("sent", format="MM-DD HH:mm:ss"),
+                "created_at": st.column_config.DatetimeColumn("created", format=tables.INSTANT),
+                "sent_at": st.column_config.DatetimeColumn("sent", format=tables.INSTANT),
+                "transition": st.column_config.TextColumn(width="medium"),
             },
         )
 

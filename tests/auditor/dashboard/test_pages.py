@@ -24,13 +24,16 @@ from auditor.dashboard import acting, look, navigation, tables, view
 from auditor.dashboard.access import LOCAL, Asks, Onlooker, Person
 from auditor.dashboard.components import _open
 from auditor.dashboard.look import Tone
+from auditor.dashboard.pages import dead_letters
 from auditor.dashboard.pages import drift as drift_page
 from auditor.dashboard.pages.map import lag_text
 from auditor.desk.desk import Desk
 from auditor.history.lag import FlowLag
+from auditor.history.letters import Funnel
 from auditor.history.status import Standing
 from auditor.scenarios import Stage
 from auditor.workspace import Workspace
+from checks import funnel
 from checks.convergence import Verdict
 from checks.lag import count_cells, fit
 from demo.company import Company
@@ -887,3 +890,37 @@ def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
         (over,) = app.run().success
         assert "is over" in over.value
     assert "does not answer" in text(run("demo"))
+
+
+def counted_rows() -> None:
+    """A page with one table."""
+    import pandas as pd
+
+    from auditor.dashboard import tables
+
+    rows = pd.DataFrame({"what": ["a", "b"], "records": [55208, 1], "note": ["", ""], "ended": [None, None]})
+    tables.table(rows, key="one", alt="one", optional=("note", "ended"))
+    tables.table(rows.assign(note=["", "x"]), key="two", alt="two", optional=("note", "ended"), figures=False)
+
+
+def test_a_table_groups_the_digits_of_counts_and_leaves_out_optional_columns_that_hold_nothing() -> None:
+    app = AppTest.from_function(counted_rows).run()
+    assert not app.exception
+    one, two = app.dataframe
+    assert list(one.value.columns) == ["what", "records"]
+    assert list(two.value.columns) == ["what", "records", "note"]
+    assert "localized" in one.proto.columns
+    assert "localized" not in two.proto.columns
+
+
+def test_flows_on_which_no_message_failed_get_no_chart(disputed: Stand) -> None:
+    read_queue(disputed)
+    app = run("dead-letters")
+    assert not app.exception
+    assert "No failed message was seen on: to_billing (0 (0/h) emitted)." in text(app).replace("\\", "")
+    assert "emitted messages" not in text(app)
+    seen = [funnel.Stage(name=name, least=0, most=most, why="") for name, most in (("emitted", 9), ("failed", None))]
+    assert dead_letters._nothing_failed(Funnel(flow="f", hours=1, stages=seen))
+    for least, most in ((None, None), (1, None), (0, 1)):
+        later = funnel.Stage(name="queued", least=least, most=most, why="")
+        assert not dead_letters._nothing_failed(Funnel(flow="f", hours=1, stages=[*seen, later]))
