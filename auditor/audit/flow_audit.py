@@ -34,6 +34,7 @@ from auditor.systems.reader import SystemReader
 from checks.bursts import Burst
 from checks.judgement import Outcome
 from checks.objectives import WindowCounts
+from checks.rechecks import found_of
 from checks.sides import UNREADABLE
 from checks.terms import Look
 from probes.contract import Announcements, Key
@@ -54,6 +55,7 @@ class _Planned:
         deadlines: records with a change whose window has ended.
         rechecks: others that are due, or that the owner has announced as changed.
         announced: announcements of the owner that this audit reads.
+        asked: records that people have asked for.
         no_keys: texts on the list of unverified records that are no longer keys.
         clocks: of the owner and the target; None while a clock's stamps are meaningless.
         owner_now, owner_latest: the present instant of the owner's clock, at the earliest and at the latest.
@@ -67,6 +69,7 @@ class _Planned:
     deadlines: Sequence[Key]
     rechecks: Sequence[Key]
     announced: Batch
+    asked: Sequence[Key]
     no_keys: Set[str]
     clocks: Clocks
     owner_now: datetime
@@ -135,6 +138,7 @@ class Auditor:
         self._recorder = Recorder(flow, ledger, (source, target), reporter or Reporter(ledger, [flow]))
         self._one_at_a_time = threading.Lock()
         self._inbox = Inbox()
+        self._asked: tuple[str, ...] = ()
 
     @property
     def readers(self) -> tuple[SystemReader, ...]:
@@ -180,6 +184,15 @@ class Auditor:
     def announce_gap(self) -> None:
         """Note that announcements were lost."""
         self._inbox.add((), None, gap=True)
+
+    def ask(self, keys: Iterable[str]) -> bool:
+        """Take the records that people want to be read: the next audits read them, as far as the budgets allow.
+
+        Returns:
+            Whether they are others than before.
+        """
+        before, self._asked = self._asked, tuple(keys)
+        return self._asked != before
 
     def recheck(self, now: datetime, *, owner: OwnerReads | None = None) -> AuditResult:
         """Audit only what is due: ended windows cannot wait for the next turn."""
@@ -233,6 +246,7 @@ class Auditor:
                     share.close()
             if audited.result.error is None:
                 self._inbox.done(planned.announced)
+                self._asked = tuple(each for each in self._asked if each not in audited.asked)
             self.memory = audited.memory
             return replace(audited.result, open_by_cause=open_by_cause)
 
@@ -258,7 +272,8 @@ class Auditor:
         texts = self.ledger.unverified.due(flow.name, due_at, RECHECKS_LIMIT)
         doubted = flow.parse_keys(texts)
         announced = self._inbox.look(RECHECKS_LIMIT // 2)
-        rechecks = list(dict.fromkeys((*announced, *due, *doubted)))[:RECHECKS_LIMIT]
+        asked = flow.parse_keys(self._asked)
+        rechecks = list(dict.fromkeys((*announced, *asked, *due, *doubted)))[:RECHECKS_LIMIT]
         clock, target_clock = self.source.read_clock(now), self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
         begins = sample > 0 and state.sweep.begun_at is None
@@ -294,6 +309,7 @@ class Auditor:
             deadlines=deadlines,
             rechecks=rechecks,
             announced=self._inbox.batch({*deadlines, *rechecks[: planned.rechecks]}),
+            asked=asked,
             no_keys={*texts} - {str(key) for key in doubted},
             clocks=(
                 clock.trusted(now) if clock is not None else None,
@@ -484,6 +500,7 @@ class Auditor:
             left_out=accounted.left_out,
             no_keys=planned.no_keys,
             unfollowed=judged.doubts.unfollowed,
+            asked=_found(planned.asked, gathered, verdicts) if error is None else {},
             objective=objective,
             before=before,
             memory=memory,
@@ -516,3 +533,20 @@ def _counts(gathered: Gathered, verdicts: Verdicts | None) -> dict[Outcome, int]
     if verdicts is None and gathered.error is not None:
         counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted.keys)
     return counts
+
+
+def _found(asked: Sequence[Key], gathered: Gathered, verdicts: Verdicts | None) -> dict[str, tuple[Outcome, str]]:
+    """By text of the key, what was found of the records that people have asked for, as far as they were read."""
+    if verdicts is None:
+        return {}
+    causes = {each.key: each.divergence.cause for each in verdicts.judgements if each.divergence is not None}
+    return {
+        str(key): found_of(
+            verdicts.outcomes.get(key, Outcome.AGREED),
+            cause=causes[key].value if key in causes else "",
+            reason=verdicts.unverified.get(key, ""),
+            held=any(gathered.rows_of(key)),
+        )
+        for key in asked
+        if key in gathered.wanted.keys
+    }

@@ -51,6 +51,7 @@ class Audited:
         left_out: by system, how many records its list lacks.
         no_keys: texts on the list of unverified records that are no longer keys.
         unfollowed: a record moved while it is unknown what the owner held.
+        asked: what was found of the records that people have asked for, see `Rechecks.answer`.
         objective: whether the flow keeps its promised share, if it was judged.
         before, memory: the auditor's memory before and after the audit.
     """
@@ -66,6 +67,7 @@ class Audited:
     left_out: Mapping[str, int]
     no_keys: Set[str]
     unfollowed: bool
+    asked: Mapping[str, tuple[Outcome, str]]
     objective: WindowObjective | None
     before: Memory
     memory: Memory = field(repr=False)
@@ -127,6 +129,9 @@ class Recorder:
             if audited.before.lost.audits:
                 ledger.flows.save_run(transaction, _gap_row(flow, audited.before.lost))
             ledger.flows.save_run(transaction, _run_row(audited, state))
+            ledger.rechecks.answer(
+                transaction, flow, audited.asked, begun_at=result.started_at, at=result.finished_at
+            )
             for reader in self.readers:
                 ledger.measurements.save_health(transaction, reader.name, reader.health, reader.clock)
                 ledger.measurements.save_clock_steps(transaction, reader.take_clock_steps())

@@ -27,6 +27,7 @@ from auditor.cli import (
     queries,
     query,
     queues,
+    recheck,
     record,
     reload,
     serve,
@@ -37,14 +38,14 @@ from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (
     *(alert, audits, conflicts, demo, doctor, figures, findings, incidents, init, map, queries, query),
-    *(queues, record, reload, serve, verified, watchdog),
+    *(queues, recheck, record, reload, serve, verified, watchdog),
 )
 """The modules with the commands; importing one adds its commands."""
 
 ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
     *("run", "reload", "once", "status", "drift", "objectives", "lag", "coverage", "backlog", "letters"),
-    *("record", "verified", "repair", "watchdog"),
+    *("record", "recheck", "verified", "repair", "watchdog"),
     *("query", "dashboard"),
 )
 """The commands in the order in which help shows them: in order of use."""

@@ -96,8 +96,8 @@ FINISH_S = 60.0
 
 FINISH_LOOK_S = 0.5
 
-MAP_ASKED_EVERY_S = 1.0
-"""How often it is checked whether somebody has asked to read the map again."""
+ASKED_EVERY_S = 1.0
+"""How often it is checked whether somebody has asked to read the map again, or some records."""
 
 CUT_OFF_S = 2.0
 """How long a stop waits for jobs that it has interrupted."""
@@ -239,6 +239,7 @@ class Daemon:
         self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
         self._buttons = ButtonsInSlack(integration_map, self._workspace, self._senders, self.tenure, self.tell)
         self._clock_set: tuple[float, News] | None = None
+        self._jobs: dict[str, Job] = {}
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
         if before is None:
@@ -322,7 +323,7 @@ class Daemon:
         self._add("pulse", PULSE_EVERY_S, self.vitals.pulse, longest_s=HANGS_S)
         self._add("pulse file", PULSE_FILE_EVERY_S, self._pulse_file.touch, longest_s=HANGS_S)
         self._add("check", CHECK_EVERY_S, self._check, longest_s=HANGS_S)
-        self._add("map", MAP_ASKED_EVERY_S, self._look_for_requests, longest_s=HANGS_S)
+        self._add("requests", ASKED_EVERY_S, self._look_for_requests, longest_s=HANGS_S)
         settle_memory()
         if self._goes_on:
             self.vitals.follows(silent_limits(self.map), lambda: self._watch.trouble.lasts, self._hanging)
@@ -404,13 +405,13 @@ class Daemon:
 
         flow = auditor.flow
         lanes = self._lanes_of(flow.systems)
-        job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
+        job = self._jobs[flow.name] = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
         self.timetable.add(job, after_s=after_s)
         if auditor.source.announces(flow.source_spec):
             self._subscribers.append(Subscriber(auditor=auditor, wake=lambda: self._soon(job, auditor)))
 
     def _soon(self, job: Job, auditor: Auditor) -> None:
-        """Audit announced records before the flow's next turn, as far as the calls of its systems allow."""
+        """Read what is waiting before the flow's next turn, as far as the calls of its systems allow."""
         if all([self._wakes[name].take() for name in (auditor.flow.source_name, auditor.flow.target_name)]):
             self.timetable.also(job, DEADLINES_AT_MOST_EVERY_S)
 
@@ -506,6 +507,10 @@ class Daemon:
     def _look_for_requests(self) -> None:
         if self.ledger.map_loads.asked():
             self.map_asked.set()
+        waiting = self.ledger.rechecks.waiting(datetime.now(UTC))
+        for name, auditor in self.auditors.items():
+            if auditor.ask(waiting.get(name, ())) and waiting.get(name):
+                self._soon(self._jobs[name], auditor)
 
     def _close_leftovers(self) -> None:
         now = datetime.now(UTC)
@@ -517,6 +522,7 @@ class Daemon:
 
     def _archive(self) -> None:
         self._close_leftovers()
+        self.ledger.rechecks.forget(datetime.now(UTC))
         if not self._archiving.acquire(blocking=False):
             return  # that of an older map goes on
         try:

@@ -20,6 +20,7 @@ from checks.convergence import Verdict
 from checks.coverage_days import Covered
 from checks.objective_days import DayState
 from checks.objectives import Standing as ObjectiveState
+from checks.rechecks import RecheckState
 from checks.record_history import DivergenceState
 from checks.severity import Severity
 from checks.tables import complete
@@ -263,6 +264,19 @@ VERDICT = complete(
     }
 )
 """What became of a change."""
+
+RECHECK = complete(
+    {
+        RecheckState.ASKED: Sign(word="asked", glyph="…", icon="pending", tone=Tone.NOTE),
+        RecheckState.NOT_READ: Sign(word="not read", glyph="–", icon="timer_off", tone=Tone.QUIET),
+        RecheckState.AGREES: Sign(word="agrees", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+        RecheckState.ON_ITS_WAY: Sign(word="on its way", glyph="→", icon="local_shipping", tone=Tone.NOTE),
+        RecheckState.MAY_DIFFER: Sign(word="may differ", glyph="◷", icon="schedule", tone=Tone.LATE),
+        RecheckState.DIFFERS: Sign(word="differs", glyph="≠", icon="difference", tone=Tone.BAD),
+        RecheckState.CANNOT_VERIFY: Sign(word="cannot verify", glyph="?", icon="help", tone=Tone.UNKNOWN),
+    }
+)
+"""What became of a request to read a record."""
 
 FAMILY: Mapping[str, Sign] = {
     "timing": Sign(word="timing", glyph="◷", icon="schedule", tone=Tone.LATE),

@@ -78,9 +78,7 @@ def _head(copy: CopyView, readers: list[str]) -> None:
     if readers:
         st.caption(f"read by {escaping.markdown(', '.join(readers))}")
     if copy.link:
-        st.link_button(
-            f"Open in {escaping.markdown(copy.system)}", copy.link, icon=":material/open_in_new:", width="stretch"
-        )
+        st.link_button(f"Open in {escaping.markdown(copy.system)}", copy.link, width="stretch")
 
 
 def draw_links(record: RecordView) -> None:

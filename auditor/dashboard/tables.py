@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from hashlib import sha256
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -15,6 +16,8 @@ from auditor.dashboard.navigation import Target
 
 INSTANT = "D MMM HH:mm:ss"
 """How tables show an instant."""
+
+Subject = TypeVar("Subject")
 
 
 def table(
@@ -68,6 +71,33 @@ def table(
             frame.insert(len(frame.columns) if after and column in after else 0, column, chips)
         config[column] = _chips(column, drawn)
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
+
+
+def pickable(frame: pd.DataFrame, subjects: Sequence[Subject], *, key: str, **more: Any) -> list[Subject]:
+    """Draw a table whose rows can be selected; see `table`.
+
+    A selection goes by what the rows are about, so it survives a redraw in which they have moved.
+
+    Args:
+        subjects: what each row is about.
+
+    Returns:
+        The subjects of the selected rows.
+    """
+    chosen = st.session_state.get(f"{key}-picked", ())
+    rows = [at for at, subject in enumerate(subjects) if subject in chosen]
+    shown = sha256(repr([*subjects]).encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    drawn = table(
+        frame,
+        key=f"{key}-{shown}",
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
+        **more,
+    )
+    picked = [subjects[at] for at in drawn.selection.rows if at < len(subjects)]
+    st.session_state[f"{key}-picked"] = picked
+    return picked
 
 
 def _chips(column: str, drawn: Sequence[Sign | None]) -> Any:

@@ -24,6 +24,7 @@ from auditor.ledger.map_loads import MapLoads
 from auditor.ledger.measurements import Measurements
 from auditor.ledger.outbox import Outbox
 from auditor.ledger.queues import Queues
+from auditor.ledger.rechecks import Rechecks
 from auditor.ledger.records import Records
 from auditor.ledger.saved_queries import SavedQueries
 from auditor.ledger.silences import Silences
@@ -65,6 +66,7 @@ class Ledger:
         self.measurements = Measurements(database)
         self.outbox = Outbox(database)
         self.queues = Queues(database)
+        self.rechecks = Rechecks(database)
         self.records = Records(database)
         self.saved_queries = SavedQueries(database)
         self.silences = Silences(database)

@@ -10,9 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import asked, components, evidence, look, navigation, tables
+from auditor.dashboard import acting, asked, components, evidence, look, navigation, rechecking, tables
+from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
+from auditor.storage.kept_text import restored
 from checks.cause import Cause
 from checks.record_history import DivergenceState
 from probes.wording import counted
@@ -24,7 +26,7 @@ USUAL = [DivergenceState.OPEN.value]
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Drift", _draw, live=False)
+    components.framed("Drift", lambda data, since: draw(data, since, acting.asks()), live=False)
 
 
 def _words(name: str) -> str:
@@ -49,7 +51,8 @@ def _chosen(name: str, default: Sequence[str] = ()) -> list[str]:
     return list(st.session_state.get(name, st.query_params.get_all(name) or default))
 
 
-def _draw(data: Data, since: Since) -> None:
+def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+    """Draw the body for this viewer."""
     row = st.columns([2, 2, 2, 2, 1], vertical_alignment="bottom")
     search = row[3].text_input("Key contains", key="search", bind="query-params")
     facets = data.facets(since, search)
@@ -70,6 +73,7 @@ def _draw(data: Data, since: Since) -> None:
             st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
         else:
             components.nothing(f"No record is known to differ in the last {since.label}.", well=data.all_known())
+        rechecking.draw_results(data)
         return
     for pattern in data.patterns():
         if not flows or pattern.flow in flows:
@@ -84,10 +88,12 @@ def _draw(data: Data, since: Since) -> None:
             width="content",
         )
         _exports(data, since, chosen, count)
-    _table(data, found)
+    picked = list(dict.fromkeys(_table(data, found)))
+    _act(data, picked, asks)
 
 
-def _table(data: Data, found: pd.DataFrame) -> None:
+def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
+    """Draw the records; returns the flows and keys of those that are selected."""
     rows = pd.DataFrame(
         {
             "record": found["key"],
@@ -101,8 +107,9 @@ def _table(data: Data, found: pd.DataFrame) -> None:
             "closed": found["closed_at"],
         }
     )
-    tables.table(
+    return tables.pickable(
         rows,
+        list(zip(found["flow"], found["key"], strict=True)),
         key="divergences",
         links={
             "record": [
@@ -124,6 +131,18 @@ def _table(data: Data, found: pd.DataFrame) -> None:
             **tables.instants("first seen", "last seen", "closed"),
         },
     )
+
+
+def _act(data: Data, picked: list[tuple[str, str]], asks: Person | Onlooker) -> None:
+    """What can be done about the selected records."""
+    if not picked:
+        st.caption("Select rows to have the auditor read their records now.")
+    else:
+        with st.container(border=True):
+            st.markdown(f"**{counted(len(picked), 'record')} selected**")
+            wanted = [(flow, restored(key)) for flow, key in picked]
+            rechecking.draw(data, wanted, asks, records=len(picked))
+    rechecking.draw_results(data)
 
 
 def _readers(data: Data, found: pd.DataFrame) -> list[str]:

@@ -6,7 +6,19 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import asked, components, evidence, look, navigation, side_by_side, story, tables
+from auditor.dashboard import (
+    acting,
+    asked,
+    components,
+    evidence,
+    look,
+    navigation,
+    rechecking,
+    side_by_side,
+    story,
+    tables,
+)
+from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
 from auditor.history.figure_text import interval
@@ -34,10 +46,11 @@ SIGNS = {
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Record", _draw, live=False)
+    components.framed("Record", lambda data, since: draw(data, since, acting.asks()), live=False)
 
 
-def _draw(data: Data, since: Since) -> None:
+def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+    """Draw the body for this viewer."""
     types = list(data.map.data_types)
     refused = asked.refuse("type", types)
     row = st.columns([1, 2, 1], vertical_alignment="bottom")
@@ -64,7 +77,19 @@ def _draw(data: Data, since: Since) -> None:
     st.caption(f"{words} The values were read live just now and are not stored.")
     side_by_side.draw(record, data.map.data_types[data_type].consumers)
     side_by_side.draw_raw(record)
+    _act(data, record, asks)
     _history(data, since, record, key)
+
+
+def _act(data: Data, record: RecordView, asks: Person | Onlooker) -> None:
+    """What can be done about the record."""
+    key = str(record.key)
+    wanted = [(name, key) for name, flow in data.map.flows.items() if flow.data_type == record.data_type]
+    if wanted:
+        with st.expander("Recheck now", icon=":material/autorenew:"):
+            st.caption("The auditor reads the record next, judges it, and records what it finds.")
+            rechecking.draw(data, wanted, asks, records=1)
+        rechecking.draw_results(data, wanted)
 
 
 def _history(data: Data, since: Since, record: RecordView, key: str) -> None:

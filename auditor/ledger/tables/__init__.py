@@ -30,6 +30,7 @@ from auditor.ledger.tables.measurements import (
     window_counts,
 )
 from auditor.ledger.tables.queues import backlogs, dead_letters
+from auditor.ledger.tables.rechecks import rechecks
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
 from auditor.ledger.tables.saved_queries import saved_queries
 from auditor.ledger.tables.spending import sent_calls
@@ -66,6 +67,7 @@ __all__ = [
     "metadata",
     "noise",
     "probe_runs",
+    "rechecks",
     "revision",
     "samples",
     "saved_queries",

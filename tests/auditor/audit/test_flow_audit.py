@@ -805,3 +805,46 @@ def test_a_record_that_moves_at_every_reading_is_followed_all_the_same(
     assert stand.rows("changes")[0]["operation"] == "update"
     before = stand.ledger.flows.state("to_billing").verified_through_at
     assert before is not None
+
+
+def test_what_people_ask_for_is_read_next_and_answered(stand: Stand) -> None:
+    stand.agree(20)
+    stand.put("billing", 3, "Eve")
+    wanted = [("to_billing", key) for key in ("3", "4")]
+    stand.ledger.rechecks.ask(wanted, who="ada", known_by="test", at=stand.clock.now())
+    assert stand.auditor.ask(["3", "4"])
+    assert not stand.auditor.ask(["3", "4"])
+    stand.auditor.recheck(stand.clock.now())
+    found = {each.key: (each.outcome, each.detail) for each in stand.ledger.rechecks.listed()}
+    assert found["4"] == (Outcome.AGREED, "")
+    assert found["3"][0] in {Outcome.SUSPECTED, Outcome.DIVERGENT}
+    assert stand.auditor.ask(["3"])  # those that were answered are not waited for
+
+
+def test_what_people_ask_for_waits_where_the_budget_is_used_up(stand: Stand) -> None:
+    stand.agree(20)
+    stand.remap("crm: {kind: sql, ", "crm: {kind: sql, budget: {records_per_s: 5}, ")
+    keys = [str(key) for key in range(1, 21)]
+    stand.ledger.rechecks.ask([("to_billing", key) for key in keys], who="ada", known_by="test", at=stand.clock.now())
+    stand.auditor.ask(keys)
+    result = stand.auditor.recheck(stand.clock.now())
+    assert result.read <= 5
+    waiting = stand.ledger.rechecks.waiting(stand.clock.now())["to_billing"]
+    assert len(waiting) >= 15
+    for _ in range(20):
+        stand.clock.advance(1)
+        assert stand.auditor.recheck(stand.clock.now()).read <= 5
+    assert stand.ledger.rechecks.waiting(stand.clock.now()) == {}
+
+
+def test_what_people_ask_for_of_a_system_that_cannot_be_read_keeps_waiting(stand: Stand) -> None:
+    stand.agree(5)
+    stand.ledger.rechecks.ask([("to_billing", "3")], who="ada", known_by="test", at=stand.clock.now())
+    stand.auditor.ask(["3"])
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    assert stand.auditor.recheck(stand.clock.now()).error is not None
+    assert stand.ledger.rechecks.waiting(stand.clock.now()) == {"to_billing": ["3"]}
+    stand.run("billing", "ALTER TABLE clients RENAME TO customers")
+    assert stand.auditor.recheck(stand.clock.now()).error is None
+    (read,) = stand.ledger.rechecks.listed()
+    assert read.outcome is Outcome.AGREED

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from auditor.conflicts import decisions
-from auditor.dashboard import acting, navigation
+from auditor.dashboard import acting, navigation, rechecking
 from auditor.dashboard.access import LOCAL, Onlooker, Person, Stranger
 from auditor.desk.desk import Desk
 from auditor.desk.shelf import Shelf
@@ -45,15 +45,16 @@ ADA = Person(name="ada@example.com", known_by="signed in, by x-forwarded-user")
 INCIDENTS = ["Acknowledge", "Snooze", "Assign", "Add comment", "Expect them", "Resolve"]
 CONFLICTS = ["Decide", "Defer", "Assign", "Add comment"]
 SAVING = ["Save for everyone", "Save changes", "Save as new", "Delete"]
+RECHECKING = ["Recheck 1 record now"]
 PLAYING = ["Break it", "Play it prevented", "Mend it now"]
-ACTS = {*INCIDENTS, *CONFLICTS, *SAVING, *PLAYING}
+ACTS = {*INCIDENTS, *CONFLICTS, *SAVING, *RECHECKING, *PLAYING}
 """The buttons that do something about what other people see."""
 
-MAKERS = {"Desk", "Shelf"}
+MAKERS = {"Desk", "Shelf", "ask"}
 ENTRIES = {"act", "play", "mend"}
 """What those buttons call: whatever these make, and these methods."""
 
-ONE = {"incidents": {"id": "1"}, "conflicts": {"conflict": "1"}}
+ONE = {"incidents": {"id": "1"}, "conflicts": {"conflict": "1"}, "record": {"type": "customer", "key": "3"}}
 """What an address names so that a page shows one case with everything that can be done about it."""
 
 
@@ -74,6 +75,7 @@ def no_acts() -> Iterator[None]:
         patch.object(decisions, "act", acted),
         patch.object(Stage, "play", acted),
         patch.object(Stage, "mend", acted),
+        patch.object(rechecking, "ask", acted),
     ):
         yield
 
@@ -106,7 +108,7 @@ def save_a_query(stand: Stand) -> None:
 
 def drawn(page: str, query: dict[str, str]) -> AppTest:
     """A page as a local operator sees it who has entered a name and ticked every box."""
-    app = local(page, **query)
+    app = local(page, None, **query)
     app.text_input(key="who").set_value("ada").run()
     for box in app.checkbox:
         box.check()
@@ -174,7 +176,9 @@ def test_every_act_asks_first() -> None:
         if MAKERS & named or ENTRIES & reached:
             calling[file.name] = bool(reached & {"signature", "confirmed"})
     assert calling.pop("data.py") is False  # it only hands on
-    assert calling == dict.fromkeys(("conflicts.py", "demo.py", "incident_acts.py", "saving.py"), True)
+    assert calling == dict.fromkeys(
+        ("conflicts.py", "demo.py", "incident_acts.py", "rechecking.py", "saving.py"), True
+    )
 
 
 def test_every_part_that_is_drawn_alone_asks_again() -> None:

@@ -36,6 +36,7 @@ TABLES: list[Mapping[Any, Sign]] = [
     look.MESSAGE,
     look.DIVERGENCE,
     look.VERDICT,
+    look.RECHECK,
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -103,8 +103,12 @@ def seen(page: str, asks: Asks, **query: str | list[str]) -> AppTest:
     return app.run()
 
 
-def local(page: str, **query: str) -> AppTest:
-    """A page as the guard lets a local operator see it, with the name that they enter."""
+def local(page: str, kept: Mapping[str, Any] | None = None, **query: str) -> AppTest:
+    """A page as the guard lets a local operator see it, with the name that they enter.
+
+    Args:
+        kept: what the session remembers.
+    """
     code = (
         "from auditor.dashboard import components\n"
         "from auditor.dashboard.access import LOCAL, Person\n"
@@ -117,6 +121,8 @@ def local(page: str, **query: str) -> AppTest:
         "components.framed('x', lambda data, since: page.draw(data, since, person), live=False)\n"
     )
     app = app_of(code, Person(name=None, known_by=LOCAL))
+    for name, value in (kept or {}).items():
+        app.session_state[name] = value
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
