@@ -402,6 +402,21 @@ def _in_role(access: Access, name: str, groups: Collection[str], known_by: str) 
     return Person(name=name, known_by=known_by)
 
 
+def elsewhere(access: Access, *, headers: Headers, target: str) -> str | None:
+    """Where a sign-in that begins here must begin, so that its cookies are there when the issuer sends people back.
+
+    None if it may begin here. Only names of this machine are told apart: what a proxy calls its target says nothing.
+
+    Args:
+        target: the path and the query of the request.
+    """
+    host = authority(next(iter(_values(headers, b"host")), ""))
+    home = authority_of_origin(access.oidc.origin) if access.oidc is not None else None
+    if access.oidc is None or host is None or home is None or host == home:
+        return None
+    return f"{access.oidc.origin}{target}" if {host[0], home[0]} <= LOOPBACK_NAMES else None
+
+
 def barred(asks: Asks, *, path: str, page: bool) -> Refusal | None:
     """Why someone who may not view the dashboard does not get what is at this path; None if they do.
 

@@ -31,6 +31,7 @@ from auditor.dashboard.access import (
     Refusal,
     Stranger,
     barred,
+    elsewhere,
     refusal,
     who,
 )
@@ -139,6 +140,12 @@ class Guard:
         if refused is not None:
             await self._refuse(scope, receive, send, refused)
             return
+        if below == LOGIN and not websocket:
+            query = bytes(scope.get("query_string", b"")).decode("latin-1")
+            place = elsewhere(self._access, headers=headers, target=f"{path}?{query}")
+            if place is not None:
+                await self._send_to(place, send)
+                return
         if below == LOGOUT:
             sign_out(sender, now)
         own = PERSON.lower().encode()
@@ -189,6 +196,11 @@ class Guard:
         if name.lower() != b"set-cookie" or oidc is None or not oidc.secure or b"; secure" in value.lower():
             return value
         return value + b"; Secure"
+
+    async def _send_to(self, place: str, send: Send) -> None:
+        headers = [(b"location", place.encode("latin-1")), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 302, "headers": self._protect(headers)})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: Refusal) -> None:
         body = (refused.text + "\n").encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import sys
@@ -78,12 +79,14 @@ def show() -> None:
     from auditor.dashboard import navigation
 
     load_dotenv(Path.cwd() / ".env")
+    # In the page itself: as a file, it would only be served to people who have signed in.
+    icon = f"data:image/png;base64,{base64.b64encode(APP.with_name('plumbline.png').read_bytes()).decode()}"
     st.set_page_config(
         page_title="Plumbline",
-        page_icon=str(APP.with_name("plumbline.png")),
+        page_icon=icon,
         layout="wide",
         initial_sidebar_state=SIDEBAR_WIDTH,
     )
-    st.logo(str(APP.with_name("plumbline.svg")), icon_image=str(APP.with_name("plumbline.png")), size="large")
+    st.logo(str(APP.with_name("plumbline.svg")), icon_image=icon, size="large")
     st.html(APP.with_name("look.css"))
     navigation.run()

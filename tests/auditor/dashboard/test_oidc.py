@@ -24,17 +24,30 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from auditor.dashboard.access import ENDED, HEALTH, Access, AccessError, Onlooker, Person, Stranger, access_of, who
+from auditor.dashboard.access import (
+    ENDED,
+    HEALTH,
+    Access,
+    AccessError,
+    Onlooker,
+    Person,
+    Stranger,
+    access_of,
+    elsewhere,
+    who,
+)
 from auditor.dashboard.cookies import claims_of
 from auditor.dashboard.guard import Guard
 from auditor.dashboard.navigation import PAGES
 from auditor.dashboard.oidc import DISCOVERY
-from tests import HOME
+from tests import HOME, engines
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.dashboard.test_access import STREAM, disputed, environment, get, shake
+from tests.auditor.dashboard.test_accessible import BESIDE, broken_rules
 from tests.auditor.screens import chromium
 from tests.servers import free_port, wait_for_port
 from tests.stand import Stand
+from tests.waiting import wait_until
 
 __all__ = ["disputed"]
 
@@ -291,6 +304,18 @@ def test_signing_out_ends_every_copy_of_the_cookie() -> None:
     assert through(access, "/media/x.csv", cookie({**CLAIMS, "nonce": "2"}))[0]["status"] == 200
 
 
+def test_a_sign_in_begins_where_it_ends() -> None:
+    local = access_of({**SET, "AUDITOR_HOSTS": ""}, port=8501)
+    for host, leads in (
+        (b"127.0.0.1:8501", "http://localhost:8501/auth/login?provider=x"),
+        (b"[::1]:8501", "http://localhost:8501/auth/login?provider=x"),
+        (b"localhost:8501", None),
+    ):
+        assert elsewhere(local, headers=[(b"host", host)], target="/auth/login?provider=x") == leads
+    for host in (b"plumbline.example.com", b"127.0.0.1:8501"):  # a proxy that names itself the host
+        assert elsewhere(access_of(SET), headers=[(b"host", host)], target="/auth/login?provider=x") is None
+
+
 @contextmanager
 def signing_in(
     stand: Stand, *options: str, discovery: str = DISCOVERY, **more: str
@@ -318,9 +343,9 @@ def signing_in(
             process.wait(60)
 
 
-def sign_in(page: Page, port: int, name: str, path: str = "/") -> None:
+def sign_in(page: Page, port: int, name: str, path: str = "/", host: str = "localhost") -> None:
     """The whole way of one person: the button, the issuer's form, and back."""
-    page.goto(f"http://localhost:{port}{path}")
+    page.goto(f"http://{host}:{port}{path}")
     page.get_by_role("button", name="Sign in").click()
     page.locator("input[name=sub]").fill(name)
     page.get_by_role("button", name=re.compile("authorize", re.IGNORECASE)).first.click()
@@ -353,7 +378,7 @@ def test_people_sign_in_act_under_their_name_and_sign_out(disputed: Stand) -> No
         expect(page.get_by_role("heading", name=re.compile("decided"))).to_be_visible(timeout=60_000)
 
         viewer = browser.new_context().new_page()
-        sign_in(viewer, port, "bob@example.com")
+        sign_in(viewer, port, "bob@example.com", host="127.0.0.1")  # the issuer sends people back to localhost
         expect(viewer.get_by_text("bob@example.com (viewer)")).to_be_visible()
         viewer.goto(f"http://localhost:{port}/conflicts?conflict=1")
         expect(viewer.get_by_text("You can look and not decide.")).to_be_visible()
@@ -404,12 +429,22 @@ def nothing_is_shown_to_strangers(browser: Browser, port: int) -> None:
     assert get(port, HEALTH, host)[0] == 200
     assert shake(port, host, "Origin: http://localhost:PORT") == 101  # only to draw the button
     page = browser.new_context().new_page()
+    refused = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
     for name in PAGES:
         page.goto(f"http://localhost:{port}/{name}")
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         expect(page.get_by_role("button")).to_have_count(1)
         assert "Plumbline" in page.locator("h1").inner_text()
         assert page.locator("[data-testid=stSidebar]").count() == 0
+    assert [
+        url for url in refused if "/_stcore/" not in url
+    ] == []  # a page looks for the base of its addresses there
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(lambda: page.evaluate(BESIDE) == [])
+    if (engine := engines.AXE.found()) is not None:
+        page.evaluate((engine / "package" / "axe.min.js").read_text(encoding="utf-8"))
+        assert broken_rules(page) == []
 
 
 @pytest.mark.timeout(300)
