@@ -23,7 +23,7 @@ from tests import HOME
 from tests.auditor.screens import a_demo, served_by
 
 SESSIONS = 5
-PAGES = {name: title for name, title in navigation.PAGES.items() if name != "demo"}
+PAGES = {name: title for name, title in navigation.PAGES.items() if name not in {"demo", "setup"}}
 LONGEST_MS = 120_000
 EVERY_S = 10.0
 """How often memory is read."""

@@ -218,6 +218,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         },
         "auditor/dashboard/pages/configuration.py": "auditor/dashboard/test_configuration.py",
         "auditor/dashboard/cookies.py": "auditor/dashboard/test_oidc.py",
+        "auditor/dashboard/pages/setup.py": "auditor/dashboard/test_setup_page.py",
+        "auditor/dashboard/setup_code.py": "auditor/dashboard/test_setup_page.py",
         "auditor/dashboard/guard.py": "auditor/dashboard/test_access.py",
         "auditor/dashboard/log_lines.py": "auditor/test_shown_texts.py",
         "auditor/dashboard/serving.py": "auditor/dashboard/test_access.py",

@@ -63,7 +63,7 @@ def _introduce(file: Path) -> None:
 
 def _heading(step: Step) -> None:
     number = list(Step).index(step) + 1
-    write(f"\n{number} of {len(Step)}: {ABOUT[step].title}. {ABOUT[step].does}\n")
+    write(f"\n{number} of {len(Step)}: {ABOUT[step].word}. {ABOUT[step].meaning}\n")
 
 
 def _connect() -> Plan:

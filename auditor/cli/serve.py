@@ -15,7 +15,6 @@ from auditor.cli.options import (
     app,
     fail,
     is_there,
-    need_map,
     say,
 )
 
@@ -75,7 +74,7 @@ def dashboard(
         free_port,
     )
 
-    need_map(map_)
+    is_there(map_, "a map")
     is_there(data, "the data")
     settings = {
         "AUDITOR_HOSTS": ",".join(host or ()),

@@ -30,22 +30,12 @@ def _open(map_file: str, folder: str) -> Data:
     return Data(load_map(Path(map_file)), workspace)
 
 
-def map_location() -> str:
-    """The map's file or folder."""
-    return os.environ.get("AUDITOR_MAP", "plumbline.yaml")
-
-
 def open_data() -> Data:
-    """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without one, the page says what to do."""
-    map_file = map_location()
+    """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without a map, the page Set up is opened."""
+    map_file = navigation.map_location()
     folder = os.environ.get("AUDITOR_DATA", "var")
-    if not os.path.exists(map_file):  # noqa: PTH110  Path raises for a name that no file can have
-        st.info(
-            f"There is no integration map at {escaping.markdown(map_file)} yet.\n\n"
-            "Write one with `auditor init`, or start the demo company with `auditor demo`.",
-            icon=":material/map:",
-        )
-        st.stop()
+    if not navigation.there_is_a_map():
+        navigation.go("setup", {})
     try:
         data = _open(map_file, folder)
         data.follow(lambda: load_map(Path(map_file)))

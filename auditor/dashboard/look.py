@@ -225,6 +225,13 @@ MAP_FILE: Mapping[str, Sign] = {
 }
 """Whether the map's file can be put in force."""
 
+SETUP_STEP: Mapping[str, Sign] = {
+    "done": Sign(word="done", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+    "now": Sign(word="now", glyph="→", icon="arrow_forward", tone=Tone.NOTE),
+    "later": Sign(word="later", glyph="–", icon="radio_button_unchecked", tone=Tone.QUIET),
+}
+"""How far a set-up has come with a step."""
+
 MAP_LOAD: Mapping[str, Sign] = {
     "loaded": Sign(word="loaded", glyph="✓", icon="check_circle", tone=Tone.GOOD),
     "unchanged": Sign(word="unchanged", glyph="–", icon="remove", tone=Tone.QUIET),

@@ -26,7 +26,11 @@ GROUPS = {
         "lag": ("Lag", "timer"),
         "dead-letters": ("Dead letters", "mark_email_unread"),
     },
-    "Design": {"map": ("Map", "account_tree"), "configuration": ("Configuration", "settings")},
+    "Design": {
+        "map": ("Map", "account_tree"),
+        "configuration": ("Configuration", "settings"),
+        "setup": ("Set up", "construction"),
+    },
     "Ask": {"query": ("Query", "terminal")},
     "Try": {"demo": ("Demo", "theater_comedy")},
 }
@@ -117,6 +121,16 @@ def run(first: str = "overview") -> None:
     chosen.run()
 
 
+def map_location() -> str:
+    """The map's file or folder."""
+    return os.environ.get("AUDITOR_MAP", "plumbline.yaml")
+
+
+def there_is_a_map() -> bool:
+    """Whether something is where the map should be."""
+    return os.path.exists(map_location())  # noqa: PTH110  Path raises for a name that no file can have
+
+
 def time_range() -> str:
     """The label of the chosen time range."""
     return str(st.session_state["range"])
@@ -132,7 +146,7 @@ def refresh_every_s() -> float | None:
 
 def _page(name: str, *, default: bool = False, icon: str | None = None) -> Any:
     module = importlib.import_module(f"auditor.dashboard.pages.{name.replace('-', '_')}")
-    hidden = name == "demo" and COMPANY not in os.environ
+    hidden = (name == "demo" and COMPANY not in os.environ) or (name == "setup" and there_is_a_map())
     visibility: Literal["hidden", "visible"] = "hidden" if hidden else "visible"
     return st.Page(module.page, title=PAGES[name], icon=icon, url_path=name, default=default, visibility=visibility)
 

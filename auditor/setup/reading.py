@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from auditor.audit.once import Report, audit_once
-from auditor.audit.tenure import held
 from auditor.map.integration_map import IntegrationMap
 from auditor.setup.addresses import NewSystem
 from auditor.setup.setup_error import SetupError
@@ -18,6 +17,9 @@ from auditor.systems.reader import SystemReader
 from auditor.workspace import Workspace
 from probes import registry
 from probes.contract import ProbeError
+
+if TYPE_CHECKING:
+    from auditor.audit.once import Report
 
 WAIT_S = 60.0
 """How long the first verdicts wait for records that are still within their window."""
@@ -56,6 +58,9 @@ def first_verdicts(
     Raises:
         SetupError: the ledger cannot be used, or another auditor uses it.
     """
+    from auditor.audit.once import audit_once
+    from auditor.audit.tenure import held
+
     try:
         ledger = workspace.ledger()
         try:

@@ -34,18 +34,18 @@ class Step(StrEnum):
 class About:
     """What a step is called, and what it does in one sentence."""
 
-    title: str
-    does: str
+    word: str
+    meaning: str
 
 
 ABOUT = complete(
     {
-        Step.CONNECT: About(title="Connect", does="Enter the addresses of two systems."),
-        Step.DISCOVER: About(title="Discover", does="Choose which of the tables found in both are audited."),
-        Step.PROPOSE: About(title="Propose", does="Read the proposed map, and edit it."),
-        Step.CHECK: About(title="Check", does="Correct the map's mistakes."),
-        Step.DRY_RUN: About(title="Dry run", does="Connect as the auditor would, and read the first records."),
-        Step.VERDICTS: About(title="First verdicts", does="Write the map, and audit every record once."),
+        Step.CONNECT: About(word="Connect", meaning="Enter the addresses of two systems."),
+        Step.DISCOVER: About(word="Discover", meaning="Choose which of the tables found in both are audited."),
+        Step.PROPOSE: About(word="Propose", meaning="Read the proposed map, and edit it."),
+        Step.CHECK: About(word="Check", meaning="Correct the map's mistakes."),
+        Step.DRY_RUN: About(word="Dry run", meaning="Connect as the auditor would, and read the first records."),
+        Step.VERDICTS: About(word="First verdicts", meaning="Write the map, and audit every record once."),
     }
 )
 
@@ -171,10 +171,11 @@ def usable(match: Match) -> bool:
 
 def pair_rows(found: Found) -> list[Mapping[str, Any]]:
     """The pairs of tables that were found, with the evidence, as rows of a table."""
-    return [_row(at, match, found.systems) for at, match in enumerate(found.matches)]
+    return [pair_row(at, match, found.systems) for at, match in enumerate(found.matches)]
 
 
-def _row(at: int, match: Match, systems: Sequence[str]) -> Mapping[str, Any]:
+def pair_row(at: int, match: Match, systems: Sequence[str]) -> Mapping[str, Any]:
+    """One of them."""
     keys = " = ".join(", ".join(each.name for each in key) for key in match.keys)
     return {
         "pair": at + 1,

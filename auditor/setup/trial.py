@@ -20,6 +20,7 @@ from auditor.systems.reader import SystemReader, open_readers
 from checks.sides import read_key
 from probes.contract import KEY, ProbeError
 from probes.secrets import Scrubber
+from probes.wording import counted
 
 RECORDS = 20
 """Records of each data type in a first reading."""
@@ -77,7 +78,8 @@ class FirstReading:
             "differ": self.differ,
             "missing": self.missing,
             "cannot_verify": self.cannot_verify,
-            "remark": self.error or ", ".join(f"{name} differs in {n}" for name, n in self.fields.items()),
+            "remark": self.error
+            or ", ".join(f"{name} differs in {counted(n, 'record')}" for name, n in self.fields.items()),
         }
 
 

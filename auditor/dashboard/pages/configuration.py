@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, look, tables, view
+from auditor.dashboard import components, look, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
@@ -46,7 +46,7 @@ def page() -> None:
 
 def _draw(data: Data, since: Since) -> None:
     standing, now = data.ledger.map_loads.standing(), datetime.now(UTC)
-    location = Path(components.map_location())
+    location = Path(navigation.map_location())
     document, problems, remarks = _file(data, location)
     _in_force(standing, now)
     _as_it_stands(location, problems, remarks)

@@ -59,7 +59,7 @@ def test_a_dry_run_connects_reads_and_writes_nothing(proposal: tuple[str, dict[s
     assert [(each.system, each.ok) for each in found.reports] == [("crm", True), ("warehouse", True)]
     (reading,) = found.readings
     assert (reading.records, reading.agree, reading.differ, reading.missing) == (RECORDS, 10, 1, 1)
-    assert reading.as_row()["remark"] == "balance differs in 1"
+    assert reading.as_row()["remark"] == "balance differs in 1 record"
     assert found.ok
     assert told == ["connecting, and listening to the clocks", "reading the first records of customer"]
 

@@ -1,0 +1,224 @@
+"""The Set up page: for the person who started the dashboard, from two addresses to a map and its first verdicts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
+
+from auditor.dashboard import setup_code
+from auditor.dashboard.access import LOCAL, Access, Asks, Onlooker, Person
+from auditor.dashboard.components import _open
+from auditor.dashboard.pages.setup import Progress
+from auditor.map.loader import load_map
+from auditor.setup.steps import Step
+from tests import HOME
+from tests.auditor.dashboard.test_pages import ONLOOKER, button, seat, seen, table_with, text
+from tests.auditor.screens import chromium
+from tests.auditor.setup.pair import fill
+from tests.servers import free_port, wait_for_port
+from tests.waiting import wait_until
+
+SAID = re.compile(r"with the code ([A-Z0-9-]{14})")
+
+OPERATOR = Person(name=None, known_by=LOCAL)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with two systems and no map, in which the dashboard was started."""
+    fill(tmp_path, alike=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("AUDITOR_MAP", "AUDITOR_DATA", "AUDITOR_LEDGER", "CRM_URL", "WAREHOUSE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path
+    _open.clear()
+
+
+def begun() -> AppTest:
+    """The page, once the code was entered."""
+    app = seen("setup", OPERATOR)
+    app.text_input[0].set_value(setup_code.CODE.lower().replace("-", " "))
+    return press(app, "Begin")
+
+
+def press(app: AppTest, name: str) -> AppTest:
+    button(app, name).click().run()
+    assert not app.exception
+    return app
+
+
+def enter(app: AppTest, *addresses: str) -> AppTest:
+    for at, address in enumerate(addresses):
+        app.text_input(key=f"address-{at}").set_value(address)
+    return press(app, "Connect and compare")
+
+
+def compared(place: Path) -> AppTest:
+    return enter(begun(), *(f"sqlite:///{place}/{name}.sqlite" for name in ("crm", "warehouse")))
+
+
+def progress(app: AppTest) -> Progress:
+    found: Progress = app.session_state["_setup"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asks", "why"),
+    [
+        (ONLOOKER, "may only look"),
+        (Onlooker(why="This dashboard was started with --read-only."), "read-only"),
+        (Person(name="ada", known_by="signed in"), "Only a local operator"),
+    ],
+)
+def test_others_are_told_what_to_run(asks: Asks, why: str) -> None:
+    app = seen("overview", asks)
+    assert not app.exception
+    assert "auditor init" in text(app)
+    assert why in text(app)
+    assert [*app.text_input, *app.button] == []
+
+
+def test_without_a_map_any_page_leads_to_the_set_up_which_asks_for_the_code() -> None:
+    app = seen("drift", OPERATOR)
+    assert [each.value for each in app.title] == ["Set up"]
+    app.text_input[0].set_value("AAAA-BBBB-CCCC")
+    assert "This is not the code of the dashboard" in text(press(app, "Begin"))
+    assert not progress(app).open
+
+
+def test_the_code_is_said_where_the_dashboard_starts_and_only_without_a_map(place: Path) -> None:
+    assert setup_code.CODE in setup_code.announcement(Access(), {})
+    assert "auditor init" in setup_code.announcement(Access(), {})
+    for access in (Access(read_only=True), Access(user_header="x-user")):
+        assert setup_code.CODE not in setup_code.announcement(access, {})
+    (place / "plumbline.yaml").write_text("x")
+    assert setup_code.announcement(Access(), {}) == ""
+    assert setup_code.fits(setup_code.CODE)
+    assert not setup_code.fits("")
+
+
+def test_the_steps_lead_to_a_map_and_its_first_verdicts(place: Path) -> None:
+    app = compared(place)
+    assert "12 of 12 records are in both, by the key id = customer_id." in text(app)
+    press(app, "Propose a map")
+    assert "owner: crm" in str(app.text_area[0].value)
+    press(app, "Check and try it")
+    assert "Every system can be audited" in str(app.success[0].value)
+    (row,) = table_with(app, "agree").to_dict("records")
+    assert (row["records"], row["agree"], row["differ"]) == (12, 12, 0)
+    before = sorted(each.name for each in place.iterdir())
+    assert before == ["crm.sqlite", "warehouse.sqlite"]
+    press(app, "Write plumbline.yaml")
+    assert (place / ".env").stat().st_mode & 0o777 == 0o600
+    environment = {f"{name.upper()}_URL": f"sqlite:///{place}/{name}.sqlite" for name in ("crm", "warehouse")}
+    assert [*load_map(place / "plumbline.yaml", environment).flows] == ["customer_to_warehouse"]
+    assert [each.value for each in app.code] == ["auditor run"]
+    press(app, "Audit once")
+    (row,) = table_with(app, "verdict").to_dict("records")
+    assert (row["verdict"], row["records"]) == ("consistent", 12)
+    assert (place / "var" / "ledger.sqlite").exists()
+
+
+def test_what_cannot_be_used_is_said_without_the_password(place: Path) -> None:
+    app = begun()
+    assert "source of truth: enter an address" in text(enter(app))
+    app.text_input(key="password-0").set_value("hunter2-0123456789")
+    told = text(enter(app, "postgresql://ada@127.0.0.1:1/crm", f"sqlite:///{place}/warehouse.sqlite"))
+    assert "crm: unreachable" in told
+    assert "hunter2" not in told
+    assert progress(app).at is Step.CONNECT
+    assert "hunter2" not in repr(progress(app).entered)
+
+
+def test_mistakes_of_an_edited_map_stand_where_they_are(place: Path) -> None:
+    app = press(compared(place), "Propose a map")
+    proposed = str(app.text_area[0].value)
+    app.text_area[0].set_value(proposed.replace("window: 60s", "window: soon"))
+    press(app, "Check and try it")
+    assert "The map has 1 mistake:" in text(app)
+    found = re.match(r"plumbline\.yaml:(\d+):5 data_types\.customer\.window: ", str(app.code[0].value))
+    assert found
+    assert proposed.splitlines()[int(found[1]) - 1].strip().startswith("window:")
+    app.text_area[0].set_value(proposed)
+    press(app, "Check and try it")
+    assert progress(app).at is Step.DRY_RUN
+    press(app, "Back")
+    assert app.text_area[0].value == proposed
+    press(press(app, "Back"), "Back")
+    assert app.text_input(key="address-0").value == f"sqlite:///{place}/crm.sqlite"
+
+
+def test_a_map_that_someone_else_has_written_meanwhile_stays(place: Path) -> None:
+    app = press(press(compared(place), "Propose a map"), "Check and try it")
+    (place / "plumbline.yaml").write_text("mine\n")
+    app.run()
+    assert "a set-up never changes one" in text(app)
+    assert (place / "plumbline.yaml").read_text() == "mine\n"
+    assert not (place / ".env").exists()
+
+
+def test_a_person_may_set_the_variables_themselves(place: Path) -> None:
+    app = press(press(compared(place), "Propose a map"), "Check and try it")
+    app.checkbox[0].set_value(False)
+    press(app, "Write plumbline.yaml")
+    assert "Set CRM_URL, WAREHOUSE_URL wherever you start the auditor" in text(app).replace("\\", "")
+    assert not (place / ".env").exists()
+
+
+def test_no_pair_is_no_map(place: Path) -> None:
+    app = compared(place)
+    app.checkbox[0].set_value(False)
+    assert "choose at least one pair of tables" in text(press(app, "Propose a map"))
+
+
+def test_whoever_may_not_act_any_more_changes_nothing(place: Path) -> None:
+    app = press(press(compared(place), "Propose a map"), "Check and try it")
+    seat(app, ONLOOKER)
+    app.run()
+    assert "may only look" in text(app)
+    assert [*app.button] == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
+    port, log = free_port(), place / "log.txt"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
+    command = [sys.executable, "-m", "auditor", "dashboard", "--port", str(port)]
+    with log.open("wb") as told:
+        process = subprocess.Popen(
+            command, cwd=place, env={**clean, "PYTHONPATH": str(HOME)}, stdout=subprocess.DEVNULL, stderr=told
+        )
+    try:
+        wait_for_port(port, process, 120)
+        with chromium() as browser:
+            page = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+            page.goto(f"http://127.0.0.1:{port}/drift")
+            wait_until(lambda: SAID.search(log.read_text()))
+            page.get_by_role("textbox", name="Set-up code").fill(SAID.findall(log.read_text())[0])
+            page.get_by_role("button", name="Begin").click()
+            for at, name in enumerate(("crm", "warehouse")):
+                page.get_by_role("textbox", name="Address").nth(at).fill(f"sqlite:///{place}/{name}.sqlite")
+            page.get_by_role("button", name="Connect and compare").click()
+            expect(page.get_by_text("12 of 12 records are in both")).to_be_visible()
+            page.get_by_role("button", name="Propose a map").click()
+            page.get_by_role("button", name="Check and try it").click()
+            expect(page.get_by_text("Every system can be audited")).to_be_visible()
+            assert str(place) not in page.url
+            page.get_by_role("button", name="Write plumbline.yaml").click()
+            page.get_by_role("button", name="Audit once").click()
+            page.get_by_role("link", name="Open the Overview").click()
+            expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert "Traceback" not in log.read_text()
+    assert (place / "plumbline.yaml").exists()
