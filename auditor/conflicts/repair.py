@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,13 +34,21 @@ def propose(
     readers: Mapping[str, SystemReader],
     digest_key: bytes,
     flows: Sequence[str],
+    *,
+    records: Collection[tuple[str, str]] | None = None,
 ) -> list[Proposal]:
-    """Read every record with an open divergence again, and propose how to make it right."""
+    """Read every record with an open divergence again, and propose how to make it right.
+
+    Args:
+        records: only these, by flow and key.
+    """
     proposals = []
     open_now = ledger.findings.open_records()
     for name in flows:
         flow = integration_map.flow(name)
-        mine = [each for each in open_now if each["flow"] == name]
+        mine = [
+            each for each in open_now if each["flow"] == name and (records is None or (name, each["key"]) in records)
+        ]
         if mine:
             proposals += _of_flow(flow, mine, readers, digest_key)
     return proposals

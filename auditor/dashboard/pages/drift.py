@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import acting, asked, components, evidence, look, navigation, rechecking, tables
+from auditor.dashboard import acting, asked, components, evidence, look, navigation, rechecking, repairing, tables
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
@@ -136,12 +136,13 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
 def _act(data: Data, picked: list[tuple[str, str]], asks: Person | Onlooker) -> None:
     """What can be done about the selected records."""
     if not picked:
-        st.caption("Select rows to have the auditor read their records now.")
+        st.caption("Select rows to have their records read again now, or to see what would make them right.")
     else:
         with st.container(border=True):
             st.markdown(f"**{counted(len(picked), 'record')} selected**")
             wanted = [(flow, restored(key)) for flow, key in picked]
             rechecking.draw(data, wanted, asks, records=len(picked))
+            repairing.draw(data, wanted, asks)
     rechecking.draw_results(data)
 
 

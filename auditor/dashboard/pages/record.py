@@ -14,6 +14,7 @@ from auditor.dashboard import (
     look,
     navigation,
     rechecking,
+    repairing,
     side_by_side,
     story,
     tables,
@@ -89,6 +90,9 @@ def _act(data: Data, record: RecordView, asks: Person | Onlooker) -> None:
         with st.expander("Recheck now", icon=":material/autorenew:"):
             st.caption("The auditor reads the record next, judges it, and records what it finds.")
             rechecking.draw(data, wanted, asks, records=1)
+        with st.expander("Propose a repair", icon=":material/build:"):
+            st.caption("Reads the record again where a flow finds it different, and proposes what to write.")
+            repairing.draw(data, wanted, asks)
         rechecking.draw_results(data, wanted)
 
 

@@ -107,6 +107,22 @@ def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_record_is_read_again_by_the_auditor_when_a_person_asks(demo: str, page: Page) -> None:
+    page.goto(f"{demo}/record?type=customer&key=cus_00042")
+    page.get_by_text("Recheck now", exact=True).click(timeout=90_000)
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("Your name").press("Tab")
+    page.get_by_role("button", name="Recheck 1 record now").click()
+    expect(page.get_by_text(re.compile("asked for and not read yet|All that was asked for was read"))).to_be_visible(
+        timeout=90_000
+    )
+    expect(page.get_by_text("All that was asked for was read")).to_be_visible(timeout=90_000)
+    page.get_by_text("Propose a repair", exact=True).click()
+    page.get_by_role("button", name="Propose repair").click()
+    expect(page.get_by_text(re.compile(r"Nothing to repair|\d proposals?, "))).to_be_visible(timeout=90_000)
+
+
+@pytest.mark.timeout(600)
 def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
     first, *others = navigation.PAGES  # the first has no name of its own in its address
     assert first == "overview"
