@@ -81,6 +81,7 @@ def _queues(queues: list[Backlog]) -> None:
         ),
         key="queues",
         alt="Queues with depth, oldest age, rates, trend and time to drain",
+        optional=("inspected", "oldest expires in"),
         column_config={
             "depth over time": st.column_config.LineChartColumn(y_min=0),
             "oldest": st.column_config.TextColumn(help="Since it came into this queue, unless stated otherwise"),
@@ -107,7 +108,7 @@ def _funnels(funnels: list[Funnel]) -> None:
     st.header("What happens to failed messages", anchor=False)
     failed = [each for each in funnels if not _nothing_failed(each)]
     quiet = [
-        f"{escaping.markdown(each.flow)} ({stage_text(each.stages[0], each.hours)} emitted)"
+        f"{escaping.markdown(each.flow)} ({each.stages[0].least or 0:,} emitted)"
         for each in funnels
         if _nothing_failed(each)
     ]
@@ -153,10 +154,10 @@ def _reasons(data: Data, groups: Sequence[Group]) -> None:
         key="reasons",
         alt="Dead letters by reason, with how many records they explain and what replaying them would do",
         column_config={
-            "reason": st.column_config.TextColumn(width="medium"),
+            "reason": st.column_config.TextColumn(width=280),
             "explain": st.column_config.NumberColumn(help="Records that differ now and that these letters explain"),
             **tables.instants("first", "last"),
-            "if replayed": st.column_config.TextColumn(width="large"),
+            "if replayed": st.column_config.TextColumn(width="medium"),
         },
     )
     for name in sorted({each.flow for each in groups}):
@@ -188,8 +189,9 @@ def _letters(data: Data, waiting: Waiting) -> None:
             ]
         },
         alt="Dead letters with their record, reason, age and prospect",
+        optional=("remarks",),
         column_config={
-            "reason": st.column_config.TextColumn("reason", width="medium"),
+            "reason": st.column_config.TextColumn("reason", width=300),
             **tables.instants("failed", "failed last"),
             "remarks": st.column_config.TextColumn(
                 width="medium", help="What of it could not be read, and what it claims that the map does not confirm"

@@ -44,7 +44,7 @@ def _draw(data: Data, since: Since) -> None:
     beside = len(data.map.systems) <= SYSTEMS_BESIDE
     left, right = st.columns([3, 2], gap="medium") if beside else (st.container(), st.container())
     with left:
-        _incidents(data, incidents)
+        _incidents(data, incidents, wide=not beside)
     with right:
         _matrix(data, flows)
     _flows(data, since, flows, windows, open_now)
@@ -145,7 +145,7 @@ def _tiles(
         )
 
 
-def _incidents(data: Data, incidents: pd.DataFrame) -> None:
+def _incidents(data: Data, incidents: pd.DataFrame, *, wide: bool) -> None:
     st.header("Open incidents", anchor=False)
     if incidents.empty:
         components.nothing("No incident is open. Earlier ones are on the Incidents page.", well=data.all_known())
@@ -167,7 +167,7 @@ def _incidents(data: Data, incidents: pd.DataFrame) -> None:
         column_config={
             "incident": st.column_config.TextColumn("incident", width=70),
             "severity": st.column_config.TextColumn("severity", width=90),
-            "what": st.column_config.TextColumn("what", width=360),
+            "what": st.column_config.TextColumn("what", width=660 if wide else 360),
             "since": st.column_config.TextColumn("since", width=95),
         },
     )
@@ -312,6 +312,7 @@ def _systems(data: Data) -> None:
         systems.rename(columns={"latency_ms": "latency (ms)"}),
         key="systems",
         alt="Systems with their state, latency and clock bounds",
+        optional=("message",),
         column_config={
             "latency (ms)": st.column_config.NumberColumn(format="%.0f"),
             "message": st.column_config.TextColumn(width="large"),
