@@ -482,6 +482,32 @@ def test_a_setting_that_cannot_be_meant_is_refused(settings: dict[str, str], sai
         access_of(settings)
 
 
+OPTIONS = {
+    "--host": "AUDITOR_HOSTS",
+    "--user-header": "AUDITOR_USER_HEADER",
+    "--group-header": "AUDITOR_GROUP_HEADER",
+    "--proxy": "AUDITOR_PROXIES",
+    "--operator": "AUDITOR_OPERATORS",
+    "--viewer": "AUDITOR_VIEWERS",
+    "--oidc-metadata": "AUDITOR_OIDC_METADATA_URL",
+    "--oidc-client": "AUDITOR_OIDC_CLIENT_ID",
+}
+
+
+def test_every_command_of_the_documentation_starts() -> None:
+    written = (HOME / "docs" / "operations.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^ +auditor dashboard( --.*)$", written, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        settings: dict[str, list[str]] = {}
+        for option, value in re.findall(r"(--[a-z-]+) (\S+)", command):
+            settings.setdefault(OPTIONS[option], []).append(value)
+        given = {name: ",".join(values) for name, values in settings.items()}
+        access_of(
+            {**given, "FORWARDED_ALLOW_IPS": "", **({"AUDITOR_OIDC_CLIENT_SECRET": "x"} if "oidc" in command else {})}
+        )
+
+
 def test_the_command_refuses_what_cannot_be_meant(tmp_path: Path) -> None:
     (tmp_path / "plumbline.yaml").write_text("")
     for words, said in (
