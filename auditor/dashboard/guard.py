@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 from auditor.dashboard.access import (
     ENDED,
@@ -53,6 +53,14 @@ FAILED, FAILED_VALUE = "sign-in", "failed"
 """What the address of a page holds after a sign-in that did not succeed."""
 
 USER_COOKIE = b"_streamlit_user"
+
+PLACE = "plumbline_place"
+"""The cookie with the page that someone asked for before they signed in."""
+
+ADDRESS_LIMIT = 3000
+"""Most characters of it; browsers take 4096 bytes a cookie."""
+
+_VISIBLE = re.compile("/[!-~]*")
 
 PROTECTION = (
     (b"x-frame-options", b"DENY"),
@@ -136,7 +144,8 @@ class Guard:
         sender = present(who(self._access, headers=headers, peer=peer, claims=claims, now=now), now)
         path = scope["path"]
         below = path.removeprefix(self._base)
-        refused = barred(sender, path=below, page=path.rstrip("/") in (self._addresses or {self._base}))
+        page = path.rstrip("/") in (self._addresses or {self._base})
+        refused = barred(sender, path=below, page=page)
         if refused is not None:
             await self._refuse(scope, receive, send, refused)
             return
@@ -153,6 +162,9 @@ class Guard:
         sealed_scope = {**scope, "headers": [*kept, (own, sealed(sender).encode())]}
 
         async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._access.oidc is not None:
+                asked = page and isinstance(sender, Stranger)
+                message = self._remembering(scope, headers, below, message, asked=asked)
             if message["type"] == "http.response.start" and self._is_fallback(scope["path"], message):
                 message = {**message, "status": 404}
             if message["type"] == "http.response.start" and self._sign_in_failed(scope, below, message):
@@ -165,6 +177,31 @@ class Guard:
 
         await self._app(sealed_scope, receive, protected)
 
+    def _remembering(self, scope: Scope, headers: Headers, below: str, message: Message, *, asked: bool) -> Message:
+        """The start of a response that keeps the page which a stranger asked for, or leads there after the sign-in.
+
+        Streamlit itself leads to the first page, and a link in a message would be lost.
+
+        Args:
+            asked: a stranger has asked for a page.
+        """
+        path, query = scope["path"], bytes(scope.get("query_string", b"")).decode("latin-1")
+        kept = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+        if asked and message["status"] == 200 and FAILED not in query:
+            place = quote(f"{path}?{query}" if query else path, safe="")
+            place = place if len(place) <= ADDRESS_LIMIT else ""
+            return {**message, "headers": [*kept, (b"set-cookie", self._place(place, "600"))]}
+        if below != CALLBACK or not _signs_in(message):
+            return message
+        place = unquote(cookie_value(headers, PLACE))
+        if not _VISIBLE.fullmatch(place) or place.partition("?")[0].rstrip("/") not in (self._addresses or ()):
+            return message
+        others = [(name, value) for name, value in kept if name != b"location"]
+        return {**message, "headers": [*others, (b"location", place.encode()), (b"set-cookie", self._place("", "0"))]}
+
+    def _place(self, value: str, lasts_s: str) -> bytes:
+        return f"{PLACE}={value}; Path={self._base or '/'}; Max-Age={lasts_s}; HttpOnly; SameSite=Lax".encode()
+
     def _sign_in_failed(self, scope: Scope, below: str, message: Message) -> bool:
         """Whether Streamlit answers that nobody has signed in; it shows that to nobody."""
         if self._access.oidc is None:
@@ -172,10 +209,7 @@ class Guard:
         asked = parse_qs(bytes(scope.get("query_string", b"")).decode("latin-1"))
         if below == CALLBACK and not asked.keys() & {"code", "error"}:
             return False  # the way back from signing out
-        made = any(
-            bytes(name) == b"set-cookie" and bytes(value).startswith(USER_COOKIE + b"=") and b"Max-Age=0" not in value
-            for name, value in message.get("headers", ())
-        )
+        made = _signs_in(message)
         return (below == CALLBACK and not made) or (below == LOGIN and message["status"] >= 400)
 
     def _is_fallback(self, path: str, message: Message) -> bool:
@@ -214,6 +248,21 @@ class Guard:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
         await send({"type": f"{kind}.start", "status": refused.status, "headers": self._protect(headers)})
         await send({"type": f"{kind}.body", "body": body})
+
+
+def _signs_in(message: Message) -> bool:
+    """Whether a response gives the browser the cookie of a sign-in."""
+    return any(
+        bytes(name) == b"set-cookie" and bytes(value).startswith(USER_COOKIE + b"=") and b"Max-Age=0" not in value
+        for name, value in message.get("headers", ())
+    )
+
+
+def cookie_value(headers: Headers, name: str) -> str:
+    """The value of a cookie as the browser sent it; "" if it sent none."""
+    sent = ";".join(value.decode("latin-1") for header, value in headers if header == b"cookie")
+    pairs = (each.strip().partition("=") for each in sent.split(";"))
+    return next((value for each, _, value in pairs if each == name), "")
 
 
 def present(asks: Asks, now: float) -> Asks:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import oidc_provider_mock
 import pytest
@@ -241,12 +242,19 @@ def test_a_cookie_counts_only_if_this_dashboard_signed_it() -> None:
         assert claims_of(headers, COOKIE_SECRET) is None
 
 
-def through(access: Access, path: str, *headers: tuple[bytes, bytes], base: str = "") -> list[dict[str, Any]]:
+def through(
+    access: Access,
+    path: str,
+    *headers: tuple[bytes, bytes],
+    base: str = "",
+    query: bytes = b"code=x",
+    sets: bytes = b"a=b; Path=/",
+) -> list[dict[str, Any]]:
     """What the guard sends for a request, with an app behind it that sets a cookie."""
     sent: list[dict[str, Any]] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"set-cookie", b"a=b; Path=/")]})
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"set-cookie", sets)]})
 
     async def nothing() -> Any: ...
 
@@ -263,7 +271,8 @@ def through(access: Access, path: str, *headers: tuple[bytes, bytes], base: str 
         clock=lambda: 1_000_001,
     )
     host = (b"host", b"plumbline.example.com")
-    asyncio.run(guard({"type": "http", "path": path, "headers": [host, *headers], "client": None}, nothing, send))
+    scope = {"type": "http", "path": path, "query_string": query, "headers": [host, *headers], "client": None}
+    asyncio.run(guard(scope, nothing, send))
     return sent
 
 
@@ -294,6 +303,39 @@ def test_only_what_it_takes_to_sign_in_is_open_to_strangers(base: str) -> None:
         assert through(access, base + path, signed_in, base=base)[0]["status"] == 200, path
         out = access_of({**SET, "AUDITOR_VIEWERS": "bob@example.com"})
         assert through(out, base + path, signed_in, base=base)[0]["status"] == 403, path
+
+
+@pytest.mark.parametrize("base", ["", "/plumbline"])
+@pytest.mark.parametrize(
+    ("asked", "leads"),
+    [
+        ("/overview?id=1&key=a%20b", "/overview?id=1&key=a%20b"),
+        ("/", "/"),
+        ("//evil.example/overview", ""),
+        ("https://evil.example/overview", ""),
+        ("/media/x.csv", ""),
+        ("/overview\r\nset-cookie: x", ""),
+        ("", ""),
+    ],
+)
+def test_a_sign_in_leads_to_the_page_that_was_asked_for(base: str, asked: str, leads: str) -> None:
+    below = asked.startswith("/") and not asked.startswith("//")
+    place = (b"cookie", b"plumbline_place=" + quote(base + asked if below else asked, safe="").encode())
+    (answer,) = through(access_of(SET), f"{base}/oauth2callback", place, base=base, sets=b"_streamlit_user=x; Path=/")
+    found = [value.decode() for name, value in answer["headers"] if name == b"location"]
+    assert found == ([base + leads] if leads else [])
+
+
+def test_the_page_that_a_stranger_asks_for_is_kept() -> None:
+    (answer,) = through(access_of(SET), "/overview", query=b"id=1")
+    kept = next(value for name, value in answer["headers"] if value.startswith(b"plumbline_place="))
+    assert kept == b"plumbline_place=%2Foverview%3Fid%3D1; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
+    for answers in (
+        through(access_of(SET), "/overview", query=b"sign-in=failed"),
+        through(access_of(SET), "/overview", cookie(CLAIMS)),
+        through(access_of(SET), "/static/a.js"),
+    ):
+        assert not [value for _, value in answers[0]["headers"] if value.startswith(b"plumbline_place=")]
 
 
 def test_signing_out_ends_every_copy_of_the_cookie() -> None:
@@ -369,9 +411,8 @@ def test_people_sign_in_act_under_their_name_and_sign_out(disputed: Stand) -> No
     with signing_in(disputed, "--operator", "ada@example.com") as (port, issuer, log), chromium() as browser:
         nothing_is_shown_to_strangers(browser, port)
         page = browser.new_context().new_page()
-        sign_in(page, port, "ada@example.com")
+        sign_in(page, port, "ada@example.com", path="/conflicts?conflict=1")
         expect(page.get_by_text("ada@example.com (operator)")).to_be_visible()
-        page.goto(f"http://localhost:{port}/conflicts?conflict=1")
         page.get_by_role("heading", name="As it is now").wait_for(timeout=90_000)
         expect(page.get_by_label("Your name")).to_have_count(0)
         page.get_by_role("button", name="Decide").click()
