@@ -2,7 +2,7 @@
 FROM python:3.11-slim AS build
 
 # The drivers; leave out what your map does not use.
-ARG EXTRAS=apprise,jwt,kafka,mariadb,mongodb,mysql,nats,phone,postgresql,pubsub,redis,salesforce,servicebus,slack,sqs
+ARG EXTRAS=apprise,jwt,kafka,login,mariadb,mongodb,mysql,nats,phone,postgresql,pubsub,redis,salesforce,servicebus,slack,sqs
 
 WORKDIR /src
 COPY pyproject.toml requirements.txt constraints.txt README.md LICENSE ./

@@ -84,7 +84,8 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
     found = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(
-            f"{counted(count, 'record')} match, latest first. Open a record to compare it side by side.",
+            f"{counted(count, 'record')} match{'es' * (count == 1)}, latest first. Open a record to compare it "
+            "side by side.",
             width="content",
         )
         _exports(data, since, chosen, count)
