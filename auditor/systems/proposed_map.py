@@ -99,7 +99,7 @@ def _comment(text: object) -> str:
 
 def _yaml(proposal: Found, systems: tuple[str, str]) -> Iterator[str]:
     left, right = proposal.systems
-    yield "# Proposed by `auditor discover` from what the two systems hold; check every line."
+    yield "# Proposed from what the two systems hold; check every line."
     yield "version: 1"
     yield "systems:"
     yield from systems

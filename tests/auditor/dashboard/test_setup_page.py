@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import setup_code
@@ -19,7 +20,8 @@ from auditor.dashboard.components import _open
 from auditor.dashboard.pages.setup import Progress
 from auditor.map.loader import load_map
 from auditor.setup.steps import Step
-from tests import HOME
+from tests import HOME, engines
+from tests.auditor.dashboard.test_accessible import BESIDE, broken_rules
 from tests.auditor.dashboard.test_pages import ONLOOKER, button, seat, seen, table_with, text
 from tests.auditor.screens import chromium
 from tests.auditor.setup.pair import fill
@@ -187,6 +189,20 @@ def test_whoever_may_not_act_any_more_changes_nothing(place: Path) -> None:
     assert [*app.button] == []
 
 
+def faults(page: Page) -> list[Any]:
+    """The rules of axe that a page breaks, and what reaches beyond the right edge of a telephone."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    engine = engines.AXE.found()
+    found: list[Any] = []
+    if engine is not None:
+        page.evaluate((engine / "package" / "axe.min.js").read_text(encoding="utf-8"))
+        found += broken_rules(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(lambda: page.evaluate(BESIDE) == [], what=str(page.evaluate(BESIDE)))
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    return found
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
@@ -205,6 +221,8 @@ def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
             wait_until(lambda: SAID.search(log.read_text()))
             page.get_by_role("textbox", name="Set-up code").fill(SAID.findall(log.read_text())[0])
             page.get_by_role("button", name="Begin").click()
+            expect(page.get_by_role("button", name="Connect and compare")).to_be_visible()
+            broken = faults(page)
             for at, name in enumerate(("crm", "warehouse")):
                 page.get_by_role("textbox", name="Address").nth(at).fill(f"sqlite:///{place}/{name}.sqlite")
             page.get_by_role("button", name="Connect and compare").click()
@@ -212,11 +230,13 @@ def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
             page.get_by_role("button", name="Propose a map").click()
             page.get_by_role("button", name="Check and try it").click()
             expect(page.get_by_text("Every system can be audited")).to_be_visible()
+            broken += faults(page)
             assert str(place) not in page.url
             page.get_by_role("button", name="Write plumbline.yaml").click()
             page.get_by_role("button", name="Audit once").click()
             page.get_by_role("link", name="Open the Overview").click()
             expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+            assert broken == []
     finally:
         process.terminate()
         process.wait(60)
