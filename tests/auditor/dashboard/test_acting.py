@@ -51,7 +51,7 @@ ACTS = {*INCIDENTS, *CONFLICTS, *SAVING, *RECHECKING, *PLAYING}
 """The buttons that do something about what other people see."""
 
 MAKERS = {"Desk", "Shelf", "ask"}
-ENTRIES = {"act", "play", "mend"}
+ENTRIES = {"act", "play", "mend", "first_verdicts"}
 """What those buttons call: whatever these make, and these methods."""
 
 ONE = {"incidents": {"id": "1"}, "conflicts": {"conflict": "1"}, "record": {"type": "customer", "key": "3"}}
@@ -177,7 +177,7 @@ def test_every_act_asks_first() -> None:
             calling[file.name] = bool(reached & {"signature", "confirmed"})
     assert calling.pop("data.py") is False  # it only hands on
     assert calling == dict.fromkeys(
-        ("conflicts.py", "demo.py", "incident_acts.py", "rechecking.py", "saving.py"), True
+        ("conflicts.py", "demo.py", "incident_acts.py", "rechecking.py", "saving.py", "setup.py"), True
     )
 
 
