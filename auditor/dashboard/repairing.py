@@ -59,7 +59,10 @@ def _proposals(data: Data, wanted: Wanted) -> list[Proposal]:
 
 def _draw(data: Data, proposals: Sequence[Proposal], read_at: datetime, asks: Person | Onlooker) -> None:
     if not proposals:
-        st.info("Nothing to repair: none of these records has an open difference any more.", icon=":material/info:")
+        st.info(
+            "Nothing to repair: the copies agree in this reading, or the audits know of no open difference.",
+            icon=":material/info:",
+        )
         return
     seen = [shown(data.map, each) for each in proposals]
     without = sum(each.action == "none" for each in seen)
