@@ -84,11 +84,12 @@ def end_of(for_: str | None, until: str | None) -> datetime:
 
 def instant_of(word: str, text: str) -> datetime:
     """An instant as people write it, in UTC unless it names a zone; exits if it is none."""
+    from auditor.desk import ends
+
     try:
-        at = datetime.fromisoformat(text.strip())
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        fail(f"{word}: not a time: {text[:40]!r}; write for example 2026-03-31 or 2026-03-31T18:00")
+        return ends.instant_of(text)
+    except ValueError as error:
+        fail(f"{word}: {error}")
 
 
 def check_words(option: str, given: list[str] | None, words: Collection[str]) -> None:

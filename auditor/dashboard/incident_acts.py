@@ -1,9 +1,9 @@
-"""What people do about an incident on its page: the verbs of the desk, each a form."""
+"""What people do about one incident on its page, or about several in the list: the verbs of the desk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -11,9 +11,16 @@ from auditor import escaping
 from auditor.dashboard import acting
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
-from auditor.desk.desk import Case, Desk
+from auditor.desk.desk import Case, Desk, Outcome, act_on_each
+from auditor.desk.ends import end_of
 from checks.escalation import RefusedError
-from probes.durations import parse_duration
+from probes.wording import counted
+
+END = "For how long, or until when"
+END_HELP = "Such as 2h, or 2026-03-31T18:00 (UTC)"
+
+OUTCOME = "_incidents-outcome"
+"""Where the session keeps what became of the last act on several incidents, until it has been shown."""
 
 
 def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlooker) -> None:
@@ -27,7 +34,7 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
     now = datetime.now(UTC)
 
     def until(length: str) -> datetime:
-        return now + timedelta(seconds=parse_duration(length))
+        return end_of(length, now)
 
     def act(what: Callable[[Desk], object]) -> None:
         _do(data, who, what)
@@ -44,7 +51,7 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
             act(lambda desk: desk.unacknowledge(case, text) if attended else desk.acknowledge(case, text))
     with wait, st.form("snooze", border=False):
         st.caption("No messages until then; it is reported again if it is still open.")
-        length = st.text_input("For how long", value="2h", key="snooze-length", disabled=over)
+        length = st.text_input(END, value="2h", key="snooze-length", disabled=over, help=END_HELP)
         text = st.text_input("Note", key="snooze-note", disabled=over)
         if st.form_submit_button("Snooze", disabled=over):
             act(lambda desk: desk.snooze(case, until(length), text))
@@ -58,7 +65,7 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
             act(lambda desk: desk.comment(case, text))
     with expect, st.form("expect", border=False):
         st.caption("The records that differ now are known to differ: they open no incident until then.")
-        length = st.text_input("For how long", value="7d", key="expect-length", disabled=over)
+        length = st.text_input(END, value="7d", key="expect-length", disabled=over, help=END_HELP)
         reason = st.text_input("Reason", key="expect-reason", disabled=over)
         if st.form_submit_button("Expect them", disabled=over):
             act(lambda desk: desk.expect(number, until(length), reason))
@@ -67,6 +74,83 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
         text = st.text_input("Note", key="resolve-note", disabled=over)
         if st.form_submit_button("Resolve", disabled=over):
             act(lambda desk: desk.resolve(number, text))
+
+
+def draw_several(data: Data, numbers: Sequence[int], asks: Person | Onlooker) -> None:
+    """Draw what can be done about all selected incidents at once."""
+    if not numbers:
+        st.caption("Select rows to acknowledge, snooze or assign several incidents at once.")
+        return
+    with st.container(border=True):
+        what = counted(len(numbers), "incident")
+        st.markdown(f"**{what} selected**")
+        if isinstance(asks, Onlooker):
+            st.caption(f"You can look and not act. {escaping.markdown(asks.why)}")
+            return
+        who = acting.named(asks)
+
+        def act(done: str, what: Callable[[Desk, Case], object]) -> None:
+            _do_to_each(data, who, numbers, done, what)
+
+        attend, wait, assign = st.tabs(["Acknowledge", "Snooze", "Assign"])
+        with attend, st.form("acknowledge-several", border=False):
+            st.caption("Someone works on them: they are not escalated, and their growth is not reported.")
+            text = st.text_input("Note", key="acknowledge-several-note")
+            if st.form_submit_button(f"Acknowledge {what}", type="primary"):
+                act("Acknowledged", lambda desk, case: desk.acknowledge(case, text))
+        with wait, st.form("snooze-several", border=False):
+            st.caption("No messages until then; those that are still open are reported again.")
+            length = st.text_input(END, value="2h", key="snooze-several-length", help=END_HELP)
+            text = st.text_input("Note", key="snooze-several-note")
+            if st.form_submit_button(f"Snooze {what}", type="primary"):
+                try:
+                    until_at = end_of(length, datetime.now(UTC))
+                except ValueError as error:
+                    st.error(escaping.markdown(error), icon=":material/error:")
+                else:
+                    act("Snoozed", lambda desk, case: desk.snooze(case, until_at, text))
+        with assign, st.form("assign-several", border=False):
+            to = st.text_input("To whom", key="assign-several-to")
+            if st.form_submit_button(f"Assign {what}", type="primary"):
+                act("Assigned", lambda desk, case: desk.assign(case, to))
+
+
+def draw_outcome() -> None:
+    """Say once what became of the last act on several incidents, and which ones were refused."""
+    kept = st.session_state.pop(OUTCOME, None)
+    if kept is None:
+        return
+    done, outcome = kept
+    if outcome.done:
+        st.success(
+            f"{escaping.markdown(done)} {counted(len(outcome.done), 'incident')}.", icon=":material/check_circle:"
+        )
+    if outcome.refused:
+        reasons = "".join(f"\n- {escaping.markdown(each)}" for each in _reasons(outcome))
+        st.error(f"{counted(len(outcome.refused), 'incident')} refused:\n{reasons}", icon=":material/error:")
+
+
+def _reasons(outcome: Outcome) -> list[str]:
+    """Why incidents were refused, each with its number."""
+    return [
+        why if f"incident {number} " in f"{why} " else f"incident {number}: {why}"
+        for number, why in outcome.refused.items()
+    ]
+
+
+def _do_to_each(
+    data: Data, who: Person, numbers: Sequence[int], done: str, what: Callable[[Desk, Case], object]
+) -> None:
+    try:
+        name, known_by = acting.signature(who)
+        desk = Desk(data.map, data.ledger, who=name, known_by=known_by)
+    except RefusedError as error:
+        st.error(escaping.markdown(error), icon=":material/error:")
+        return
+    outcome = act_on_each(numbers, lambda number: what(desk, Case("incident", number)))
+    st.session_state[OUTCOME] = done, outcome
+    data.changed()
+    st.rerun()
 
 
 def _do(data: Data, who: Person, what: Callable[[Desk], object]) -> None:

@@ -37,6 +37,32 @@ class Case:
         return f"{self.kind} {self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one act on several cases.
+
+    Attributes:
+        done: the numbers of the cases on which it was done.
+        refused: by number, why it was refused.
+    """
+
+    done: tuple[int, ...]
+    refused: Mapping[int, str]
+
+
+def act_on_each(numbers: Sequence[int], act: Callable[[int], object]) -> Outcome:
+    """Act on several cases, on each as if on it alone; one that is refused does not keep back the others."""
+    done, refused = [], {}
+    for number in numbers:
+        try:
+            act(number)
+        except RefusedError as error:
+            refused[number] = str(error)
+        else:
+            done.append(number)
+    return Outcome(tuple(done), refused)
+
+
 class UnconfirmedError(RefusedError):
     """An act that has to be confirmed first; the text says why."""
 

@@ -84,10 +84,10 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
     if number:
         _one(data, number, asks)
     else:
-        _list(data, since)
+        _list(data, since, asks)
 
 
-def _list(data: Data, since: Since) -> None:
+def _list(data: Data, since: Since, asks: Person | Onlooker) -> None:
     known = [each.value for each in Severity]
     asked.refuse("severity", known)
     asked.refuse("flow", data.map.flows)
@@ -97,6 +97,7 @@ def _list(data: Data, since: Since) -> None:
     flows = row[2].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
     search = row[3].text_input("Contains", key="search", bind="query-params")
     row[4].button("Refresh", icon=":material/refresh:", width="stretch")
+    incident_acts.draw_outcome()
     found = data.query(_LISTED, [over, since.at, flows, flows])
     total = len(found) if not flows else len(data.query(_LISTED, [over, since.at, [], []]))
     if severities:
@@ -110,7 +111,7 @@ def _list(data: Data, since: Since) -> None:
             components.nothing(_none(over, since), well=data.all_known())
         return
     now = datetime.now(UTC)
-    tables.table(
+    picked = tables.pickable(
         pd.DataFrame(
             {
                 "incident": [str(each) for each in found["id"]],
@@ -122,6 +123,7 @@ def _list(data: Data, since: Since) -> None:
                 "assigned to": list(found["assignee"]),
             }
         ),
+        [int(each) for each in found["id"]],
         key="incidents",
         links={"incident": [navigation.incident(int(each)) for each in found["id"]]},
         signs={
@@ -135,6 +137,7 @@ def _list(data: Data, since: Since) -> None:
             **tables.instants("began"),
         },
     )
+    incident_acts.draw_several(data, sorted(picked), asks)
 
 
 def _none(over: bool, since: Since) -> str:

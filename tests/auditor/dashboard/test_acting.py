@@ -43,11 +43,12 @@ VIEWER = Onlooker(why="bob is not one of the operators.", name="bob")
 ADA = Person(name="ada@example.com", known_by="signed in, by x-forwarded-user")
 
 INCIDENTS = ["Acknowledge", "Snooze", "Assign", "Add comment", "Expect them", "Resolve"]
+SEVERAL = ["Acknowledge 1 incident", "Snooze 1 incident", "Assign 1 incident"]
 CONFLICTS = ["Decide", "Defer", "Assign", "Add comment"]
 SAVING = ["Save for everyone", "Save changes", "Save as new", "Delete"]
 RECHECKING = ["Recheck 1 record now"]
 PLAYING = ["Break it", "Play it prevented", "Mend it now"]
-ACTS = {*INCIDENTS, *CONFLICTS, *SAVING, *RECHECKING, *PLAYING}
+ACTS = {*INCIDENTS, *SEVERAL, *CONFLICTS, *SAVING, *RECHECKING, *PLAYING}
 """The buttons that do something about what other people see."""
 
 MAKERS = {"Desk", "Shelf", "ask"}

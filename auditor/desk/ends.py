@@ -1,0 +1,35 @@
+"""When something that a person starts is to end, as people write it. Pure."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from probes.durations import parse_duration
+
+
+def instant_of(text: str) -> datetime:
+    """An instant, in UTC unless it names a zone.
+
+    Raises:
+        ValueError: it is none; the text says how to write one.
+    """
+    try:
+        at = datetime.fromisoformat(text.strip())
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"not a time: {text[:40]!r}; write for example 2026-03-31 or 2026-03-31T18:00") from None
+
+
+def end_of(text: str, now: datetime) -> datetime:
+    """The end that a duration from now on names, such as 2h, or an instant, such as 2026-03-31T18:00.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    with suppress(ValueError):
+        return instant_of(text)
+    try:
+        return now + timedelta(seconds=parse_duration(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, or a time such as 2026-03-31T18:00") from None
