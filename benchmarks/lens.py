@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.dashboard.data import Data
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import last
 from auditor.history.archive import write_file
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
@@ -218,7 +218,7 @@ def read_on(map_file: Path, workspace: Workspace) -> None:
     data = Data(load_map(map_file, {}), workspace)
     while True:
         data.open_by_cause()
-        data.windows(Since(label="24 h"))
+        data.windows(last("24 h", datetime.now(UTC)))
         time.sleep(0.2)
 
 
@@ -248,7 +248,7 @@ def commits(ledger: Ledger, map_file: Path, workspace: Workspace, rounds: int) -
 
 def queries(data: Data) -> dict[str, Callable[[], object]]:
     """Every query of every page, over the range that people look at most."""
-    day, month = Since(label="24 h"), Since(label="30 d")
+    day, month = last("24 h", datetime.now(UTC)), last("30 d", datetime.now(UTC))
     everything = {"flows": [], "causes": [], "states": ["open", "closed", "suspected"], "search": ""}
     promised = next(each for each in data.objectives() if each.flow == "flow_3")
     return {
@@ -301,7 +301,7 @@ def main() -> int:
             file, workspace, ledger = installation(Path(place), rows)
             data = Data(load_map(file, {}), workspace)
             begun = time.perf_counter()
-            data.windows(Since(label="15 min"))
+            data.windows(last("15 min", datetime.now(UTC)))
             emit("lens", "open", time.perf_counter() - begun, "s", rows=rows, quick=asked.quick)
             for name, query in queries(data).items():
                 took = []

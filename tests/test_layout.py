@@ -26,7 +26,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/conflicts/proposal.py": "auditor/conflicts/test_repair.py",
         "auditor/console/allowed_functions.py": "auditor/console/test_query.py",
         "auditor/console/limits.py": "auditor/console/test_query.py",
-        "auditor/dashboard/time_range.py": "auditor/dashboard/test_pages.py",
         "auditor/history/views.py": "auditor/history/test_lens.py",
         "auditor/ledger/flow_state.py": "auditor/ledger/test_flows.py",
         "auditor/ledger/record_rows.py": "auditor/ledger/test_records.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 
 import streamlit as st
 
@@ -48,6 +49,19 @@ def refuse(name: str, options: Collection[str]) -> bool:
             icon=":material/link_off:",
         )
     return bool(refused)
+
+
+def refuse_instants(name: str) -> None:
+    """Say of each value that the address gives and that is no instant."""
+    for each in st.query_params.get_all(name):
+        try:
+            datetime.fromisoformat(each)
+        except ValueError:
+            st.warning(
+                f"{escaping.markdown(each)} is not an instant such as 2026-03-01T10:00. "
+                "The address of this page names it.",
+                icon=":material/link_off:",
+            )
 
 
 def facet(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
@@ -11,7 +12,7 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import acting, header, look, navigation
 from auditor.dashboard.data import Data, NoLedgerError
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.ledger import LedgerError
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
@@ -65,7 +66,7 @@ def _await_ledger(place: str, map_file: str, folder: str) -> None:
         st.rerun()
 
 
-def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True) -> None:
+def framed(title: str, draw: Callable[[Data, TimeRange], None], *, live: bool = True) -> None:
     """Draw a page: its title, how fresh the data are, what is failing, and the body.
 
     Args:
@@ -73,15 +74,15 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
     """
     acting.asks()
     data = open_data()
-    since = Since(label=navigation.time_range())
     every_s = navigation.refresh_every_s()
 
     def body() -> None:
         acting.leave_if_ended()
         navigation.follow()
+        span = navigation.time_range(datetime.now(UTC))
         try:
-            header.draw(data, since, title)
-            draw(data, since)
+            header.draw(data, span, title)
+            draw(data, span)
         except LedgerError as error:
             st.error(
                 f"{escaping.markdown(error)}. Nothing that is shown may be current, and nothing is known of what "

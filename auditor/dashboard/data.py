@@ -19,7 +19,7 @@ from auditor.dashboard import queries
 from auditor.dashboard.beats import Beat, Episode, beats
 from auditor.dashboard.frames import frame
 from auditor.dashboard.story import Story
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
 from auditor.history.archive_files import missing_since
 from auditor.history.backlogs import Backlog
@@ -131,10 +131,10 @@ class Data:
             }
         return self._types
 
-    def missing_history(self, since: Since) -> list[str]:
+    def missing_history(self, span: TimeRange) -> list[str]:
         """The archive files that figures of the time range lack, one sentence each."""
         self._refresh()
-        return [str(each) for each in missing_since(self.lens.missing, since.at)]
+        return [str(each) for each in missing_since(self.lens.missing, span.begin)]
 
     def close(self) -> None:
         """Release the lens and the ledger."""
@@ -165,9 +165,9 @@ class Data:
         seen = [flow.audited_at for flow in self.flows() if flow.audited_at is not None]
         return max(seen, default=None)
 
-    def windows(self, since: Since) -> pd.DataFrame:
+    def windows(self, span: TimeRange) -> pd.DataFrame:
         """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
-        return self.query(queries.WINDOWS, [since.at])
+        return self.query(queries.WINDOWS, [span.begin, span.end])
 
     def objectives(self) -> list[ObjectiveFigure]:
         """Every objective of every flow, over the period of its flow's SLA."""
@@ -189,17 +189,18 @@ class Data:
         """Open divergences: flow, cause, family, records, oldest."""
         return self.query(queries.OPEN_BY_CAUSE)
 
-    def timeline(self, since: Since) -> pd.DataFrame:
+    def timeline(self, span: TimeRange) -> pd.DataFrame:
         """Records that newly differ, by time and family: bucket_at, family, opened."""
-        return self.query(queries.TIMELINE, [since.bucket, since.at])
+        return self.query(queries.TIMELINE, [span.bucket, span.begin, span.end])
 
-    def beats(self, since: Since) -> dict[str, list[Beat]]:
+    def beats(self, span: TimeRange) -> dict[str, list[Beat]]:
         """What the audits of each flow found over the time range, in `BEATS` slots of equal length, oldest first."""
-        begin, slot_ms = since.at, since.slot_ms(BEATS)
-        runs = self.query(queries.SLOTS, [begin, slot_ms, begin])
+        begin, end, slot_ms = span.begin, span.end, span.slot_ms(BEATS)
+        runs = self.query(queries.SLOTS, [begin, slot_ms, begin, end])
         read = {row.flow: dict(zip(row.slots, row.unread, strict=True)) for row in runs.itertuples()}
         episodes: dict[str, list[Episode]] = defaultdict(list)
-        for row in self.query(queries.EPISODES, [begin, slot_ms, begin, slot_ms, begin]).itertuples():
+        spans = self.query(queries.EPISODES, [begin, slot_ms, begin, end, slot_ms, end, begin])
+        for row in spans.itertuples():
             episodes[row.flow].append(Episode(timing=bool(row.timing), first=int(row.first), last=int(row.last)))
         return {
             name: beats(
@@ -211,27 +212,27 @@ class Data:
             for name in self.map.flows
         }
 
-    def shares(self, since: Since) -> list[float]:
+    def shares(self, span: TimeRange) -> list[float]:
         """The share of changes within their windows over the time range; slots without changes are left out."""
-        begin = since.at
-        found = self.query(queries.SHARES, [begin, since.slot_ms(BEATS), begin])["share"]
+        slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end]
+        found = self.query(queries.SHARES, slots)["share"]
         return [float(each) for each in found if not pd.isna(each)]
 
     def count_divergences(
-        self, since: Since, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
+        self, span: TimeRange, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
     ) -> int:
         """How many divergences match; open ones count whenever they were last seen."""
-        matching = self._matching(since, flows, causes, states, search)
+        matching = self._matching(span, flows, causes, states, search)
         frame = self.query(f"SELECT count(*) AS n FROM divergences WHERE {queries.MATCHING}", matching)  # noqa: S608
         return int(frame["n"].iloc[0])
 
-    def facets(self, since: Since, search: str) -> pd.DataFrame:
+    def facets(self, span: TimeRange, search: str) -> pd.DataFrame:
         """How many divergences there are: flow, cause, state, records."""
-        return self.query(queries.FACETS, [since.at, search])
+        return self.query(queries.FACETS, [span.begin, span.end, search])
 
     def divergences(
         self,
-        since: Since,
+        span: TimeRange,
         *,
         flows: Sequence[str],
         causes: Sequence[str],
@@ -241,14 +242,14 @@ class Data:
         offset: int,
     ) -> pd.DataFrame:
         """Divergences that match, latest first."""
-        return self.query(queries.DIVERGENCES, [*self._matching(since, flows, causes, states, search), limit, offset])
+        return self.query(queries.DIVERGENCES, [*self._matching(span, flows, causes, states, search), limit, offset])
 
     def _matching(
-        self, since: Since, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
+        self, span: TimeRange, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
     ) -> list[Any]:
-        return [since.at, list(flows or self.map.flows), list(causes), list(causes), list(states), search]
+        return [span.begin, span.end, list(flows or self.map.flows), list(causes), list(causes), list(states), search]
 
-    def story(self, since: Since, data_type: str, key: str) -> Story:
+    def story(self, span: TimeRange, data_type: str, key: str) -> Story:
         """What is on file about one record: its changes, divergences, dead letters, and incidents of these."""
         flows = {name: flow for name, flow in self.map.flows.items() if flow.data_type == data_type}
         divergences = self.query(queries.RECORD_DIVERGENCES, [data_type, list(flows), key])
@@ -263,23 +264,23 @@ class Data:
             divergences=divergences,
             letters=self.query(queries.RECORD_LETTERS, [list(flows), key]),
             incidents=self.query(queries.RECORD_INCIDENTS, [sorted(set(numbers.tolist()))]),
-            begin=since.at,
-            now=datetime.now(UTC),
+            begin=span.begin,
+            now=span.end,
         )
 
     def unverified(self, flows: Sequence[str]) -> pd.DataFrame:
         """What cannot be verified now, longest first: flow, subject, name, reason, records, first_seen_at."""
         return self.query(queries.UNVERIFIED, [list(flows or self.map.flows)])
 
-    def lags(self, since: Since) -> list[FlowLag]:
+    def lags(self, span: TimeRange) -> list[FlowLag]:
         """How long the changes of every flow take to arrive."""
         self._refresh()
-        return lag.lags(self.map, self.lens, since.at, datetime.now(UTC))
+        return lag.lags(self.map, self.lens, span.begin, span.end)
 
-    def heat(self, since: Since, flow: str) -> tuple[list[datetime], Any]:
+    def heat(self, span: TimeRange, flow: str) -> tuple[list[datetime], Any]:
         """The share of each hour's changes by lag cell: the hours, and an array of shape (cells, hours)."""
         self._refresh()
-        return lag.heat(self.lens, flow, since.at, datetime.now(UTC))
+        return lag.heat(self.lens, flow, span.begin, span.end)
 
     def weekly(self, flow: str) -> dict[tuple[int, int], WindowCounts]:
         """By weekday and hour of the day, how many changes kept their windows over the period of the flow's SLA."""
@@ -287,9 +288,9 @@ class Data:
         period_s = self.map.flow(flow).settings.sla.period_s
         return lag.weekly(self.lens, flow, datetime.now(UTC) - timedelta(seconds=period_s))
 
-    def clock_steps(self, since: Since) -> pd.DataFrame:
+    def clock_steps(self, span: TimeRange) -> pd.DataFrame:
         """Clock steps: system, stepped_at, by_s."""
-        return self.query(queries.CLOCK_STEPS, [since.at])
+        return self.query(queries.CLOCK_STEPS, [span.begin, span.end])
 
     def misled(self) -> list[Misled]:
         """Consumers that are reading wrong values now, gravest first."""
@@ -318,10 +319,10 @@ class Data:
         self._refresh()
         return backlogs.backlogs(self.map, self.lens, datetime.now(UTC) - timedelta(hours=1))
 
-    def funnels(self, since: Since) -> list[Funnel]:
+    def funnels(self, span: TimeRange) -> list[Funnel]:
         """What happened to failed messages, by flow."""
         self._refresh()
-        return letters.funnels(self.map, self.lens, since.at, datetime.now(UTC))
+        return letters.funnels(self.map, self.lens, span.begin, span.end)
 
     def evidence(self, letter: int) -> tuple[dict[str, str], str | None]:
         """A dead letter's headers and payload, as far as its queue's policy allows them to be stored."""
@@ -329,10 +330,10 @@ class Data:
         (row,) = self.lens.query(queries.EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
         return json.loads(row["headers"] or "{}"), row["payload"]
 
-    def letters(self, since: Since, limit: int) -> Waiting:
+    def letters(self, span: TimeRange, limit: int) -> Waiting:
         """Waiting dead letters: the latest of them, and all grouped by reason."""
         self._refresh()
-        return letters.letters(self.map, self.lens, since.at, limit)
+        return letters.letters(self.map, self.lens, span.begin, limit)
 
     def unseen_letters(self) -> list[str]:
         """What is unknown about the dead letters now, one sentence per queue."""
@@ -344,9 +345,9 @@ class Data:
         self._refresh()
         return letters.explained(self.map, self.lens)
 
-    def noise(self, since: Since) -> pd.DataFrame:
+    def noise(self, span: TimeRange) -> pd.DataFrame:
         """Unstable fields: flow, system, field, differed, reread."""
-        return self.query(queries.NOISE, [since.at])
+        return self.query(queries.NOISE, [span.begin, span.end])
 
     def open_incidents(self) -> pd.DataFrame:
         """Open incidents, the gravest first: id, severity, breach, cause, flow, system, count, peak, summary, ..."""
@@ -357,18 +358,18 @@ class Data:
         now = datetime.now(UTC)
         return [each for each in self.ledger.silences.listed(at=now) if each.holds(now)]
 
-    def alerts(self, since: Since) -> pd.DataFrame:
+    def alerts(self, span: TimeRange) -> pd.DataFrame:
         """Messages of the outbox, latest first."""
-        return self.query(queries.ALERTS, [since.at])
+        return self.query(queries.ALERTS, [span.begin, span.end])
 
-    def undelivered(self, since: Since) -> pd.DataFrame:
-        """Receivers with undelivered latest messages: sender, state, given_up, error, messages, since_at."""
-        return self.query(queries.UNDELIVERED, [since.at])
+    def undelivered(self) -> pd.DataFrame:
+        """Receivers with undelivered messages of the last day: sender, state, given_up, error, messages, since_at."""
+        return self.query(queries.UNDELIVERED, [datetime.now(UTC) - timedelta(days=1)])
 
-    def coverage(self, since: Since) -> list[FlowCoverage]:
+    def coverage(self, span: TimeRange) -> list[FlowCoverage]:
         """How much of every flow is verified."""
         self._refresh()
-        return coverage.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
+        return coverage.coverage(self.map, self.ledger, self.lens, span.begin, datetime.now(UTC), until=span.end)
 
     def coverage_days(self, flow: str) -> list[tuple[date, CoverageCounts]]:
         """What the audits of a flow came to on each day of the period of its SLA."""

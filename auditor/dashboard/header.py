@@ -9,12 +9,12 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import look, navigation, view
 from auditor.dashboard.data import Data
-from auditor.dashboard.time_range import DAY, Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.status import FlowStatus
 from probes.wording import counted
 
 
-def draw(data: Data, since: Since, title: str) -> None:
+def draw(data: Data, span: TimeRange, title: str) -> None:
     """Draw it; `title` must be ours or escaped for Markdown."""
     now = datetime.now(UTC)
     seen_at = data.last_audit_at()
@@ -31,14 +31,14 @@ def draw(data: Data, since: Since, title: str) -> None:
         )
     else:
         st.caption(
-            f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Shown: {since.at:%d %b %H:%M} to "
-            f"{now:%d %b %H:%M} UTC."
+            f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Shown: {span.begin:%d %b %H:%M} to "
+            f"{span.end:%d %b %H:%M} UTC."
         )
         _silent(data, flows, seen_at, now)
         _failing(data)
     _refused_map(data)
     _silences(data)
-    _missing_history(data, since)
+    _missing_history(data, span)
 
 
 def _standing(data: Data, flows: list[FlowStatus], seen_at: datetime | None, now: datetime) -> None:
@@ -100,7 +100,7 @@ def _silences(data: Data) -> None:
 
 def _failing(data: Data) -> None:
     """Messages that reached nobody, and systems that cannot be read."""
-    for silent_one in data.undelivered(DAY).itertuples():
+    for silent_one in data.undelivered().itertuples():
         tried = "was given up" if silent_one.given_up else "is being tried again"
         st.error(
             f"**{silent_one.messages} message{'s' * (silent_one.messages != 1)} did not reach "
@@ -122,9 +122,9 @@ MISSING_SHOWN = 5
 """Archive files that a page lists; the command line lists all."""
 
 
-def _missing_history(data: Data, since: Since) -> None:
+def _missing_history(data: Data, span: TimeRange) -> None:
     """Say which archive files the figures of this time range lack."""
-    missing = data.missing_history(since)
+    missing = data.missing_history(span)
     if missing:
         more = len(missing) - MISSING_SHOWN
         named = [*missing[:MISSING_SHOWN], *([f"{more} more: `auditor lag` names them all"] if more > 0 else [])]

@@ -12,6 +12,7 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import look, navigation, view
 from auditor.dashboard.map_chart import CONSUMER, FLOW, SYSTEM, FlowFigures
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.figure_text import estimate_text, window_text
 from auditor.history.lag import FlowLag
 from auditor.history.misled import Misled
@@ -39,7 +40,7 @@ class Known:
         queues: by flow, name, depth and oldest age of its queues, in words.
         incidents: the open ones, the gravest first.
         misled: who acts on wrong values now.
-        label: what the time range is called.
+        span: the time range of the counts.
     """
 
     statuses: Mapping[str, FlowStatus]
@@ -51,7 +52,7 @@ class Known:
     queues: Mapping[str, Sequence[tuple[str, str]]]
     incidents: pd.DataFrame
     misled: Sequence[Misled]
-    label: str
+    span: TimeRange
 
 
 def draw(integration_map: IntegrationMap, known: Known, picked: str) -> None:
@@ -79,7 +80,7 @@ def _legend(known: Known) -> None:
     counts = [each for each in counts if each[1]]
     st.markdown("  \n".join(f"{sign.badge} {counted(number, 'flow')}" for sign, number in counts))
     st.caption(
-        f"The thicker a line, the more changes in the last {known.label}. On it: the data type, the state with the "
+        f"The thicker a line, the more changes in {known.span.words}. On it: the data type, the state with the "
         "records that differ, and the lag that 95 % of the changes stay within, of the window. "
         "✉: dead letters waiting. Thin lines: who reads the records."
     )
@@ -117,7 +118,7 @@ def _flow(integration_map: IntegrationMap, known: Known, name: str) -> None:
         ("lag, 95 % of changes", estimate_text(*_quantile(lag)) if lag and lag.curve else "no traffic"),
         ("window", window_text(integration_map.flow(name).window_s)),
         ("within it", within[0] if within else "no traffic"),
-        (f"changes in {known.label}", f"{figures.changes:,}"),
+        (f"changes in {known.span.words}", f"{figures.changes:,}"),
         ("verified through", view.verified(status.verified_through_at, now)),
         *known.queues.get(name, ()),
     ]

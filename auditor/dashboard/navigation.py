@@ -6,12 +6,13 @@ import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import streamlit as st
 
 from auditor.dashboard import acting, asked
-from auditor.dashboard.time_range import RANGES
+from auditor.dashboard.time_range import FROM_TO, RANGES, TimeRange, between, last
 
 GROUPS = {
     "Now": {
@@ -109,11 +110,13 @@ def run(first: str = "overview") -> None:
             for heading, pages in GROUPS.items()
         }
     )
-    asked.refuse("range", RANGES)
+    ranges = [*RANGES, FROM_TO]
+    asked.refuse("range", ranges)
     asked.refuse("refresh", REFRESH)
-    usual = list(RANGES).index(_SHARED["range"])
     with st.sidebar:
-        st.selectbox("Time range", list(RANGES), index=usual, key="range", bind="query-params")
+        st.selectbox("Time range", ranges, index=ranges.index(_SHARED["range"]), key="range", bind="query-params")
+        if st.session_state["range"] == FROM_TO:
+            _two_instants()
         st.segmented_control(
             "Refresh", list(REFRESH), default=_SHARED["refresh"], key="refresh", required=True, bind="query-params"
         )
@@ -131,9 +134,26 @@ def there_is_a_map() -> bool:
     return os.path.exists(map_location())  # noqa: PTH110  Path raises for a name that no file can have
 
 
-def time_range() -> str:
-    """The label of the chosen time range."""
-    return str(st.session_state["range"])
+def time_range(now: datetime) -> TimeRange:
+    """The chosen time range."""
+    label = str(st.session_state["range"])
+    if label != FROM_TO:
+        return last(label, now)
+    begin, end = (st.session_state[each].replace(tzinfo=UTC) for each in ("from", "to"))
+    return between(begin, end)
+
+
+def _two_instants() -> None:
+    """Draw the two ends of a time range: by default the last hour."""
+    for key in ("from", "to"):
+        asked.refuse_instants(key)
+    minute = datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None)
+    for key, label, usual in (("from", "From (UTC)", minute - timedelta(hours=1)), ("to", "To (UTC)", minute)):
+        st.datetime_input(
+            label, usual, key=key, bind="query-params", step=timedelta(minutes=1), format="YYYY-MM-DD", required=True
+        )
+    if st.session_state["to"] <= st.session_state["from"]:
+        st.warning("The range ends before it begins; one minute is shown.", icon=":material/schedule:")
 
 
 def refresh_every_s() -> float | None:

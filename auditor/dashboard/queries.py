@@ -9,7 +9,8 @@ WINDOWS = """
            count(*) FILTER (verdict = 'undecided') AS undecided,
            count(*) FILTER (verdict = 'superseded') AS superseded,
            count(*) FILTER (verdict = 'pending') AS pending
-    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? GROUP BY flow ORDER BY flow"""
+    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? AND coalesce(settled_at, enrolled_at) <= ?
+    GROUP BY flow ORDER BY flow"""
 
 OPEN_BY_CAUSE = """
     SELECT flow, cause, any_value(family) AS family, count(*) AS records, min(first_seen_at) AS oldest
@@ -17,37 +18,37 @@ OPEN_BY_CAUSE = """
 
 TIMELINE = """
     SELECT time_bucket(?, opened_at) AS bucket_at, family, count(*) AS opened
-    FROM divergences WHERE opened_at >= ? GROUP BY ALL ORDER BY bucket_at"""
+    FROM divergences WHERE opened_at >= ? AND opened_at <= ? GROUP BY ALL ORDER BY bucket_at"""
 
 SLOTS = """
     WITH runs AS (
         SELECT flow, (date_diff('millisecond', ?::TIMESTAMPTZ, started_at) // ?)::INTEGER AS slot,
                bool_or(reason IS NOT NULL OR cannot_verify > 0) AS unread
-        FROM probe_runs WHERE started_at >= ? AND coalesce(in_turn, true) GROUP BY ALL)
+        FROM probe_runs WHERE started_at >= ? AND started_at <= ? AND coalesce(in_turn, true) GROUP BY ALL)
     SELECT flow, list(slot ORDER BY slot) AS slots, list(unread ORDER BY slot) AS unread FROM runs GROUP BY flow"""
 
 EPISODES = """
     WITH spans AS (
         SELECT flow, family = 'timing' AS timing,
                greatest(date_diff('millisecond', ?::TIMESTAMPTZ, opened_at) // ?, 0)::INTEGER AS first,
-               (date_diff('millisecond', ?::TIMESTAMPTZ, coalesce(closed_at, now())) // ?)::INTEGER AS last
-        FROM divergences WHERE opened_at IS NOT NULL AND (closed_at IS NULL OR closed_at >= ?))
+               (date_diff('millisecond', ?::TIMESTAMPTZ, least(coalesce(closed_at, now()), ?)) // ?)::INTEGER AS last
+        FROM divergences WHERE opened_at <= ? AND (closed_at IS NULL OR closed_at >= ?))
     SELECT flow, timing, first, last FROM spans GROUP BY ALL"""
 
 SHARES = """
     SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, settled_at) // ?)::INTEGER AS slot,
            count(*) FILTER (verdict = 'met') / nullif(count(*) FILTER (verdict IN ('met', 'breach',
                'breach_then_converged')), 0) AS share
-    FROM changes WHERE settled_at >= ? GROUP BY slot ORDER BY slot"""
+    FROM changes WHERE settled_at >= ? AND settled_at <= ? GROUP BY slot ORDER BY slot"""
 
 MATCHING = """
-    (closed_at IS NULL OR last_seen_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
+    (closed_at IS NULL OR last_seen_at >= ?) AND first_seen_at <= ? AND flow IN (SELECT unnest(?::VARCHAR[]))
     AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
     AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
 
 FACETS = """
     SELECT flow, cause, state, count(*) AS records FROM divergences
-    WHERE (closed_at IS NULL OR last_seen_at >= ?) AND contains(key, ?) GROUP BY ALL"""
+    WHERE (closed_at IS NULL OR last_seen_at >= ?) AND first_seen_at <= ? AND contains(key, ?) GROUP BY ALL"""
 
 DIVERGENCES = f"""
     SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
@@ -89,11 +90,12 @@ RECORD_INCIDENTS = """
 CLOCK_STEPS = """
     SELECT system, stepped_at,
            (after_lower_s + after_upper_s - before_lower_s - before_upper_s) / 2 AS by_s
-    FROM clock_steps WHERE stepped_at >= ? ORDER BY stepped_at DESC LIMIT 50"""
+    FROM clock_steps WHERE stepped_at >= ? AND stepped_at <= ? ORDER BY stepped_at DESC LIMIT 50"""
 
 NOISE = """
     SELECT flow, system, field, sum(differed)::BIGINT AS differed, sum(reread)::BIGINT AS reread
-    FROM noise WHERE hour_at >= date_trunc('hour', ?) GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
+    FROM noise WHERE hour_at >= date_trunc('hour', ?) AND hour_at <= ?
+    GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
 
 OPEN_INCIDENTS = """
     SELECT id, severity, breach, cause, flow, system, count, peak, summary, evidence, opened_at
@@ -117,4 +119,4 @@ UNDELIVERED = """
 
 ALERTS = """
     SELECT incident_id, transition, sender, state, created_at, sent_at, tries, possible_repeat, error
-    FROM alerts WHERE created_at >= ? ORDER BY id DESC LIMIT 200"""
+    FROM alerts WHERE created_at >= ? AND created_at <= ? ORDER BY id DESC LIMIT 200"""

@@ -107,16 +107,27 @@ class FlowCoverage:
 
 
 def coverage(
-    integration_map: IntegrationMap, ledger: Ledger, lens: Lens, since: datetime, now: datetime
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    lens: Lens,
+    since: datetime,
+    now: datetime,
+    *,
+    until: datetime | None = None,
 ) -> list[FlowCoverage]:
-    """The coverage of every flow of the map over a time range."""
+    """The coverage of every flow of the map over a time range.
+
+    Args:
+        until: its end; None for now.
+    """
+    ends = until or now
     states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
     standing = {each.flow: each for each in flow_status(integration_map, ledger, now)}
-    due = {row["flow"]: row for row in lens.query(DUE, [since]).to_pylist()}
-    changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since]).to_pylist()}
+    due = {row["flow"]: row for row in lens.query(DUE, [since, ends]).to_pylist()}
+    changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since, ends]).to_pylist()}
     cohorts = {
         row.pop("flow"): Cohort(**{name: value or 0 for name, value in row.items()})
-        for row in lens.query(COHORTS, [since]).to_pylist()
+        for row in lens.query(COHORTS, [since, ends]).to_pylist()
     }
     figures = []
     for name in integration_map.flows:
@@ -185,7 +196,7 @@ DUE = """
            sum(agreed + in_flight + suspected + divergent)::BIGINT AS verdicts,
            sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
            sum(shed)::BIGINT AS shed
-    FROM probe_runs WHERE started_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
+    FROM probe_runs WHERE started_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND started_at <= ? GROUP BY flow"""
 
 DAYS = f"""
     SELECT {day_of("started_at")} AS day, count(*) AS audits, count(*) FILTER (reason IS NOT NULL) AS failed,
@@ -196,7 +207,7 @@ DAYS = f"""
 UNDECIDED = """
     SELECT flow, sum(changes)::BIGINT AS changes, sum(undecided)::BIGINT AS undecided
     FROM (SELECT flow, changes, CASE WHEN verdict = 'undecided' THEN changes ELSE 0 END AS undecided
-          FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ)
+          FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ?
           UNION ALL
           SELECT flow, 1, CASE WHEN verdict = 'pending' THEN 1 ELSE 0 END FROM changes WHERE settled_at IS NULL)
     GROUP BY flow"""
@@ -209,4 +220,4 @@ COHORT_SUMS = """
 
 COHORTS = f"""
     SELECT flow, {COHORT_SUMS}
-    FROM samples WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""  # noqa: S608
+    FROM samples WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ? GROUP BY flow"""  # noqa: S608

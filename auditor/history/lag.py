@@ -69,19 +69,19 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[FlowLag]:
+def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, until: datetime) -> list[FlowLag]:
     """The lag of every flow of the map over a time range."""
     counts: dict[str, dict[CellPair, int]] = defaultdict(lambda: defaultdict(int))
     superseded: dict[str, int] = defaultdict(int)
-    for row in _cells(lens, since, now):
+    for row in _cells(lens, since, until):
         if row["verdict"] == Verdict.SUPERSEDED:
             superseded[row["flow"]] += row["changes"]
         else:
             counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
     pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
     waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
-    clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since]).to_pylist()}
-    audited = {row["flow"] for row in lens.query(AUDITED, [since]).to_pylist()}
+    clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since, until]).to_pylist()}
+    audited = {row["flow"] for row in lens.query(AUDITED, [since, until]).to_pylist()}
     figures = []
     for name in integration_map.flows:
         mine: dict[CellPair, int] = dict(counts.get(name, {}))
@@ -102,11 +102,11 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: date
     return figures
 
 
-def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
-    if now - since > EXACT_WITHIN:
-        rows: list[dict[str, Any]] = lens.query(CELLS, [since]).to_pylist()
+def _cells(lens: Lens, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    if until - since > EXACT_WITHIN:
+        rows: list[dict[str, Any]] = lens.query(CELLS, [since, until]).to_pylist()
         return rows
-    settled = _columns(lens, SETTLED, [since])
+    settled = _columns(lens, SETTLED, [since, until])
     cells = []
     groups = np.char.add(np.char.add(settled["flow"].astype(str), "\x1f"), settled["verdict"].astype(str))
     for group in np.unique(groups):
@@ -119,7 +119,7 @@ def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
     return cells
 
 
-def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[datetime], Any]:
+def heat(lens: Lens, flow: str, since: datetime, until: datetime) -> tuple[list[datetime], Any]:
     """Lags over time: the share of each hour's changes by lag cell.
 
     Returns:
@@ -127,7 +127,7 @@ def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[da
         which it certainly ended.
     """
     hours: dict[datetime, Any] = defaultdict(lambda: np.zeros(NEVER + 1))
-    for row in lens.query(HEAT, [flow, since, now]).to_pylist():
+    for row in lens.query(HEAT, [flow, since, until]).to_pylist():
         hours[row["hour_at"]][row["upper_cell"]] += row["changes"]
     if not hours:
         return [], np.zeros((NEVER + 1, 0))
@@ -158,15 +158,17 @@ def _by_flow(flows: Any, values: Any) -> dict[str, Any]:
 
 CELLS = """
     SELECT flow, verdict, lower_cell, upper_cell, sum(changes)::BIGINT AS changes
-    FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY ALL"""
+    FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ? GROUP BY ALL"""
 
 SETTLED = """
     SELECT flow, verdict, lag_lower_s AS lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS upper_s
-    FROM changes WHERE settled_at >= ?"""
+    FROM changes WHERE settled_at >= ? AND settled_at <= ?"""
 
-CLAMPED = "SELECT flow, count(*) AS changes FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow"
+CLAMPED = """
+    SELECT flow, count(*) AS changes FROM changes
+    WHERE clamped AND settled_at >= ? AND settled_at <= ? GROUP BY flow"""
 
-AUDITED = "SELECT DISTINCT flow FROM probe_runs WHERE started_at >= ? AND reason IS NULL"
+AUDITED = "SELECT DISTINCT flow FROM probe_runs WHERE started_at >= ? AND started_at <= ? AND reason IS NULL"
 
 HEAT = """
     SELECT hour_at, upper_cell, sum(changes)::BIGINT AS changes

@@ -251,15 +251,15 @@ class Funnel:
         return {"flow": self.flow, "hours": self.hours, **counts}
 
 
-def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[Funnel]:
+def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, until: datetime) -> list[Funnel]:
     """The recovery funnel of every flow that names a queue."""
-    traffic_of = {row["flow"]: row for row in lens.query(FUNNEL, [since]).to_pylist()}
-    changes = {row["flow"]: row["changes"] for row in lens.query(EMITTED, [since]).to_pylist()}
+    traffic_of = {row["flow"]: row for row in lens.query(FUNNEL, [since, until]).to_pylist()}
+    changes = {row["flow"]: row["changes"] for row in lens.query(EMITTED, [since, until]).to_pylist()}
     by_flow: dict[str, list[Backlog]] = defaultdict(list)
     for each in backlogs(integration_map, lens, since):
         by_flow[each.flow].append(each)
-    arrived = {row["flow"]: row["arrived"] for row in lens.query(RETRIED, [since]).to_pylist()}
-    hours = (now - since).total_seconds() / 3600
+    arrived = {row["flow"]: row["arrived"] for row in lens.query(RETRIED, [since, until]).to_pylist()}
+    hours = (until - since).total_seconds() / 3600
     result = []
     for flow in dict.fromkeys(flow for flow, _ in integration_map.queues):
         dead = [each for each in by_flow[flow] if each.role == "dead" and not each.message]
@@ -301,14 +301,16 @@ FUNNEL = """
            count(*) FILTER (gone_at IS NOT NULL AND key IS NOT NULL AND divergence_id IS NULL) AS gone_right,
            count(*) FILTER (gone_at IS NOT NULL AND divergence_id IS NOT NULL) AS gone_wrong,
            count(*) FILTER (gone_at IS NOT NULL AND key IS NULL) AS gone_unknown
-    FROM dead_letters WHERE first_seen_at >= ? GROUP BY flow"""
+    FROM dead_letters WHERE first_seen_at >= ? AND first_seen_at <= ? GROUP BY flow"""
 
-EMITTED = "SELECT flow, sum(changes)::BIGINT AS changes FROM probe_runs WHERE started_at >= ? GROUP BY flow"
+EMITTED = """
+    SELECT flow, sum(changes)::BIGINT AS changes FROM probe_runs
+    WHERE started_at >= ? AND started_at <= ? GROUP BY flow"""
 
 RETRIED = """
     SELECT flow, sum(arrived - before) FILTER (arrived >= before)::BIGINT AS arrived FROM (
         SELECT flow, arrived, lag(arrived) OVER (PARTITION BY flow, queue ORDER BY read_at) AS before
-        FROM backlogs WHERE role = 'retry' AND read_at >= ?)
+        FROM backlogs WHERE role = 'retry' AND read_at >= ? AND read_at <= ?)
     GROUP BY flow"""
 
 EXPLAINED = """

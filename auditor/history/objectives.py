@@ -118,7 +118,7 @@ def objectives(
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
     periods = {flow.settings.sla.period_s for flow in flows.values()}
     since = {period_s: now - timedelta(seconds=period_s) for period_s in periods}
-    cells = {period_s: _cells(lens, at) for period_s, at in since.items()}
+    cells = {period_s: _cells(lens, at, now) for period_s, at in since.items()}
     covered = {
         period_s: {each.flow: each for each in coverage(integration_map, ledger, lens, at, now)}
         for period_s, at in since.items()
@@ -190,10 +190,10 @@ def within_counts(cells: Iterable[tuple[float, float, int]], within_s: float) ->
     return WindowCounts(met, missed, total - met - missed)
 
 
-def _cells(lens: Lens, since: datetime) -> dict[str, list[tuple[float, float, int]]]:
+def _cells(lens: Lens, since: datetime, now: datetime) -> dict[str, list[tuple[float, float, int]]]:
     """By flow, the changes by the bounds of their lag in seconds; those that have not arrived have no upper one."""
     found: dict[str, list[tuple[float, float, int]]] = {}
-    for row in lens.query(CELLS, [since]).to_pylist():
+    for row in lens.query(CELLS, [since, now]).to_pylist():
         if row["verdict"] != Verdict.SUPERSEDED:
             bounds = EDGES_S[row["lower_cell"]], EDGES_S[row["upper_cell"] + 1]
             found.setdefault(row["flow"], []).append((*bounds, row["changes"]))

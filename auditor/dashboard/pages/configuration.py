@@ -13,7 +13,7 @@ from auditor import escaping
 from auditor.dashboard import components, look, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.ledger import MapLoad, MapStanding
 from auditor.map.diff import compare_documents
 from auditor.map.effective import as_yaml, effective, masking
@@ -44,7 +44,7 @@ def page() -> None:
     components.framed("Configuration", _draw, live=False)
 
 
-def _draw(data: Data, since: Since) -> None:
+def _draw(data: Data, span: TimeRange) -> None:
     standing, now = data.ledger.map_loads.standing(), datetime.now(UTC)
     location = Path(navigation.map_location())
     document, problems, remarks = _file(data, location)

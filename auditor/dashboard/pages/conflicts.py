@@ -13,7 +13,7 @@ from auditor.dashboard import acting, asked, components, look, navigation, side_
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from checks.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
 from probes.durations import format_duration, parse_duration
@@ -21,10 +21,10 @@ from probes.durations import format_duration, parse_duration
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Conflicts", lambda data, since: draw(data, since, acting.asks()), live=False)
+    components.framed("Conflicts", lambda data, span: draw(data, span, acting.asks()), live=False)
 
 
-def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
+def draw(data: Data, _span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
     row = st.columns([3, 1, 1], vertical_alignment="bottom")
     everything = row[0].toggle("Include closed conflicts", key="all", bind="query-params")

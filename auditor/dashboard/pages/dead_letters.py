@@ -11,7 +11,7 @@ from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.backlogs import Backlog
 from auditor.history.figure_rows import backlog_row, letter_row, reason_row
 from auditor.history.figure_text import stage_text
@@ -39,7 +39,7 @@ def page() -> None:
     components.framed("Dead letters", _draw)
 
 
-def _draw(data: Data, since: Since) -> None:
+def _draw(data: Data, span: TimeRange) -> None:
     if not data.map.queues:
         components.nothing(
             "The map names no queue. Add `queues:` to a flow to see its backlog and dead letters here."
@@ -50,8 +50,8 @@ def _draw(data: Data, since: Since) -> None:
         components.nothing("The queues have not been read in the last hour. Start the auditor with `auditor run`.")
         return
     _queues(queues)
-    _funnels(data.funnels(since))
-    waiting = data.letters(since, LIMIT)
+    _funnels(data.funnels(span))
+    waiting = data.letters(span, LIMIT)
     st.header("Letters waiting", anchor=False)
     unseen = data.unseen_letters()
     for each in unseen:

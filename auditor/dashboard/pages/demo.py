@@ -13,7 +13,7 @@ from auditor.dashboard import acting, components, look, navigation, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.scenarios import Message, Performance, Programme, Scenario, Stage, StageError
 from checks.escalation import RefusedError
 from checks.severity import Severity
@@ -27,12 +27,12 @@ _FOUND = """
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Demo", lambda data, since: draw(data, since, acting.asks()))
+    components.framed("Demo", lambda data, span: draw(data, span, acting.asks()))
 
 
-def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
-    del since
+    del span
     address = os.environ.get(navigation.COMPANY)
     if not address:
         components.nothing("This dashboard does not show the demo company. `auditor demo` starts one that does.")

@@ -13,7 +13,7 @@ from auditor import escaping
 from auditor.dashboard import acting, asked, components, evidence, look, navigation, rechecking, repairing, tables
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.storage.kept_text import restored
 from checks.cause import Cause
 from checks.record_history import DivergenceState
@@ -26,7 +26,7 @@ USUAL = [DivergenceState.OPEN.value]
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Drift", lambda data, since: draw(data, since, acting.asks()), live=False)
+    components.framed("Drift", lambda data, span: draw(data, span, acting.asks()), live=False)
 
 
 def _words(name: str) -> str:
@@ -51,11 +51,11 @@ def _chosen(name: str, default: Sequence[str] = ()) -> list[str]:
     return list(st.session_state.get(name, st.query_params.get_all(name) or default))
 
 
-def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
     row = st.columns([2, 2, 2, 2, 1], vertical_alignment="bottom")
     search = row[3].text_input("Key contains", key="search", bind="query-params")
-    facets = data.facets(since, search)
+    facets = data.facets(span, search)
     now = {"flow": _chosen("flow"), "cause": _chosen("cause"), "state": _chosen("state", USUAL)}
     with row[0]:
         flows = asked.facet("Flow", "flow", counts(facets, "flow", data.map.flows, **now))
@@ -67,12 +67,12 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
     wanted = states or [state.value for state in DivergenceState]
     chosen: dict[str, Any] = {"flows": flows, "causes": causes, "states": wanted, "search": search}
     _unverified(data, flows)
-    count = data.count_divergences(since, **chosen)
+    count = data.count_divergences(span, **chosen)
     if not count:
         if flows or causes or search or states != USUAL:
             st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
         else:
-            components.nothing(f"No record is known to differ in the last {since.label}.", well=data.all_known())
+            components.nothing(f"No record is known to differ in {span.words}.", well=data.all_known())
         rechecking.draw_results(data)
         return
     for pattern in data.patterns():
@@ -81,14 +81,14 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
             st.info(f"**Common pattern.** {seen}.", icon=":material/account_tree:")
     pages = -(-count // PER_PAGE)
     at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-    found = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
+    found = data.divergences(span, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(
             f"{counted(count, 'record')} match{'es' * (count == 1)}, latest first. Open a record to compare it "
             "side by side.",
             width="content",
         )
-        _exports(data, since, chosen, count)
+        _exports(data, span, chosen, count)
     picked = list(dict.fromkeys(_table(data, found)))
     _act(data, picked, asks)
 
@@ -151,11 +151,11 @@ def _readers(data: Data, found: pd.DataFrame) -> list[str]:
     return [data.impact_text(each.flow, each.cause, each.winner) for each in found.itertuples()]
 
 
-def _exports(data: Data, since: Since, chosen: dict[str, Any], count: int) -> None:
+def _exports(data: Data, span: TimeRange, chosen: dict[str, Any], count: int) -> None:
     """Draw the downloads of all matches, not only of the page shown."""
 
     def written(write: Callable[[pd.DataFrame], bytes]) -> bytes:
-        found = data.divergences(since, **chosen, limit=count, offset=0)
+        found = data.divergences(span, **chosen, limit=count, offset=0)
         texts = evidence.difference_texts(found, data.map)
         told = found.assign(difference=texts, who_acts_on_it=_readers(data, found))
         return write(told.drop(columns=["differences", "detail"]))

@@ -13,7 +13,7 @@ from auditor.alerts.notices import ADVICE
 from auditor.dashboard import acting, asked, components, evidence, incident_acts, look, navigation, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.map.consumers import told as consumer_text
 from checks.breaches import MEANINGS, Breach
 from checks.root_causes import RootCause
@@ -30,7 +30,8 @@ BUCKETS = 60
 
 _LISTED = """
     SELECT id, state, severity, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at, resolved_at
-    FROM incidents WHERE (resolved_at IS NULL OR (? AND resolved_at >= ?)) AND merged_into IS NULL
+    FROM incidents
+    WHERE opened_at <= ? AND (resolved_at IS NULL OR (? AND resolved_at >= ?)) AND merged_into IS NULL
         AND (len(?::VARCHAR[]) = 0
              OR id IN (SELECT incident_id FROM breaches WHERE flow IN (SELECT unnest(?::VARCHAR[]))))
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
@@ -75,19 +76,19 @@ _OPENED = """
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Incidents", lambda data, since: draw(data, since, acting.asks()), live=False)
+    components.framed("Incidents", lambda data, span: draw(data, span, acting.asks()), live=False)
 
 
-def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
     number = st.query_params.get("id", "")
     if number:
         _one(data, number, asks)
     else:
-        _list(data, since, asks)
+        _list(data, span, asks)
 
 
-def _list(data: Data, since: Since, asks: Person | Onlooker) -> None:
+def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     known = [each.value for each in Severity]
     asked.refuse("severity", known)
     asked.refuse("flow", data.map.flows)
@@ -98,8 +99,8 @@ def _list(data: Data, since: Since, asks: Person | Onlooker) -> None:
     search = row[3].text_input("Contains", key="search", bind="query-params")
     row[4].button("Refresh", icon=":material/refresh:", width="stretch")
     incident_acts.draw_outcome()
-    found = data.query(_LISTED, [over, since.at, flows, flows])
-    total = len(found) if not flows else len(data.query(_LISTED, [over, since.at, [], []]))
+    found = data.query(_LISTED, [span.end, over, span.begin, flows, flows])
+    total = len(found) if not flows else len(data.query(_LISTED, [span.end, over, span.begin, [], []]))
     if severities:
         found = found[found["severity"].isin(severities)]
     if search:
@@ -108,7 +109,7 @@ def _list(data: Data, since: Since, asks: Person | Onlooker) -> None:
         if total:
             st.info(f"{counted(total, 'incident')} hidden by these filters.", icon=":material/search:")
         else:
-            components.nothing(_none(over, since), well=data.all_known())
+            components.nothing(_none(over, span), well=data.all_known())
         return
     now = datetime.now(UTC)
     picked = tables.pickable(
@@ -140,10 +141,10 @@ def _list(data: Data, since: Since, asks: Person | Onlooker) -> None:
     incident_acts.draw_several(data, sorted(picked), asks)
 
 
-def _none(over: bool, since: Since) -> str:
+def _none(over: bool, span: TimeRange) -> str:
     """Why the list is empty, and where there may be more."""
     if over:
-        return f"No incident is open, and none was resolved in the last {since.label}."
+        return f"No incident is open, and none was resolved in {span.words}."
     return "No incident is open. Include resolved ones to see what there was before."
 
 

@@ -8,7 +8,7 @@ from auditor import escaping
 from auditor.dashboard import asked, calendar_chart, components, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.figure_rows import lag_row
 from auditor.history.lag import FlowLag
 from checks.intervals import clopper_pearson
@@ -23,17 +23,17 @@ def page() -> None:
     components.framed("Lag", _draw)
 
 
-def _draw(data: Data, since: Since) -> None:
-    lags = data.lags(since)
+def _draw(data: Data, span: TimeRange) -> None:
+    lags = data.lags(span)
     measured = {lag.flow: lag for lag in lags if lag.curve is not None}
     if lags and not any(lag.audited for lag in lags):
         components.nothing(
-            f"Nothing was audited in the last {since.label}, so how long changes take is not known. "
+            f"Nothing was audited in {span.words}, so how long changes take is not known. "
             "Start the auditor with `auditor run`."
         )
     elif not measured:
         components.nothing(
-            f"No change was seen in the last {since.label}: no traffic, or the auditor has just started. "
+            f"No change was seen in {span.words}: no traffic, or the auditor has just started. "
             "Idle is not lag. A longer time range shows earlier changes."
         )
     else:
@@ -45,8 +45,8 @@ def _draw(data: Data, since: Since) -> None:
         _clamped(lags)
         asked.refuse("lagflow", measured)
         flow = st.selectbox("Flow", list(measured), key="lagflow", bind="query-params")
-        _charts(data, since, measured[flow])
-    _clocks(data, since)
+        _charts(data, span, measured[flow])
+    _clocks(data, span)
 
 
 def _row(lag: FlowLag) -> dict[str, object]:
@@ -66,7 +66,7 @@ def _clamped(lags: list[FlowLag]) -> None:
         )
 
 
-def _charts(data: Data, since: Since, lag: FlowLag) -> None:
+def _charts(data: Data, span: TimeRange, lag: FlowLag) -> None:
     if lag.curve is not None:
         st.plotly_chart(
             view.lag_chart(lag.curve, lag.window_s),
@@ -76,13 +76,13 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
         )
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        _over_time(data, since, lag)
+        _over_time(data, span, lag)
     with right:
         _by_weekday(data, lag)
 
 
-def _over_time(data: Data, since: Since, lag: FlowLag) -> None:
-    hours, shares = data.heat(since, lag.flow)
+def _over_time(data: Data, span: TimeRange, lag: FlowLag) -> None:
+    hours, shares = data.heat(span, lag.flow)
     if hours:
         st.header("By hour", anchor=False)
         st.plotly_chart(
@@ -136,7 +136,7 @@ def _by_weekday(data: Data, lag: FlowLag) -> None:
         )
 
 
-def _clocks(data: Data, since: Since) -> None:
+def _clocks(data: Data, span: TimeRange) -> None:
     st.header("Clocks", anchor=False)
     st.caption(
         "How far each system's clock is ahead of this machine's. Timestamps are corrected by it; its uncertainty is "
@@ -152,7 +152,7 @@ def _clocks(data: Data, since: Since) -> None:
             "clock_set_at": st.column_config.DatetimeColumn("last clock step", format=tables.INSTANT),
         },
     )
-    for step in data.clock_steps(since).itertuples():
+    for step in data.clock_steps(span).itertuples():
         st.warning(
             f"The clock of **{escaping.markdown(step.system)}** was set by about {format_duration(abs(step.by_s))} "
             f"{'forward' if step.by_s > 0 else 'back'}, noticed at {step.stepped_at:%d %b %H:%M:%S} UTC. "

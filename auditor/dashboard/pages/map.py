@@ -13,7 +13,7 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.map_chart import CONSUMER, FLOW, SYSTEM, FlowFigures, MapChart
 from auditor.dashboard.map_panel import Known
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.backlogs import Backlog
 from auditor.history.figure_text import age_text, waiting_letters, window_text
 from auditor.history.lag import FlowLag
@@ -38,9 +38,9 @@ def page() -> None:
     components.framed("Map", _draw, live=False)
 
 
-def _draw(data: Data, since: Since) -> None:
+def _draw(data: Data, span: TimeRange) -> None:
     flows = _filtered(data.map)
-    known = _known(data, since)
+    known = _known(data, span)
     shown = list(data.map.flows) if flows is None else flows
     if not shown and flows is not None:
         st.info("No flow matches these filters. Take one away to see more.", icon=":material/search:")
@@ -81,10 +81,10 @@ def _filtered(integration_map: IntegrationMap) -> list[str] | None:
     ]
 
 
-def _known(data: Data, since: Since) -> Known:
+def _known(data: Data, span: TimeRange) -> Known:
     statuses = {status.flow: status for status in data.flows()}
-    open_now, windows = data.open_by_cause(), data.windows(since)
-    lags = {lag.flow: lag for lag in data.lags(since)}
+    open_now, windows = data.open_by_cause(), data.windows(span)
+    lags = {lag.flow: lag for lag in data.lags(span)}
     differing = open_now.groupby("flow")["records"].sum().to_dict()
     counted = windows.set_index("flow").sum(axis=1).to_dict()
     queues: dict[str, list[Backlog]] = {name: [] for name in data.map.flows}
@@ -110,7 +110,7 @@ def _known(data: Data, since: Since) -> Known:
         queues={name: [_queue(each) for each in mine] for name, mine in queues.items()},
         incidents=data.open_incidents(),
         misled=data.misled(),
-        label=since.label,
+        span=span,
     )
 
 

@@ -13,7 +13,7 @@ from auditor.dashboard import components, look, navigation, tables, view
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_text import agreement_text, waiting_letters, window_text
 from auditor.history.status import FlowStatus, Standing
@@ -33,29 +33,29 @@ def page() -> None:
     components.framed("Overview", _draw)
 
 
-def _draw(data: Data, since: Since) -> None:
+def _draw(data: Data, span: TimeRange) -> None:
     flows = data.flows()
-    windows = data.windows(since)
+    windows = data.windows(span)
     open_now = data.open_by_cause()
     incidents = data.open_incidents()
-    timeline = data.timeline(since)
+    timeline = data.timeline(span)
     _sentence(incidents, flows, open_now)
-    _tiles(data, since, flows, windows, open_now, timeline)
+    _tiles(data, span, flows, windows, open_now, timeline)
     beside = len(data.map.systems) <= SYSTEMS_BESIDE
     left, right = st.columns([3, 2], gap="medium") if beside else (st.container(), st.container())
     with left:
         _incidents(data, incidents, wide=not beside)
     with right:
         _matrix(data, flows)
-    _flows(data, since, flows, windows, open_now)
+    _flows(data, span, flows, windows, open_now)
     _misled(data)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.header("New drift over time", anchor=False)
         if timeline.empty:
-            components.nothing(f"No record began to differ in the last {since.label}.", well=data.all_known())
+            components.nothing(f"No record began to differ in {span.words}.", well=data.all_known())
         else:
-            alt = f"New differences in the last {since.label}, by family of cause"
+            alt = f"New differences in {span.words}, by family of cause"
             st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displayModeBar": False}, alt=alt)
     with right:
         _causes(open_now)
@@ -91,7 +91,7 @@ def _sentence(incidents: pd.DataFrame, flows: list[FlowStatus], open_now: pd.Dat
 
 def _tiles(
     data: Data,
-    since: Since,
+    span: TimeRange,
     flows: list[FlowStatus],
     windows: pd.DataFrame,
     open_now: pd.DataFrame,
@@ -115,7 +115,7 @@ def _tiles(
         st.metric(
             "Records that differ",
             f"{int(open_now['records'].sum()):,}",
-            f"{sum(opened):,} new in {since.label}",
+            f"{sum(opened):,} new in {span.words}",
             delta_color="off",
             delta_arrow="off",
             chart_data=opened or None,
@@ -129,7 +129,7 @@ def _tiles(
             f"of {total:,}, {undecided:,} undecided" if total else None,
             delta_color="off",
             delta_arrow="off",
-            chart_data=data.shares(since) or None,
+            chart_data=data.shares(span) or None,
             chart_type="area",
             help="Undecided changes may have met their window or not: the share lies between the two ends.",
             border=True,
@@ -251,15 +251,15 @@ def _misled(data: Data) -> None:
 
 def _flows(
     data: Data,
-    since: Since,
+    span: TimeRange,
     flows: list[FlowStatus],
     windows: pd.DataFrame,
     open_now: pd.DataFrame,
 ) -> None:
     now = datetime.now(UTC)
-    beats = data.beats(since)
+    beats = data.beats(span)
     by_flow = {row.flow: row for row in windows.itertuples()}
-    covered: dict[str, FlowCoverage] = {each.flow: each for each in data.coverage(since)}
+    covered: dict[str, FlowCoverage] = {each.flow: each for each in data.coverage(span)}
     rows = []
     for flow in flows:
         resolved = data.map.flow(flow.flow)
@@ -288,7 +288,7 @@ def _flows(
         signs={"state": [look.FLOW[Standing(flow.state)] for flow in flows]},
         alt="Flows with their state, open divergences, windows and last audits",
         column_config={
-            "beats": st.column_config.ImageColumn(f"last {since.label}", width=215, help=_BEATS_HELP),
+            "beats": st.column_config.ImageColumn(span.brief, width=215, help=_BEATS_HELP),
             "agree": st.column_config.TextColumn(
                 "records that agree",
                 help="Of all records, as of the last whole sweep; while the first one runs, bounds at 95 %",

@@ -19,7 +19,7 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.query_sheet import LINK_BYTES, Sheet, deceptive, fits
 from auditor.dashboard.result_chart import Plan
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from checks.saved_queries import SavedQuery
 from probes.wording import counted
 
@@ -53,10 +53,10 @@ _WHY_NOT_RUN = (
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Query", lambda data, since: draw(data, since, acting.asks()), live=False)
+    components.framed("Query", lambda data, span: draw(data, span, acting.asks()), live=False)
 
 
-def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
+def draw(data: Data, _span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the page for someone who may save queries, or only run them."""
     sheet: Sheet = st.session_state.setdefault(_SHEET, Sheet())
     saved = data.ledger.saved_queries.listed()

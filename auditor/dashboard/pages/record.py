@@ -21,7 +21,7 @@ from auditor.dashboard import (
 )
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.figure_text import interval
 from auditor.history.status import Standing
 from auditor.systems.live_record import RecordView
@@ -47,10 +47,10 @@ SIGNS = {
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Record", lambda data, since: draw(data, since, acting.asks()), live=False)
+    components.framed("Record", lambda data, span: draw(data, span, acting.asks()), live=False)
 
 
-def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
+def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
     types = list(data.map.data_types)
     refused = asked.refuse("type", types)
@@ -79,7 +79,7 @@ def draw(data: Data, since: Since, asks: Person | Onlooker) -> None:
     side_by_side.draw(record, data.map.data_types[data_type].consumers)
     side_by_side.draw_raw(record)
     _act(data, record, asks)
-    _history(data, since, record, key)
+    _history(data, span, record, key)
 
 
 def _act(data: Data, record: RecordView, asks: Person | Onlooker) -> None:
@@ -96,8 +96,8 @@ def _act(data: Data, record: RecordView, asks: Person | Onlooker) -> None:
         rechecking.draw_results(data, wanted)
 
 
-def _history(data: Data, since: Since, record: RecordView, key: str) -> None:
-    told = data.story(since, record.data_type, key)
+def _history(data: Data, span: TimeRange, record: RecordView, key: str) -> None:
+    told = data.story(span, record.data_type, key)
     st.header("History", anchor=False)
     if told.divergences.empty and told.changes.empty and told.letters.empty:
         components.nothing("No divergence, change or dead letter of this record is on file.")

@@ -12,7 +12,7 @@ from auditor.dashboard import asked, calendar_chart, components, look, navigatio
 from auditor.dashboard.calendar_chart import Cell
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.dashboard.time_range import Since
+from auditor.dashboard.time_range import TimeRange
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_rows import coverage_row
 from auditor.history.figure_text import ratio_text
@@ -35,12 +35,12 @@ def page() -> None:
     components.framed("SLA breaches", _draw)
 
 
-def _draw(data: Data, since: Since) -> None:
+def _draw(data: Data, span: TimeRange) -> None:
     _objectives(data)
-    _coverage(data, since)
+    _coverage(data, span)
     _budgets(data)
-    _noise(data, since)
-    _messages(data, since)
+    _noise(data, span)
+    _messages(data, span)
 
 
 def _objectives(data: Data) -> None:
@@ -276,14 +276,14 @@ def _cell(figure: DayFigure) -> Cell:
     return Cell(day=day.day, sign=look.DAY[day.state], told=told)
 
 
-def _coverage(data: Data, since: Since) -> None:
+def _coverage(data: Data, span: TimeRange) -> None:
     now = datetime.now(UTC)
     st.header("Coverage", anchor=False)
     st.caption(
         "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
         "every record of both sides once; when it is complete, how many differ is certain."
     )
-    covered = data.coverage(since)
+    covered = data.coverage(span)
     tables.table(
         frame([_covered(each, now) for each in covered]),
         key="coverage",
@@ -391,8 +391,8 @@ def _budgets(data: Data) -> None:
     )
 
 
-def _messages(data: Data, since: Since) -> None:
-    alerts = data.alerts(since)
+def _messages(data: Data, span: TimeRange) -> None:
+    alerts = data.alerts(span)
     st.header("Messages", anchor=False)
     if alerts.empty:
         components.nothing(
@@ -419,9 +419,9 @@ def _messages(data: Data, since: Since) -> None:
         )
 
 
-def _noise(data: Data, since: Since) -> None:
+def _noise(data: Data, span: TimeRange) -> None:
     """Fields that a system returns differently on each read; draws nothing if there are none."""
-    noise = data.noise(since)
+    noise = data.noise(span)
     if noise.empty:
         return
     st.header("Noise", anchor=False)

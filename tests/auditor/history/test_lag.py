@@ -36,7 +36,7 @@ def test_no_traffic_is_a_state_of_its_own(stand: Stand) -> None:
     assert told.as_row()["state"] == "no data"
     stand.audit()
     lens.refresh()
-    (told,) = lags(stand.map, lens, DAY, NOW)
+    (told,) = lags(stand.map, lens, DAY, stand.clock.now())
     lens.close()
     row = told.as_row()
     assert (row["state"], row["changes"], row["p50_s"], row["beyond_window"]) == ("no traffic", 0, None, None)

@@ -452,7 +452,7 @@ def test_the_funnel_says_what_was_seen_and_what_was_not(queue: Any) -> None:
     probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=remaining[:1])
     auditor.audit(NOW + timedelta(seconds=30))
     lens.refresh()
-    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    (told,) = funnels(stand.map, lens, NOW - timedelta(minutes=59), NOW + timedelta(minutes=1))
     assert told.as_row() == {
         "flow": "to_billing",
         "hours": 1,
@@ -472,7 +472,7 @@ def test_the_funnel_says_what_was_seen_and_what_was_not(queue: Any) -> None:
     probe.reading = QueueReading(depth=900, oldest_at=NOW, truncated=True)
     auditor.audit(NOW + timedelta(minutes=6))
     lens.refresh()
-    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW + timedelta(minutes=6))
     (backlog,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
     assert told.as_row()["queued"][1] > 5
     assert (looked_text(backlog), waiting_letters([backlog])) == ("0 of 900", "900")
@@ -597,7 +597,7 @@ def test_what_came_into_a_retry_queue_failed(stand: Stand, counted: list[int | N
         auditor.audit(NOW + timedelta(seconds=number))
     lens = Lens(stand.ledger)
     lens.refresh()
-    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    (told,) = funnels(stand.map, lens, NOW - timedelta(minutes=59), NOW + timedelta(minutes=1))
     lens.close()
     assert [stage_text(stage, told.hours) for stage in told.stages[1:3]] == [failed, "not seen"], (
         "a counter that goes back was reset"
