@@ -131,6 +131,9 @@ _UNREADABLE = sa.text(
     "AND NOT has_column_privilege(attrelid, attnum, 'SELECT')"
 )
 
+_USABLE_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE has_schema_privilege(oid, 'USAGE')"
+"""Of the others the catalogue tells names, but not the columns."""
+
 
 class PostgreSql(Dialect):
     """One database of a server."""
@@ -251,8 +254,9 @@ class PostgreSql(Dialect):
     def schemas(self, connection: sa.Connection, inspector: sa.Inspector) -> list[str | None]:
         """A session's search_path may have changed since the first query."""
         default = connection.exec_driver_sql("SELECT current_schema()").scalar() or inspector.default_schema_name
-        others = (each for each in inspector.get_schema_names() if each not in OWN_SCHEMAS and each != default)
-        return [default, *others]
+        usable = set(connection.exec_driver_sql(_USABLE_SCHEMAS).scalars())
+        others = (each for each in inspector.get_schema_names() if each in usable and each not in OWN_SCHEMAS)
+        return [default, *(each for each in others if each != default)]
 
     def unreadable_columns(
         self, connection: sa.Connection, name: str, schema: str | None, wanted: Sequence[str]

@@ -144,6 +144,11 @@ def test_postgresql_reads_what_it_may(postgresql: Login, spec: ReadSpec, grant: 
     assert [row[2] for row in probe.fetch(spec, [1, 2])] == ["one"]
 
 
+@pytest.mark.parametrize(("grant", "more"), [("SELECT ON t", set()), ("USAGE ON SCHEMA sales", {"sales.t"})])
+def test_postgresql_lists_what_is_in_schemas_that_may_be_used(postgresql: Login, grant: str, more: set[str]) -> None:
+    assert {each.name for each in postgresql(grant).collections()} == {"t", "v"} | more
+
+
 # -- names with a dot
 
 
