@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,31 +70,34 @@ def _heading(step: Step) -> None:
 def _connect() -> Plan:
     _heading(Step.CONNECT)
     write(f"An address is a URL such as {EXAMPLE} or sqlite:///FILE,\nor ${{NAME}} for one in the environment.\n")
-    while True:
-        owner, mine = _system("The source of truth", 0, None)
-        copy, _ = _system("The system with the copies", 1, mine)
-        try:
-            return steps.connected(pair_of(owner, copy, os.environ))
-        except SetupError as error:
-            _complain(error)
+    owner = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ))
+    copy = _system("The system with the copies", lambda entered: pair_of(owner, entered, os.environ)[1])
+    return steps.connected(pair_of(owner, copy, os.environ))
 
 
-def _system(which: str, at: int, other: NewSystem | None) -> tuple[Entered, NewSystem]:
-    """Ask for one system until it can be used."""
+def _system(which: str, check: Callable[[Entered], NewSystem]) -> Entered:
+    """Ask for one system; what cannot be used is asked for again, and nothing else."""
+
+    def whole(address: str) -> Entered:
+        password = ""
+        if needs_password(address):
+            password = str(
+                typer.prompt("  Password (not shown, Enter for none)", "", hide_input=True, show_default=False)
+            )
+        return Entered(address=address, password=password)
+
+    entered, found = _until_usable(check, lambda: whole(str(typer.prompt(f"{which}: address"))))
+    usual = found.name
+    entered, _ = _until_usable(check, lambda: replace(entered, name=str(typer.prompt("  Name in the map", usual))))
+    zone = "  Time zone of its times without one"
+    return _until_usable(check, lambda: replace(entered, zone=str(typer.prompt(zone, "UTC"))))[0]
+
+
+def _until_usable(check: Callable[[Entered], NewSystem], ask: Callable[[], Entered]) -> tuple[Entered, NewSystem]:
     while True:
-        address = str(typer.prompt(f"{which}: address"))
+        entered = ask()
         try:
-            password = ""
-            if needs_password(address):
-                password = str(
-                    typer.prompt("  Password (not shown, Enter for none)", "", hide_input=True, show_default=False)
-                )
-            found = system_of(Entered(address=address, password=password), at, os.environ)
-            usual = found.name if other is None or other.name != found.name else f"{found.name}_copy"
-            name = str(typer.prompt("  Name in the map", usual))
-            zone = str(typer.prompt("  Time zone of its times without one", "UTC"))
-            entered = Entered(address=address, password=password, name=name, zone=zone)
-            return entered, system_of(entered, at, os.environ)
+            return entered, check(entered)
         except SetupError as error:
             _complain(error)
 
@@ -113,6 +117,7 @@ def _discover(plan: Plan) -> Plan:
     plan = steps.discovered(plan, found)
     if not found.matches:
         say("The two systems have no tables in common that could be recognised by their records.")
+        say("A login sees only what it may read: grant both SELECT on the tables to audit, then try again.")
         say("To write the map by hand, begin with: auditor init --template")
         _give_up()
     print_rows("", steps.pair_rows(found))
@@ -190,6 +195,7 @@ def _dry_run(plan: Plan) -> Plan:
 
 
 def _write(plan: Plan, file: Path) -> Plan:
+    _heading(Step.VERDICTS)
     assert plan.text is not None
     assert plan.trial is not None
     question = f"Write {file}?" if plan.trial.ok else f"The dry run met problems. Write {file} nevertheless?"
@@ -214,7 +220,6 @@ def _write(plan: Plan, file: Path) -> Plan:
 
 
 def _verdicts(plan: Plan, file: Path, data: Path) -> None:
-    _heading(Step.VERDICTS)
     assert plan.checked is not None
     loaded = plan.checked.loaded
     assert loaded is not None
@@ -244,7 +249,7 @@ def _working(work: Callable[..., AnswerT]) -> AnswerT:
 
 
 def _complain(error: SetupError) -> None:
-    say(f"  {error}")
+    say(str(error))
 
 
 def _give_up() -> NoReturn:

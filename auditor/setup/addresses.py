@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -123,6 +123,8 @@ def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tu
     if mine.address == theirs.address:
         raise SetupError("system with the copies: this is the address of the source of truth; enter another")
     if mine.name == theirs.name:
+        if not copy.name.strip():
+            return pair_of(owner, replace(copy, name=f"{mine.name}_copy"), environment)
         raise SetupError(f"system with the copies: {mine.name} is the name of the source of truth; enter another")
     return mine, theirs
 

@@ -195,10 +195,14 @@ def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
             ("Name in the map", ""),
             ("Time zone of its times", "Mars"),
             ("unknown time zone", None),
-            ("The source of truth: address", "${GIVEN}"),
-            ("Name in the map", ""),
             ("Time zone of its times", ""),
+            ("The system with the copies: address", "${GIVEN}"),
+            ("this is the address of the source of truth", None),
             ("The system with the copies: address", f"sqlite:///{tmp_path}/none.sqlite"),
+            ("Name in the map", "9 lives"),
+            ("the name of a system is", None),
+            ("Name in the map", "crm"),
+            ("crm is the name of the source of truth", None),
             ("Name in the map", ""),
             ("Time zone of its times", ""),
             ("Enter the addresses again?", "n"),
@@ -206,6 +210,7 @@ def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
     )
     assert code == 130, terminal.shown
     assert "none: " in terminal.shown
+    assert "␣" not in terminal.shown
     assert "stopped; nothing has been written" in terminal.shown
 
 

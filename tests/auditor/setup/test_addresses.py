@@ -78,8 +78,9 @@ def test_two_systems_are_two() -> None:
     one, other = entered("sqlite:///a/crm.sqlite"), entered("sqlite:///b/crm.sqlite")
     with pytest.raises(SetupError, match="is the address of the source of truth"):
         pair_of(one, one, {})
+    assert [each.name for each in pair_of(one, other, {})] == ["crm", "crm_copy"]
     with pytest.raises(SetupError, match="crm is the name of the source of truth"):
-        pair_of(one, other, {})
+        pair_of(one, entered("sqlite:///b/crm.sqlite", name="crm"), {})
     mine, theirs = pair_of(one, entered("sqlite:///b/crm.sqlite", name="CRM"), {})
     assert (mine.variable, theirs.variable) == ("CRM_URL", "CRM_2_URL")
     with pytest.raises(SetupError, match="system with the copies: enter an address"):
