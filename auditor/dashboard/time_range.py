@@ -44,7 +44,9 @@ class TimeRange:
 
 def last(label: str, now: datetime) -> TimeRange:
     """One of `RANGES`."""
-    return TimeRange(begin=now - timedelta(hours=RANGES[label]), end=now, brief=f"last {label}")
+    return TimeRange(
+        begin=now - timedelta(hours=RANGES[label]), end=now, brief="last hour" if label == "1 h" else f"last {label}"
+    )
 
 
 def between(begin: datetime, end: datetime) -> TimeRange:

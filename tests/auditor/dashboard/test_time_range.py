@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def test_a_range_up_to_now_has_about_sixty_bars_at_most(label: str) -> None:
     span = last(label, NOW)
     assert span.end == NOW
-    assert span.words == f"the last {label}"
+    assert span.words == ("the last hour" if label == "1 h" else f"the last {label}")
     assert (span.end - span.begin) / span.bucket <= 61
     assert span.slot_ms(40) * 40 == (span.end - span.begin) / timedelta(milliseconds=1)
 
