@@ -72,13 +72,14 @@ def kept(file: Path, variables: Mapping[str, str]) -> Iterator[None]:
     place = file.resolve()  # a link stays a link
     mode = place.stat().st_mode & 0o777 if existed else private_files.PRIVATE
     try:
-        private_files.write(place, with_variables(before, variables).encode())
+        try:
+            private_files.write(place, with_variables(before, variables).encode())
+        except OSError as error:
+            raise SetupError(f"cannot write {file}: {error.strerror}") from None
         yield
-    except BaseException as failure:
-        if existed:
-            private_files.write(place, before.encode(), mode=mode)
-        else:
+    except BaseException:
+        if not existed:
             place.unlink(missing_ok=True)
-        if isinstance(failure, OSError):
-            raise SetupError(f"cannot write {file}: {failure.strerror}") from None
+        elif text_of(file) != before:
+            private_files.write(place, before.encode(), mode=mode)
         raise

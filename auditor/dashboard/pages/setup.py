@@ -204,8 +204,9 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
     owner, copy = (escaping.markdown(each) for each in found.systems)
     if not found.matches:
         components.nothing(
-            f"{owner} and {copy} have no tables in common that could be recognised by their records. To write the "
-            "map by hand, begin with `auditor init --template`."
+            f"{owner} and {copy} have no tables in common that could be recognised by their records. A login sees "
+            "only what it may read: grant both SELECT on the tables to audit, then go back and connect again. To "
+            "write the map by hand, begin with `auditor init --template`."
         )
         _back(progress, Step.CONNECT)
         return

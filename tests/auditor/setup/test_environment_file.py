@@ -67,3 +67,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe")
     with pytest.raises(SetupError, match="not UTF-8"), kept(tmp_path / ".env", {"B": "2"}):
         pass
+
+
+def test_a_file_that_cannot_be_written_is_named_and_stays(tmp_path: Path) -> None:
+    file = tmp_path / ("e" * 250)  # its temporary name is longer than a folder takes
+    file.write_text("A=1\n")
+    with pytest.raises(SetupError, match=r"cannot write .*File name too long"), kept(file, {"B": "2"}):
+        pass
+    assert file.read_text() == "A=1\n"
