@@ -66,6 +66,21 @@ class Hours:
         end = datetime.combine(day + timedelta(days=overnight), self.end, self.zone)
         return begin.astimezone(UTC), end.astimezone(UTC)
 
+    def next_span(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """As `span`, but of the next hours if the instant lies in none; None if none begin within two weeks."""
+        today = at.astimezone(self.zone).date()
+        days = (today + timedelta(days=ahead) for ahead in range(15))
+        begins = (datetime.combine(day, self.begin, self.zone).astimezone(UTC) for day in days)
+        spans = (self.span(each) for each in (at, *(begin for begin in begins if begin > at)))
+        return next((each for each in spans if each is not None), None)
+
+    @property
+    def text(self) -> str:
+        """The hours in words, such as `Tue, 20:00–22:00, Europe/Berlin`."""
+        days = [WEEKDAYS[each].capitalize() for each in sorted(self.weekdays)]
+        hours = "all day" if self.begin == self.end else f"{self.begin:%H:%M}–{self.end:%H:%M}"
+        return f"{'every day' if len(days) == len(WEEKDAYS) else ', '.join(days)}, {hours}, {self.zone.key}"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Recipient:

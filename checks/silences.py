@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from checks.escalation import RefusedError
@@ -16,6 +17,15 @@ BY_MAP = "map"
 
 PATTERNS_LIMIT = 50
 """The most patterns of one silence."""
+
+
+class SilenceState(StrEnum):
+    """How a silence stands at an instant."""
+
+    HOLDS = "holds"
+    TO_COME = "to come"
+    ENDED = "ended"
+    OVER = "over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,14 @@ class Silence:
     def holds(self, at: datetime) -> bool:
         """Whether it applies at an instant."""
         return self.from_at <= at < self.until_at and (self.ended_at is None or at < self.ended_at)
+
+    def state(self, at: datetime) -> SilenceState:
+        """How it stands at an instant."""
+        if self.holds(at):
+            return SilenceState.HOLDS
+        if self.ended_at is None and self.from_at > at:
+            return SilenceState.TO_COME
+        return SilenceState.ENDED if self.ended_by else SilenceState.OVER
 
     def hides(self, notice: Mapping[str, Any], at: datetime) -> bool:
         """Whether a notice is not sent because of it."""
@@ -78,6 +96,21 @@ class Window:
             made_at=now,
             maintenance=self.name,
         )
+
+    def coming(self, at: datetime, entered: Iterable[Silence] = ()) -> tuple[datetime, datetime] | None:
+        """When the hours in which an instant lies begin and end, or else the next ones, in UTC.
+
+        Args:
+            entered: silences that were entered for it; the hours of one that was ended early are skipped.
+
+        Returns:
+            None if no hours begin within two weeks.
+        """
+        span = self.hours.next_span(at)
+        ended = [each for each in entered if self.stands_for(each) and each.ended_at is not None]
+        if span is not None and span in [(each.from_at, each.until_at) for each in ended]:
+            return self.hours.next_span(span[1])
+        return span
 
     def stands_for(self, silence: Silence) -> bool:
         """Whether a silence is one of this window, as the map has it now."""

@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.ledger import Ledger, Transaction
-from checks.silences import BY_MAP, Silence, Window
+from checks.routes import matches
+from checks.silences import BY_MAP, Silence, Window, check_matchers, too_wide
 
 JUST_BEGUN = timedelta(minutes=2)
 """How long after its beginning a silence holds back what was queued before; the rest is held back when queued."""
 
 AHEAD = timedelta(minutes=1)
 """How long before it begins a maintenance window is entered, so that no message slips through at its beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a silence would hide if it began now.
+
+    Attributes:
+        covered: the numbers of the open incidents that match.
+        live: how many incidents are open.
+        unreported: of how many no message was sent yet; whether they match shows with their first one.
+        wide: what a person has to confirm before it begins; "" for nothing.
+    """
+
+    covered: tuple[int, ...]
+    live: int
+    unreported: int
+    wide: str
+
+
+def coverage(ledger: Ledger, matchers: Mapping[str, Sequence[str]]) -> Coverage:
+    """What a silence with these matchers would hide now.
+
+    Raises:
+        RefusedError: there can be no such silence.
+    """
+    check_matchers(matchers)
+    live = ledger.incidents.live_notices()
+    notices = {number: notice for number, notice in live.items() if notice is not None}
+    return Coverage(
+        covered=tuple(number for number, notice in notices.items() if matches(matchers, notice)),
+        live=len(live),
+        unreported=len(live) - len(notices),
+        wide=too_wide(matchers, list(notices.values())),
+    )
 
 
 def begin(ledger: Ledger, transaction: Transaction, silence: Silence, now: datetime) -> int:

@@ -138,15 +138,10 @@ def say_silences(silences: Iterable[Silence]) -> None:
 
 
 def _silence_row(each: Silence, now: datetime) -> dict[str, object]:
-    if each.holds(now):
-        state = "holds"
-    elif each.ended_at is None and each.from_at > now:
-        state = "to come"
-    else:
-        state = f"ended by {each.ended_by}" if each.ended_by else "over"
+    state = each.state(now)
     return {
         "silence": each.silence_id,
-        "state": state,
+        "state": f"{state} by {each.ended_by}" if state == "ended" else state.value,
         "hides": each.matcher_text,
         "from_at": each.from_at,
         "until_at": each.ended_at or each.until_at,

@@ -20,6 +20,7 @@ WHAT = {
     "state": "a state of a difference",
     "team": "a team of the map",
     "severity": "a severity of incidents",
+    "list": "a part of this page",
     "objective": "an objective of the map",
     "covered": "a flow of the map",
 }

@@ -20,7 +20,7 @@ END = "For how long, or until when"
 END_HELP = "Such as 2h, or 2026-03-31T18:00 (UTC)"
 
 OUTCOME = "_incidents-outcome"
-"""Where the session keeps what became of the last act on several incidents, until it has been shown."""
+"""Where the session keeps what became of the last act on several cases, until it has been shown."""
 
 
 def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlooker) -> None:
@@ -90,7 +90,7 @@ def draw_several(data: Data, numbers: Sequence[int], asks: Person | Onlooker) ->
         who = acting.named(asks)
 
         def act(done: str, what: Callable[[Desk, Case], object]) -> None:
-            _do_to_each(data, who, numbers, done, what)
+            do_to_each(data, who, numbers, done, lambda desk, number: what(desk, Case("incident", number)))
 
         attend, wait, assign = st.tabs(["Acknowledge", "Snooze", "Assign"])
         with attend, st.form("acknowledge-several", border=False):
@@ -116,39 +116,48 @@ def draw_several(data: Data, numbers: Sequence[int], asks: Person | Onlooker) ->
 
 
 def draw_outcome() -> None:
-    """Say once what became of the last act on several incidents, and which ones were refused."""
+    """Say once what became of the last act on several cases, and which ones were refused."""
     kept = st.session_state.pop(OUTCOME, None)
     if kept is None:
         return
-    done, outcome = kept
+    done, noun, outcome = kept
     if outcome.done:
-        st.success(
-            f"{escaping.markdown(done)} {counted(len(outcome.done), 'incident')}.", icon=":material/check_circle:"
-        )
+        st.success(f"{escaping.markdown(done)} {counted(len(outcome.done), noun)}.", icon=":material/check_circle:")
     if outcome.refused:
-        reasons = "".join(f"\n- {escaping.markdown(each)}" for each in _reasons(outcome))
-        st.error(f"{counted(len(outcome.refused), 'incident')} refused:\n{reasons}", icon=":material/error:")
+        reasons = "".join(f"\n- {escaping.markdown(each)}" for each in _reasons(noun, outcome))
+        st.error(f"{counted(len(outcome.refused), noun)} refused:\n{reasons}", icon=":material/error:")
 
 
-def _reasons(outcome: Outcome) -> list[str]:
-    """Why incidents were refused, each with its number."""
+def _reasons(noun: str, outcome: Outcome) -> list[str]:
+    """Why cases were refused, each with its number."""
     return [
-        why if f"incident {number} " in f"{why} " else f"incident {number}: {why}"
+        why if f"{noun} {number} " in f"{why} " else f"{noun} {number}: {why}"
         for number, why in outcome.refused.items()
     ]
 
 
-def _do_to_each(
-    data: Data, who: Person, numbers: Sequence[int], done: str, what: Callable[[Desk, Case], object]
+def do_to_each(
+    data: Data,
+    who: Person,
+    numbers: Sequence[int],
+    done: str,
+    what: Callable[[Desk, int], object],
+    noun: str = "incident",
 ) -> None:
+    """Act on several cases, keep what became of it for `draw_outcome`, and draw the page again.
+
+    Args:
+        done: what was done, for the message, such as "Acknowledged".
+        noun: what one case is called.
+    """
     try:
         name, known_by = acting.signature(who)
         desk = Desk(data.map, data.ledger, who=name, known_by=known_by)
     except RefusedError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return
-    outcome = act_on_each(numbers, lambda number: what(desk, Case("incident", number)))
-    st.session_state[OUTCOME] = done, outcome
+    outcome = act_on_each(numbers, lambda number: what(desk, number))
+    st.session_state[OUTCOME] = done, noun, outcome
     data.changed()
     st.rerun()
 

@@ -23,6 +23,7 @@ from checks.objectives import Standing as ObjectiveState
 from checks.rechecks import RecheckState
 from checks.record_history import DivergenceState
 from checks.severity import Severity
+from checks.silences import SilenceState
 from checks.tables import complete
 
 
@@ -284,6 +285,16 @@ RECHECK = complete(
     }
 )
 """What became of a request to read a record."""
+
+SILENCE = complete(
+    {
+        SilenceState.HOLDS: Sign(word="holds", glyph="◌", icon="notifications_paused", tone=Tone.NOTE),
+        SilenceState.TO_COME: Sign(word="to come", glyph="◷", icon="schedule", tone=Tone.LATE),
+        SilenceState.ENDED: Sign(word="ended", glyph="–", icon="notifications_active", tone=Tone.QUIET),
+        SilenceState.OVER: Sign(word="over", glyph="✓", icon="check_circle", tone=Tone.QUIET),
+    }
+)
+"""How a silence stands."""
 
 FAMILY: Mapping[str, Sign] = {
     "timing": Sign(word="timing", glyph="◷", icon="schedule", tone=Tone.LATE),

@@ -81,6 +81,16 @@ class Incidents:
         notice = transaction.execute(latest).scalar()
         return None if notice is None else dict(json.loads(notice))
 
+    def live_notices(self) -> dict[int, dict[str, Any] | None]:
+        """By number of each open incident, the last notice sent about it; None if there was none yet."""
+        incident, alert = t.incidents.c, t.alerts.c
+        latest = sa.select(sa.func.max(alert.id)).where(alert.incident_id == incident.id).correlate(t.incidents)
+        last = sa.select(t.alerts.c.notice).where(alert.id == latest.scalar_subquery()).correlate(t.incidents)
+        live = sa.select(incident.id, last.scalar_subquery().label("notice")).where(incident.state != "resolved")
+        with self._database.read() as connection:
+            rows = connection.execute(live.order_by(incident.id)).all()
+        return {row.id: None if row.notice is None else dict(json.loads(row.notice)) for row in rows}
+
     def present_notice(self, transaction: Transaction, incident_id: int) -> dict[str, Any] | None:
         """The last notice about an incident with its present size; None if there was none."""
         notice = self.last_notice(transaction, incident_id)

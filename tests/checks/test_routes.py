@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -108,3 +108,28 @@ def test_escalation_waits_for_its_time_and_stays_in_the_channel() -> None:
     assert routing.escalations(NOTICE, AT, 59) == []
     assert routing.escalations(NOTICE, AT, 60) == [Recipient("pagerduty", "#b")]
     assert routing.recipients(NOTICE, AT) == [Recipient("slack_bot", "#b")]
+
+
+def test_the_next_hours_are_those_that_hold_or_begin_next() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    nights = Hours(begin=time(22), end=time(6), zone=berlin, weekdays=frozenset({4}))
+    at = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
+    friday = (datetime(2026, 3, 6, 21, tzinfo=UTC), datetime(2026, 3, 7, 5, tzinfo=UTC))
+    assert nights.next_span(at) == friday
+    assert nights.next_span(friday[0]) == friday
+    assert nights.next_span(friday[1] - timedelta(minutes=1)) == friday
+    assert nights.next_span(friday[1]) == (friday[0] + timedelta(days=7), friday[1] + timedelta(days=7))
+
+
+def test_hours_that_the_clock_skips_come_on_the_next_day() -> None:
+    hours = Hours(begin=time(2, 10), end=time(2, 50), zone=ZoneInfo("Europe/Berlin"))
+    skipped = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # at 01:00 the clocks go from 02:00 to 03:00
+    begin = datetime(2026, 3, 30, 0, 10, tzinfo=UTC)
+    assert hours.next_span(skipped) == (begin, begin + timedelta(minutes=40))
+
+
+def test_hours_are_said_in_words() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    some = Hours(begin=time(20), end=time(22), zone=zone, weekdays=frozenset({1, 0}))
+    assert some.text == "Mon, Tue, 20:00–22:00, Europe/Berlin"
+    assert Hours(zone=ZoneInfo("UTC")).text == "every day, all day, UTC"

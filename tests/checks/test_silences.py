@@ -12,7 +12,7 @@ import pytest
 
 from checks.escalation import RefusedError
 from checks.routes import Hours
-from checks.silences import Silence, Window, check_matchers, first_hiding, too_wide
+from checks.silences import Silence, SilenceState, Window, check_matchers, first_hiding, too_wide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -137,3 +137,28 @@ def test_it_is_described_in_words() -> None:
     assert replace(SILENCE, matchers={}).matcher_text == "everything"
     both = {"data_type": ("order", "invoice"), "severity": ("low",)}
     assert replace(SILENCE, matchers=both).matcher_text == "data type order or invoice, severity low"
+
+
+def test_a_silence_stands_as_its_times_tell() -> None:
+    instants = [NOW - HOUR, NOW, NOW + 2 * HOUR]
+    to_come, holds, over = [SILENCE.state(each) for each in instants]
+    assert (to_come, holds, over) == (SilenceState.TO_COME, SilenceState.HOLDS, SilenceState.OVER)
+    ended = replace(SILENCE, ended_at=NOW + HOUR, ended_by="bob")
+    assert [ended.state(NOW), ended.state(NOW + HOUR)] == [SilenceState.HOLDS, SilenceState.ENDED]
+
+
+def test_a_window_comes_now_or_next_unless_a_person_ended_it() -> None:
+    hours = Hours(begin=time(11), end=time(13), zone=ZoneInfo("UTC"), weekdays=frozenset({6}))  # NOW is a Sunday
+    window = Window(name="load", hours=hours, matchers={"system": ("billing",)}, reason="load")
+    present = (NOW - HOUR, NOW + HOUR)
+    week = timedelta(days=7)
+    later = (present[0] + week, present[1] + week)
+    assert window.coming(NOW) == present
+    assert window.coming(NOW + HOUR) == later
+    entered = window.silence(NOW, NOW)
+    assert entered is not None
+    assert window.coming(NOW, [entered]) == present
+    ended = replace(entered, ended_at=NOW, ended_by="bob")
+    assert window.coming(NOW, [ended]) == later
+    other = replace(ended, matchers={"system": ("crm",)})
+    assert window.coming(NOW, [other]) == present

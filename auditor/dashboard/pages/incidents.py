@@ -10,7 +10,18 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.alerts.notices import ADVICE
-from auditor.dashboard import acting, asked, components, evidence, incident_acts, look, navigation, tables, view
+from auditor.dashboard import (
+    acting,
+    asked,
+    components,
+    evidence,
+    incident_acts,
+    look,
+    navigation,
+    silences,
+    tables,
+    view,
+)
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import TimeRange
@@ -22,6 +33,9 @@ from probes.wording import counted
 
 RECORDS_SHOWN = 100
 """Records of an incident that its page lists; the Drift page has all."""
+
+SHOWN = ("Incidents", "Silences")
+"""The parts of the page."""
 
 AROUND = timedelta(minutes=15)
 """How much time before and after an incident its chart shows."""
@@ -84,6 +98,14 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     number = st.query_params.get("id", "")
     if number:
         _one(data, number, asks)
+        return
+    asked.refuse("list", SHOWN)
+    shown = st.segmented_control(
+        "Show", SHOWN, default=SHOWN[0], key="list", required=True, bind="query-params", label_visibility="collapsed"
+    )
+    incident_acts.draw_outcome()
+    if shown == "Silences":
+        silences.draw(data, asks)
     else:
         _list(data, span, asks)
 
@@ -98,7 +120,6 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     flows = row[2].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
     search = row[3].text_input("Contains", key="search", bind="query-params")
     row[4].button("Refresh", icon=":material/refresh:", width="stretch")
-    incident_acts.draw_outcome()
     found = data.query(_LISTED, [span.end, over, span.begin, flows, flows])
     total = len(found) if not flows else len(data.query(_LISTED, [span.end, over, span.begin, [], []]))
     if severities:

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from auditor.alerts.silencing import hold_back, keep_windows
+from auditor.alerts.silencing import Coverage, coverage, hold_back, keep_windows
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.map.settings import MaintenanceSettings
+from checks.escalation import RefusedError
 from tests.auditor.alerts.test_reporter import later, signal
 from tests.auditor.desk.test_desk import Company
+from tests.auditor.ledger.rows import incident as incident_row
 from tests.stand import Stand
 
 NIGHT = MaintenanceSettings.model_validate(
@@ -109,3 +111,22 @@ def test_mistakes_are_named(stand: Stand, window: str, said: str) -> None:
     with pytest.raises(MapError) as found:
         load_map(stand.map_file, {})
     assert said in "\n".join(str(each) for each in found.value.problems)
+
+
+def test_what_a_silence_would_hide_is_known_before_and_changes_nothing(stand: Stand) -> None:
+    company = Company(stand)
+    assert coverage(company.ledger, {"flow": ["to_*"]}) == Coverage(covered=(), live=0, unreported=0, wide="")
+    company.report(10, signal("not_arriving", 10))
+    assert coverage(company.ledger, {"flow": ["to_*"]}).covered == (1,)
+    assert coverage(company.ledger, {"flow": ["other"]}).covered == ()
+    assert "every incident" in coverage(company.ledger, {}).wide
+    with company.ledger.write() as transaction:
+        company.ledger.incidents.save(transaction, 0, incident_row(opened_at=later(0)))
+        over = incident_row(opened_at=later(0), resolved_at=later(1), state="resolved")
+        company.ledger.incidents.save(transaction, 0, over)
+    assert coverage(company.ledger, {"cause": ["*"]}) == Coverage(
+        covered=(1,), live=2, unreported=1, wide=coverage(company.ledger, {}).wide
+    )
+    assert company.rows("silences") == []
+    with pytest.raises(RefusedError, match="not for colour"):
+        coverage(company.ledger, {"colour": ["red"]})

@@ -44,11 +44,12 @@ ADA = Person(name="ada@example.com", known_by="signed in, by x-forwarded-user")
 
 INCIDENTS = ["Acknowledge", "Snooze", "Assign", "Add comment", "Expect them", "Resolve"]
 SEVERAL = ["Acknowledge 1 incident", "Snooze 1 incident", "Assign 1 incident"]
+SILENCES = ["Add silence", "End 1 silence"]
 CONFLICTS = ["Decide", "Defer", "Assign", "Add comment"]
 SAVING = ["Save for everyone", "Save changes", "Save as new", "Delete"]
 RECHECKING = ["Recheck 1 record now"]
 PLAYING = ["Break it", "Play it prevented", "Mend it now"]
-ACTS = {*INCIDENTS, *SEVERAL, *CONFLICTS, *SAVING, *RECHECKING, *PLAYING}
+ACTS = {*INCIDENTS, *SEVERAL, *SILENCES, *CONFLICTS, *SAVING, *RECHECKING, *PLAYING}
 """The buttons that do something about what other people see."""
 
 MAKERS = {"Desk", "Shelf", "ask"}
@@ -178,7 +179,7 @@ def test_every_act_asks_first() -> None:
             calling[file.name] = bool(reached & {"signature", "confirmed"})
     assert calling.pop("data.py") is False  # it only hands on
     assert calling == dict.fromkeys(
-        ("conflicts.py", "demo.py", "incident_acts.py", "rechecking.py", "saving.py", "setup.py"), True
+        ("conflicts.py", "demo.py", "incident_acts.py", "rechecking.py", "saving.py", "setup.py", "silences.py"), True
     )
 
 

@@ -37,6 +37,7 @@ TABLES: list[Mapping[Any, Sign]] = [
     look.DIVERGENCE,
     look.VERDICT,
     look.RECHECK,
+    look.SILENCE,
 ]
 
 
