@@ -54,10 +54,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def opened(browser: Browser, address: str, name: str, **more: Any) -> Page:
-    """A page, once it is drawn."""
+    """A page, or with more of its address a part of it, once it is drawn."""
     page = browser.new_page(**more)
+    name, _, part = name.partition("&")
     path = "" if name == "overview" else name
-    page.goto(f"{address}/{path}?refresh=off" + ("&type=customer&key=3" if name == "record" else ""))
+    page.goto(f"{address}/{path}?refresh=off&" + ("type=customer&key=3" if name == "record" else part))
     page.get_by_role("heading", name=navigation.PAGES[name], exact=True).wait_for(timeout=90_000)
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
     expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=90_000)
@@ -93,7 +94,7 @@ def broken_rules(page: Page) -> list[tuple[str, int, list[str]]]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", navigation.PAGES)
+@pytest.mark.parametrize("name", [*navigation.PAGES, "incidents&list=Silences"])
 def test_a_page_breaks_no_rule_in_either_scheme_and_fits_a_telephone(
     name: str, browser: Browser, address: str
 ) -> None:
