@@ -47,6 +47,9 @@ STATE = complete(
 )
 """What the outcome of a reading is called."""
 
+_OF_MANY: Mapping[str, str] = {"agrees": "agree", "differs": "differ"}
+"""The states that have another form after a number of records."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
@@ -127,4 +130,6 @@ def summary(rechecks: Collection[Recheck], now: datetime) -> str:
     counts: Mapping[RecheckState, int] = {
         state: sum(each.state(now) is state for each in rechecks) for state in RecheckState
     }
-    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return ", ".join(
+        f"{count} {state if count == 1 else _OF_MANY.get(state, state)}" for state, count in counts.items() if count
+    )

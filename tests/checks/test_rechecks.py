@@ -51,6 +51,6 @@ def test_a_result_says_why(outcome: Outcome, words: dict[str, Any], told: str) -
 
 def test_results_are_counted_in_words() -> None:
     rechecks = [asked(), asked(read_at=AT, outcome=Outcome.DIVERGENT), asked(read_at=AT, outcome=Outcome.DIVERGENT)]
-    assert summary(rechecks, AT) == "1 asked, 2 differs"
+    assert summary(rechecks, AT) == "1 asked, 2 differ"
     assert summary([], AT) == ""
     assert asked().as_row(AT)["state"] == "asked"
