@@ -213,7 +213,8 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
     chosen = [at for at, match in enumerate(found.matches) if _pair(at, match, found.systems)]
     for system, alone in found.alone.items():
         if alone:
-            st.caption(f"Without a counterpart in {escaping.markdown(system)}: {escaping.markdown(', '.join(alone))}")
+            named = escaping.markdown(", ".join(alone))
+            st.caption(f"Tables of {escaping.markdown(system)} without a counterpart: {named}")
     with st.container(horizontal=True):
         pressed = st.button("Propose a map", type="primary", icon=":material/edit_document:")
         _back(progress, Step.CONNECT)
