@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 
 import typer
 
-from auditor.cli.options import say, workspace, write
+from auditor.cli.options import fail, say, workspace, write
 from auditor.cli.rows import err, out, print_rows, shown
 from auditor.escaping import block, visible
 from auditor.map.yaml_document import read_text
@@ -119,7 +119,7 @@ def _discover(plan: Plan) -> Plan:
         say("The two systems have no tables in common that could be recognised by their records.")
         say("A login sees only what it may read: grant both SELECT on the tables to audit, then try again.")
         say("To write the map by hand, begin with: auditor init --template")
-        _give_up()
+        fail("nothing has been written")
     print_rows("", steps.pair_rows(found))
     usual = [str(at + 1) for at, match in enumerate(found.matches) if steps.usable(match)]
     while True:
@@ -211,8 +211,7 @@ def _write(plan: Plan, file: Path) -> Plan:
     try:
         files.write(file, plan.text, environment, variables)
     except SetupError as error:
-        _complain(error)
-        _give_up()
+        fail(f"{error}; nothing has been written")
     write(visible(f"wrote {file}" + (f" and {environment}" if variables else "")) + "\n")
     if plan.unset and not variables:
         write(visible(f"set {', '.join(plan.unset)} wherever you start the auditor and the dashboard") + "\n")

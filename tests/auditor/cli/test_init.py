@@ -265,8 +265,9 @@ def test_systems_with_nothing_in_common_are_told_apart(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as warehouse, warehouse:
         warehouse.executescript("DROP TABLE dim_customer; CREATE TABLE zz (q blob);")
     terminal = Terminal(tmp_path, "init")
-    assert talk(terminal, connecting(tmp_path)) == 130
+    assert talk(terminal, connecting(tmp_path)) == 2
     assert "no tables in common" in terminal.shown
+    assert "error: nothing has been written" in terminal.shown
 
 
 def test_an_existing_map_is_not_asked_about(tmp_path: Path) -> None:
