@@ -85,6 +85,8 @@ class Terminal:
             return
         if text == INTERRUPT:
             self.process.send_signal(signal.SIGINT)
+            # Python notices a signal that comes just before it waits for a line when it gets one.
+            os.write(self._mine, b"\n")
             return
         if text.startswith(HIDDEN):
             wait_until(lambda: not termios.tcgetattr(self._mine)[3] & termios.ECHO)

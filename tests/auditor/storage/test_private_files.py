@@ -30,8 +30,8 @@ DRIVER = """
 import os, resource, signal, sys
 from pathlib import Path
 import pyarrow as pa
+from auditor.cli.init import init
 from auditor.history.archive import write_file
-from auditor.cli.map import init
 from auditor.storage.private_files import make_folder, write
 from auditor.workspace import Workspace
 place = Path(sys.argv[1])
