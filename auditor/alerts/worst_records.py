@@ -20,23 +20,32 @@ LISTED = 6
 def worst_records(
     ledger: Ledger, transaction: Transaction, group: Group, flows: Mapping[str, Flow], now: datetime
 ) -> list[dict[str, Any]]:
-    """The records of an incident that have differed longest: each with its flow, its key, how late it is in seconds
-    (None if it is not about lateness), and by system its address there."""
+    """The records of an incident that have differed longest.
+
+    Returns:
+        Each once, with its data type, its key, the flow in which it has differed longest, how late it is there in
+        seconds (None if it is not about lateness), and by system its address there.
+    """
     causes: dict[str, list[str]] = {}
     for each in group.breaches:
         if each.flow in flows:
             of_breach = [cause.value for cause, breach in BREACH_OF.items() if breach is each.breach]
             causes.setdefault(str(each.flow), []).extend(of_breach)
     wanted = {flow: found for flow, found in causes.items() if found}
-    return [
-        {
-            "flow": flow,
-            "key": key,
-            "lag_s": (now - missed_at).total_seconds() if missed_at is not None else None,
-            "links": _links(flows[flow], key),
-        }
-        for flow, key, missed_at in ledger.findings.longest(transaction, wanted, LISTED)
-    ]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for flow, key, missed_at in ledger.findings.longest(transaction, wanted, LISTED * len(wanted)):
+        record = found.setdefault(
+            (flows[flow].settings.data_type, key),
+            {
+                "data_type": flows[flow].settings.data_type,
+                "flow": flow,
+                "key": key,
+                "lag_s": (now - missed_at).total_seconds() if missed_at is not None else None,
+                "links": {},
+            },
+        )
+        record["links"] |= _links(flows[flow], key)
+    return [*found.values()][:LISTED]
 
 
 def _links(flow: Flow, key: str) -> dict[str, str]:

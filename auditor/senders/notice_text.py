@@ -86,13 +86,15 @@ def worst_records(notice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def record_lines(notice: Mapping[str, Any]) -> list[str]:
-    """One line for each of the worst records: its key, and how late it is."""
-    return [
-        f"{each.get('key', '')} ({format_duration(each['lag_s'])} late)"
-        if each.get("lag_s")
-        else str(each.get("key", ""))
-        for each in worst_records(notice)
-    ]
+    """One line for each of the worst records: its key, with its data type where there are several, and how late it
+    is."""
+    records = worst_records(notice)
+    several = len({each.get("data_type") for each in records}) > 1
+    lines = []
+    for each in records:
+        named = f"{each.get('data_type', '')} {each.get('key', '')}" if several else str(each.get("key", ""))
+        lines.append(f"{named} ({format_duration(each['lag_s'])} late)" if each.get("lag_s") else named)
+    return lines
 
 
 def record_links(record: Mapping[str, Any], limit: int = URL_LIMIT) -> list[tuple[str, str]]:
