@@ -301,6 +301,6 @@ def _follow(
 
 def _known_older(history: History) -> set[bytes]:
     """What the target shows while it is behind every pending change."""
-    older = set() if history.baseline is None else {history.baseline.target}
+    older = set() if history.baseline is None else {history.baseline.target, *history.baseline.unshown}
     pending = {change.fingerprint for change in history.changes}
     return older | (set(versions_seen(history)) - pending)

@@ -35,7 +35,7 @@ def serve(
     audited: Audited | None = None,
     reloads: Reloads | None = None,
 ) -> None:
-    """Audit until told to stop: while another daemon holds the ledger's lease, wait to take over.
+    """Audit until `stopping` is set; while another daemon holds the ledger's lease, wait to take over.
 
     Args:
         ready: called when there is something to finish at a stop.
@@ -88,7 +88,7 @@ def serve(
 
 
 def audit(daemon: Daemon, reloads: Reloads | None, stopping: threading.Event) -> Daemon:
-    """Audit until told to stop, or until the lease is lost.
+    """Audit until `stopping` is set or the lease is lost.
 
     Returns:
         The daemon of the newest map; the caller stops it.

@@ -134,7 +134,7 @@ class Data:
     def missing_history(self, span: TimeRange) -> list[str]:
         """The archive files that figures of the time range lack, one sentence each."""
         self._refresh()
-        return [str(each) for each in missing_since(self.lens.missing, span.begin)]
+        return [str(each) for each in missing_since(self.lens.missing, span.begin, span.end)]
 
     def close(self) -> None:
         """Release the lens and the ledger."""

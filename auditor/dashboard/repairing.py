@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -106,10 +107,14 @@ def _draw(data: Data, proposals: Sequence[Proposal], read_at: datetime, asks: Pe
         ):
             st.download_button(
                 f"Download {label}",
-                lambda written=written: written().encode("utf-8", "backslashreplace"),  # type: ignore[misc]
+                partial(_encoded, written),
                 name,
                 kind,
                 key=f"repair-{label}",
                 on_click="ignore",
                 icon=":material/download:",
             )
+
+
+def _encoded(written: Callable[[], str]) -> bytes:
+    return written().encode("utf-8", "backslashreplace")

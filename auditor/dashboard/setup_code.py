@@ -6,9 +6,7 @@ which functions it loads. So the page asks for a code that only the terminal or 
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Mapping
 
 from auditor.dashboard.access import Access
 from auditor.escaping import visible
@@ -26,11 +24,8 @@ def fits(entered: str) -> bool:
     return secrets.compare_digest(kept.encode(), CODE.replace("-", "").encode())
 
 
-def announcement(access: Access, environment: Mapping[str, str]) -> str:
-    """What the dashboard says when it starts without a map, "" with one, or if nobody may set up in the browser."""
-    location = environment.get("AUDITOR_MAP", "plumbline.yaml")
-    if os.path.exists(location):  # noqa: PTH110  Path raises for a name that no file can have
-        return ""
+def announcement(access: Access, location: str) -> str:
+    """What the dashboard says when it starts without a map; the code only if somebody may set up in the browser."""
     missing = f"there is no map at {visible(location)} yet"
     if access.signs_in or access.read_only:
         return f"{missing}: write one with `auditor init`"

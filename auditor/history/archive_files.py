@@ -52,10 +52,17 @@ class MissingFile:
         )
 
 
-def missing_since(missing: Iterable[MissingFile], since: datetime | None) -> list[MissingFile]:
-    """The files that a figure from this instant on would need, in the order of their days; None for all files."""
-    from_day = f"{since.astimezone(UTC):%Y-%m-%d}" if since is not None else ""
-    return sorted((each for each in missing if each.day >= from_day), key=lambda each: (each.day, each.path))
+def missing_since(
+    missing: Iterable[MissingFile], since: datetime | None, until: datetime | None = None
+) -> list[MissingFile]:
+    """The files that a figure over a time range would need, in the order of their days.
+
+    Args:
+        since, until: its ends; None for none.
+    """
+    first, last = ("" if at is None else f"{at.astimezone(UTC):%Y-%m-%d}" for at in (since, until))
+    needed = (each for each in missing if each.day >= first and (not last or each.day <= last))
+    return sorted(needed, key=lambda each: (each.day, each.path))
 
 
 def named_in(missing: Iterable[MissingFile], sql: str, sources: Mapping[str, Set[str]]) -> list[MissingFile]:

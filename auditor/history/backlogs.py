@@ -66,10 +66,16 @@ class Backlog:
         return row
 
 
-def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> list[Backlog]:
-    """Every queue of the map that was read in this range, from its latest readings."""
+def backlogs(
+    integration_map: IntegrationMap, lens: Lens, since: datetime, until: datetime | None = None
+) -> list[Backlog]:
+    """Every queue of the map that was read in this range, from its latest readings.
+
+    Args:
+        until: its end; None for now.
+    """
     by_queue: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in lens.query(READINGS, [since, HEALTH_READINGS]).to_pylist():
+    for row in lens.query(READINGS, [since, until, HEALTH_READINGS]).to_pylist():
         if (row["flow"], row["queue"]) in integration_map.queues:
             by_queue[row["flow"], row["queue"]].append(row)
     arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [since]).to_pylist()}
@@ -151,5 +157,5 @@ LATE = "SELECT DISTINCT flow FROM divergences WHERE state = 'open' AND cause IN 
 READINGS = """
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY flow, queue ORDER BY read_at DESC) AS back
-        FROM backlogs WHERE read_at >= ?)
+        FROM backlogs WHERE read_at >= ? AND read_at <= coalesce(?, 'infinity'::TIMESTAMPTZ))
     WHERE back <= ? ORDER BY flow, queue, read_at"""

@@ -124,7 +124,7 @@ def coverage(
     states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
     standing = {each.flow: each for each in flow_status(integration_map, ledger, now)}
     due = {row["flow"]: row for row in lens.query(DUE, [since, ends]).to_pylist()}
-    changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since, ends]).to_pylist()}
+    changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since, ends, ends]).to_pylist()}
     cohorts = {
         row.pop("flow"): Cohort(**{name: value or 0 for name, value in row.items()})
         for row in lens.query(COHORTS, [since, ends]).to_pylist()
@@ -209,7 +209,8 @@ UNDECIDED = """
     FROM (SELECT flow, changes, CASE WHEN verdict = 'undecided' THEN changes ELSE 0 END AS undecided
           FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ?
           UNION ALL
-          SELECT flow, 1, CASE WHEN verdict = 'pending' THEN 1 ELSE 0 END FROM changes WHERE settled_at IS NULL)
+          SELECT flow, 1, CASE WHEN verdict = 'pending' THEN 1 ELSE 0 END FROM changes
+          WHERE settled_at IS NULL AND enrolled_at <= ?)
     GROUP BY flow"""
 
 COHORT_SUMS = """

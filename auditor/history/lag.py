@@ -78,7 +78,7 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, until: da
             superseded[row["flow"]] += row["changes"]
         else:
             counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
-    pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
+    pending = _columns(lens, PENDING, [until])
     waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
     clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since, until]).to_pylist()}
     audited = {row["flow"] for row in lens.query(AUDITED, [since, until]).to_pylist()}
@@ -163,6 +163,8 @@ CELLS = """
 SETTLED = """
     SELECT flow, verdict, lag_lower_s AS lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS upper_s
     FROM changes WHERE settled_at >= ? AND settled_at <= ?"""
+
+PENDING = "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL AND enrolled_at <= ?"
 
 CLAMPED = """
     SELECT flow, count(*) AS changes FROM changes

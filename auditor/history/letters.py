@@ -256,7 +256,7 @@ def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, until:
     traffic_of = {row["flow"]: row for row in lens.query(FUNNEL, [since, until]).to_pylist()}
     changes = {row["flow"]: row["changes"] for row in lens.query(EMITTED, [since, until]).to_pylist()}
     by_flow: dict[str, list[Backlog]] = defaultdict(list)
-    for each in backlogs(integration_map, lens, since):
+    for each in backlogs(integration_map, lens, since, until):
         by_flow[each.flow].append(each)
     arrived = {row["flow"]: row["arrived"] for row in lens.query(RETRIED, [since, until]).to_pylist()}
     hours = (until - since).total_seconds() / 3600

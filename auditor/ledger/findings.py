@@ -116,7 +116,7 @@ class Findings:
 
     def pending_count(self, flow: str) -> int:
         """How many records of a flow are suspected of differing, or have a change within its window."""
-        return self.pending_counts().get(flow, 0)
+        return self._count_pending(_CHANGE.verdict == Verdict.PENDING.value, flow).get(flow, 0)
 
     def pending_counts(self) -> dict[str, int]:
         """The same for every flow that has any."""
@@ -129,12 +129,15 @@ class Findings:
         past = ends_us < (now - EPOCH) // MICROSECOND
         return self._count_pending((_CHANGE.verdict == Verdict.PENDING.value) & past)
 
-    def _count_pending(self, pending: sa.ColumnElement[bool]) -> dict[str, int]:
+    def _count_pending(self, pending: sa.ColumnElement[bool], flow: str | None = None) -> dict[str, int]:
+        """By flow, how many records are suspected or have such a change; of one flow, or of all."""
         divergence = t.divergences.c
         suspected = sa.select(divergence.flow, divergence.key).where(
             divergence.closed_at.is_(None), divergence.state == DivergenceState.SUSPECTED.value
         )
         on_the_way = sa.select(_CHANGE.flow, _CHANGE.key).where(_CHANGE.settled_at.is_(None), pending)
+        if flow is not None:
+            suspected, on_the_way = suspected.where(divergence.flow == flow), on_the_way.where(_CHANGE.flow == flow)
         both = sa.union(suspected, on_the_way).subquery()
         counted = sa.select(both.c.flow, sa.func.count()).group_by(both.c.flow)
         with self._database.read() as connection:

@@ -24,7 +24,7 @@ class Rechecks:
         self._database = database
 
     def ask(self, wanted: Collection[tuple[str, str]], *, who: str, known_by: str, at: datetime) -> None:
-        """Ask whoever holds the lease to read records; one that waits already is asked for anew.
+        """Request readings from the daemon that holds the lease; a record that waits already is requested anew.
 
         Args:
             wanted: flows and keys, each key in its canonical form.
@@ -83,11 +83,9 @@ class Rechecks:
                 _COLUMN.read_at.is_(None),
                 _COLUMN.asked_at <= begun_at,
             )
-            .values(
-                read_at=at, outcome=sa.bindparam("found", type_=t.Text), detail=sa.bindparam("told", type_=t.Text)
-            )
+            .values(read_at=at, outcome=sa.bindparam("found", type_=t.Text), detail=sa.bindparam("why", type_=t.Text))
         )
-        rows = [{"of_key": key, "found": outcome.value, "told": told} for key, (outcome, told) in found.items()]
+        rows = [{"of_key": key, "found": outcome.value, "why": detail} for key, (outcome, detail) in found.items()]
         transaction.execute(answered, rows)
 
     def listed(self, wanted: Collection[tuple[str, str]] | None = None) -> list[Recheck]:

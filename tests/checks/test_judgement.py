@@ -174,6 +174,12 @@ def test_a_version_left_again_is_an_earlier_one_once_the_way_back_would_have_bee
     assert found.finding.cause is Cause.REGRESSION
 
 
+def test_a_version_left_again_is_older_than_every_change_since() -> None:
+    history = replace(returned("1", "0"), changes=(change("2", 5), change("3", 6)))
+    found = judge(compared("3", "1"), history, look(16.5), TERMS)
+    assert [each.lag_lower_s for each in found.changes] == [11.5, 10.5]
+
+
 def test_versions_left_again_add_up_until_the_target_moves() -> None:
     history = returned("1", "0")
     again = History(baseline=history.baseline, changes=(change("2", 5), change("0", 6)))

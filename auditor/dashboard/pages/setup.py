@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import pandas as pd
 import streamlit as st
 
 from auditor import escaping
@@ -30,11 +31,18 @@ if TYPE_CHECKING:
 
 AnswerT = TypeVar("AnswerT")
 
+
+class _Told(Protocol):
+    """What is shown as one row of a table."""
+
+    def as_row(self) -> dict[str, Any]: ...
+
+
 _STATE = "_setup"
 
 EDITOR_HEIGHT = 420
 
-REPORT_COLUMNS = {"latency_ms": "latency (ms)", "read_only": "read-only"}
+COLUMNS = {"latency_ms": "latency (ms)", "read_only": "read-only"}
 
 
 @dataclass(slots=True)
@@ -251,16 +259,19 @@ def _propose(person: Person, progress: Progress, location: Path) -> None:
     """The map's text, its mistakes once it was checked, and the way to the dry run."""
     plan = progress.plan
     st.session_state.setdefault("map-text", plan.text or "")
+    mistakes = st.empty()
     if plan.checked is not None and plan.checked.problems:
-        st.error(f"The map has {counted(len(plan.checked.problems), 'mistake')}:", icon=":material/error:")
-        told = "\n".join(escaping.visible(problem) for problem in plan.checked.problems)
-        st.code(escaping.block(told), language=None, wrap_lines=True)
+        with mistakes.container():
+            st.error(f"The map has {counted(len(plan.checked.problems), 'mistake')}:", icon=":material/error:")
+            told = "\n".join(escaping.visible(problem) for problem in plan.checked.problems)
+            st.code(escaping.block(told), language=None, wrap_lines=True)
     text = st.text_area("Integration map", key="map-text", height=EDITOR_HEIGHT)
     st.caption("Lines marked TODO hold guesses, such as which system is right and how long a copy may differ.")
     with st.container(horizontal=True):
         pressed = st.button("Check and try it", type="primary", icon=":material/fact_check:")
         _back(progress, Step.DISCOVER)
     if pressed:
+        mistakes.empty()
         acting.confirmed(person)
         environment = {**os.environ, **plan.variables}
         checked = trial.check(text, str(location), environment, plan.scrub)
@@ -282,12 +293,7 @@ def _dry_run(person: Person, progress: Progress, location: Path) -> None:
     else:
         st.warning("The dry run met problems: the auditor would meet them, too.", icon=":material/warning:")
     tables.table(
-        frame(
-            [
-                {REPORT_COLUMNS.get(name, name): value for name, value in each.as_row().items()}
-                for each in result.reports
-            ]
-        ),
+        _rows(result.reports),
         key="reports",
         alt="Whether each system of the map can be audited",
         column_config={"read-only": st.column_config.TextColumn(width="large")},
@@ -300,7 +306,7 @@ def _dry_run(person: Person, progress: Progress, location: Path) -> None:
     st.subheader("First reading", anchor=False)
     st.caption("The first records of each data type, read once. Whether a difference counts, the audits decide.")
     tables.table(
-        frame([{name.replace("_", " "): value for name, value in each.as_row().items()} for each in result.readings]),
+        _rows(result.readings),
         key="readings",
         alt="How the first records of each data type compare",
     )
@@ -351,12 +357,7 @@ def _verdicts(person: Person, progress: Progress, location: Path) -> None:
             st.rerun()
     else:
         tables.table(
-            frame(
-                [
-                    {name.replace("_", " "): value for name, value in each.as_row().items()}
-                    for each in progress.reports
-                ]
-            ),
+            _rows(progress.reports),
             key="verdicts",
             alt="The first verdicts, one row per flow",
         )
@@ -364,6 +365,13 @@ def _verdicts(person: Person, progress: Progress, location: Path) -> None:
     st.subheader("From now on", anchor=False)
     st.caption("Start the auditor in a terminal. It audits continuously until you press Ctrl-C.")
     st.code(escaping.block(reading.command("run", location, data)), language="shell")
+
+
+def _rows(told: Sequence[_Told]) -> pd.DataFrame:
+    """Rows of a table, with words for the names of columns."""
+    return frame(
+        [{COLUMNS.get(name, name.replace("_", " ")): value for name, value in each.as_row().items()} for each in told]
+    )
 
 
 def _workspace(data: Path) -> Workspace:

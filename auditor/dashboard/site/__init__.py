@@ -32,7 +32,7 @@ def settings() -> dict[str, Any]:
     import streamlit
     from dotenv import load_dotenv
 
-    from auditor.dashboard import log_lines, setup_code
+    from auditor.dashboard import log_lines, navigation, setup_code
     from auditor.dashboard.access import AccessError, access_of
     from auditor.dashboard.serving import cannot_sign_in
 
@@ -44,8 +44,8 @@ def settings() -> dict[str, Any]:
         sys.exit(f"error: {error}")
     if access.oidc is not None and (problem := cannot_sign_in()):
         sys.exit(f"error: {problem}")
-    if said := setup_code.announcement(access, os.environ):
-        sys.stderr.write(f"{said}\n")
+    if not navigation.there_is_a_map():
+        sys.stderr.write(f"{setup_code.announcement(access, navigation.map_location())}\n")
     return _made(access)
 
 

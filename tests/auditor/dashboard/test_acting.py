@@ -164,7 +164,7 @@ def test_an_act_is_signed_by_whoever_signed_in() -> None:
         with pytest.raises(RefusedError, match="enter your name"):
             acting.signature(Person(name="", known_by=LOCAL))
     for other in (VIEWER, STRANGER):
-        with patch.object(acting, "sender", lambda: other), pytest.raises(RefusedError, match=other.why):  # noqa: B023
+        with patch.object(acting, "sender", return_value=other), pytest.raises(RefusedError, match=other.why):
             acting.signature(ADA)
 
 

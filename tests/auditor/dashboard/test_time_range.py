@@ -42,6 +42,8 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     for _ in range(4):
         stand.audit()
         stand.clock.advance(2)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit()
     yield stand
     _open.clear()
 
@@ -58,11 +60,12 @@ def test_what_happened_after_a_range_is_not_in_it(watched: Stand) -> None:
             any(beat for beat in data.beats(span)["to_billing"] if beat is not Beat.NO_DATA),
             sum(each.due for each in data.coverage(span)) > 0,
             data.lags(span)[0].audited,
+            data.lags(span)[0].waiting,
         )
         for span in (around, before)
     }
-    assert found[around.begin] == (1, 1, 1, True, True, True)
-    assert found[before.begin] == (0, 0, 0, False, False, False)
+    assert found[around.begin] == (1, 1, 1, True, True, True, 1)
+    assert found[before.begin] == (0, 0, 0, False, False, False, 0)
 
 
 def test_the_two_ends_are_taken_from_the_address_and_shown(watched: Stand) -> None:

@@ -152,4 +152,5 @@ def test_a_file_that_is_older_than_the_range_is_no_concern_of_a_figure(
     now = datetime.now(UTC)
     assert len(missing_since(lens.missing, now - timedelta(hours=1))) == 1
     assert missing_since(lens.missing, now + timedelta(days=1)) == []
+    assert missing_since(lens.missing, None, now - timedelta(days=2)) == []
     lens.close()

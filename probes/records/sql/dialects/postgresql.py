@@ -132,7 +132,7 @@ _UNREADABLE = sa.text(
 )
 
 _USABLE_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE has_schema_privilege(oid, 'USAGE')"
-"""Of the others the catalogue tells names, but not the columns."""
+"""For other schemas, the catalogue lists the names of tables but not their columns."""
 
 
 class PostgreSql(Dialect):
