@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.options import DEMO_DATA, UNVERIFIED, app, existing_ledger, fail, say, workspace
+from auditor.cli.options import DEMO_DATA, UNVERIFIED, app, existing_ledger, fail, say, short, workspace
 
 if TYPE_CHECKING:
     from auditor.ledger import Ledger
@@ -27,6 +27,7 @@ HEALS_WITHIN_S = 180.0
 SETTLES_S = 15.0
 """How long a scenario without incidents is watched after its end."""
 
+PORT = 8501
 SHOWN = 3
 """Records of each flow and cause that are shown."""
 
@@ -37,14 +38,18 @@ DataOfDemo = Annotated[Path, typer.Option("--data", help="Where the demo keeps e
 def _demo(
     context: typer.Context,
     data: DataOfDemo = DEMO_DATA,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = PORT,
     status_port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Serve /healthz and /metrics of the auditor on this port of 127.0.0.1."),
     ] = None,
 ) -> None:
     """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
-    if context.invoked_subcommand is not None:
+    if (command := context.invoked_subcommand) is not None:
+        if data != DEMO_DATA:
+            fail(f"write --data behind the command: auditor demo {command} --data {short(data)}")
+        if port != PORT or status_port is not None:
+            fail(f"--port and --status-port are for starting a demo: `auditor demo {command}` has neither")
         return
     from auditor.demo import run_demo
 

@@ -61,6 +61,15 @@ def test_what_is_held_stays_broken_until_it_is_mended(company: Company, folder: 
         assert "unreachable-crm is mended" in run(folder, "mend").stderr
 
 
+def test_options_that_a_command_would_not_see_are_refused(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["demo", "--data", str(tmp_path), "list"])
+    assert said.exit_code == 2
+    assert f"write --data behind the command: auditor demo list --data {tmp_path}" in " ".join(said.stderr.split())
+    said = CliRunner().invoke(app, ["demo", "--port", "9000", "mend"])
+    assert said.exit_code == 2
+    assert "are for starting a demo" in said.stderr
+
+
 def test_a_wrong_name_and_a_missing_demo_are_said(company: Company, folder: Path) -> None:
     assert "no demo runs in" in run(folder, "list").stderr
     with performing(company):
