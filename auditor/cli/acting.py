@@ -73,12 +73,16 @@ def seconds_of(word: str, text: str | None) -> float | None:
         fail(f"{word}: {error}")
 
 
-def end_of(for_: str | None, until: str | None) -> datetime:
-    """The instant that `--for` or `--until` names; exits if not exactly one of them does."""
+def end_of(for_: str | None, until: str | None, begin: datetime | None = None) -> datetime:
+    """The instant that `--for` or `--until` names; exits if not exactly one of them does.
+
+    Args:
+        begin: from when a length counts; None for now.
+    """
     if (for_ is None) == (until is None):
         fail("give either --for, such as 2h, or --until, such as 2026-03-31T18:00")
     if for_ is not None:
-        return datetime.now(UTC) + timedelta(seconds=seconds_of("--for", for_) or 0)
+        return (begin or datetime.now(UTC)) + timedelta(seconds=seconds_of("--for", for_) or 0)
     return instant_of("--until", until or "")
 
 

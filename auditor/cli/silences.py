@@ -60,8 +60,8 @@ def _silence(
     from checks.routes import SEVERITIES
 
     check_words("--severity", severity, SEVERITIES)
-    until_at = end_of(for_, until)
     from_at = None if from_ is None else instant_of("--from", from_)
+    until_at = end_of(for_, until, from_at)
     given = {
         "flow": flow,
         "system": system,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -27,6 +27,9 @@ WHAT = {
 """What the values of each name in an address are."""
 
 
+EARLIEST, LATEST = datetime(2000, 1, 1), datetime(2099, 12, 31)
+
+
 def unknown(name: str, options: Collection[str]) -> list[str]:
     """The values that the address gives a widget and that are none of its options.
 
@@ -46,23 +49,29 @@ def refuse(name: str, options: Collection[str]) -> bool:
     for each in refused:
         hint = escaping.markdown(did_you_mean(each, options))
         st.warning(
-            f"{escaping.markdown(each)} is not {WHAT[name]}{hint}. The address of this page names it.",
+            f"{escaping.markdown(each) or 'An empty text'} is not {WHAT[name]}{hint}. "
+            "The address of this page names it.",
             icon=":material/link_off:",
         )
     return bool(refused)
 
 
-def refuse_instants(name: str) -> None:
-    """Say of each value that the address gives and that is no instant."""
-    for each in st.query_params.get_all(name):
-        try:
-            datetime.fromisoformat(each)
-        except ValueError:
-            st.warning(
-                f"{escaping.markdown(each)} is not an instant such as 2026-03-01T10:00. "
-                "The address of this page names it.",
-                icon=":material/link_off:",
-            )
+def instant(name: str) -> datetime | None:
+    """The instant that the address gives, in UTC and without a zone, to the minute; None for one that is refused."""
+    text = st.query_params.get(name, "")
+    try:
+        at = datetime.fromisoformat(text)
+        at = at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+        if EARLIEST <= at <= LATEST:
+            return at.replace(second=0, microsecond=0)
+    except (ValueError, OverflowError):
+        pass
+    st.warning(
+        f"{escaping.markdown(text)} is not an instant such as 2026-03-01T10:00, from {EARLIEST:%Y} to {LATEST:%Y}. "
+        "The address of this page names it.",
+        icon=":material/link_off:",
+    )
+    return None
 
 
 def facet(

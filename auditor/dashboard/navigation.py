@@ -49,6 +49,10 @@ REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "60 s": 60.0}
 COMPANY = "DEMO_COMPANY"
 """The variable with the address of the demo company, if that is what the dashboard shows."""
 
+ENDS = {"from": "From (UTC)", "to": "To (UTC)"}
+"""The ends of a chosen time range: by name in the address, their labels."""
+
+_ENDS_SEEN = "_ends_seen"
 _SHARED = {"range": "1 h", "refresh": "10 s"}
 _NEXT = "_next_page"
 
@@ -117,6 +121,8 @@ def run(first: str = "overview") -> None:
         st.selectbox("Time range", ranges, index=ranges.index(_SHARED["range"]), key="range", bind="query-params")
         if st.session_state["range"] == FROM_TO:
             _two_instants()
+        else:
+            _no_instants()
         st.segmented_control(
             "Refresh", list(REFRESH), default=_SHARED["refresh"], key="refresh", required=True, bind="query-params"
         )
@@ -139,21 +145,46 @@ def time_range(now: datetime) -> TimeRange:
     label = str(st.session_state["range"])
     if label != FROM_TO:
         return last(label, now)
-    begin, end = (st.session_state[each].replace(tzinfo=UTC) for each in ("from", "to"))
+    begin, end = (st.session_state[each].replace(tzinfo=UTC) for each in ENDS)
     return between(begin, end)
 
 
 def _two_instants() -> None:
-    """Draw the two ends of a time range: by default the last hour."""
-    for key in ("from", "to"):
-        asked.refuse_instants(key)
+    """Draw the two ends of a time range, by default the last hour, and keep them in the address.
+
+    Streamlit's own way to keep a value there leaves out the default, and a link would show another hour tomorrow.
+    """
+    named = {key: st.query_params.get(key, "") for key in ENDS}
     minute = datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None)
-    for key, label, usual in (("from", "From (UTC)", minute - timedelta(hours=1)), ("to", "To (UTC)", minute)):
+    usual = {"from": minute - timedelta(hours=1), "to": minute}
+    for key in ENDS:
+        if key not in st.session_state:
+            st.session_state[key] = usual[key]
+        if named[key] and named != st.session_state.get(_ENDS_SEEN):
+            st.session_state[key] = asked.instant(key) or st.session_state[key]
+    for key, label in ENDS.items():
         st.datetime_input(
-            label, usual, key=key, bind="query-params", step=timedelta(minutes=1), format="YYYY-MM-DD", required=True
+            label,
+            key=key,
+            min_value=asked.EARLIEST,
+            max_value=asked.LATEST,
+            step=timedelta(minutes=1),
+            format="YYYY-MM-DD",
+            required=True,
         )
+    kept = {key: f"{st.session_state[key]:%Y-%m-%dT%H:%M}" for key in ENDS}
+    for key, text in kept.items():
+        st.query_params[key] = text
+    st.session_state[_ENDS_SEEN] = kept
     if st.session_state["to"] <= st.session_state["from"]:
         st.warning("The range ends before it begins; one minute is shown.", icon=":material/schedule:")
+
+
+def _no_instants() -> None:
+    """Forget the two ends where the range is another one."""
+    st.session_state.pop(_ENDS_SEEN, None)
+    for key in ENDS:
+        st.query_params.pop(key, None)
 
 
 def refresh_every_s() -> float | None:

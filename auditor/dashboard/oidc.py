@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from auditor.escaping import visible
 from auditor.host_names import LOOPBACK_NAMES
 from probes.durations import parse_duration
+from probes.wording import did_you_mean
 
 Claims = Mapping[str, Any]
 
@@ -34,6 +35,15 @@ OPEN_TO_ALL = (
     "https://appleid.apple.com/",
 )
 """Issuers with which anyone can open an account."""
+
+_PREFIX = "AUDITOR_OIDC_"
+_SETTINGS = frozenset(
+    f"{_PREFIX}{name}"
+    for name in (
+        *("METADATA_URL", "CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"),
+        *("SCOPE", "NAME_CLAIM", "GROUPS_CLAIM", "SESSION"),
+    )
+)
 
 _METADATA = "--oidc-metadata (AUDITOR_OIDC_METADATA_URL)"
 _CLIENT = "--oidc-client (AUDITOR_OIDC_CLIENT_ID)"
@@ -121,7 +131,10 @@ def oidc_of(environment: Mapping[str, str], hosts: Sequence[str], port: int) -> 
 
     url, client = setting("AUDITOR_OIDC_METADATA_URL"), setting("AUDITOR_OIDC_CLIENT_ID")
     secret, redirect = setting("AUDITOR_OIDC_CLIENT_SECRET"), setting("AUDITOR_OIDC_REDIRECT_URI")
-    if not (url or client or secret or redirect):
+    given = {name for name, value in environment.items() if name.startswith(_PREFIX) and value.strip()}
+    if unknown := sorted(given - _SETTINGS):
+        raise OidcError(f"{visible(unknown[0])}: there is no such setting{did_you_mean(unknown[0], _SETTINGS)}")
+    if not given:
         return None
     if not url:
         raise OidcError(f"{_METADATA}: give the address of the issuer that ends with {DISCOVERY}")

@@ -42,13 +42,13 @@ SHARES = """
     FROM changes WHERE settled_at >= ? AND settled_at <= ? GROUP BY slot ORDER BY slot"""
 
 MATCHING = """
-    (closed_at IS NULL OR last_seen_at >= ?) AND first_seen_at <= ? AND flow IN (SELECT unnest(?::VARCHAR[]))
+    (closed_at IS NULL OR (last_seen_at >= ? AND first_seen_at <= ?)) AND flow IN (SELECT unnest(?::VARCHAR[]))
     AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
     AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
 
 FACETS = """
     SELECT flow, cause, state, count(*) AS records FROM divergences
-    WHERE (closed_at IS NULL OR last_seen_at >= ?) AND first_seen_at <= ? AND contains(key, ?) GROUP BY ALL"""
+    WHERE (closed_at IS NULL OR (last_seen_at >= ? AND first_seen_at <= ?)) AND contains(key, ?) GROUP BY ALL"""
 
 DIVERGENCES = f"""
     SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,

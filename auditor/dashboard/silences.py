@@ -151,15 +151,16 @@ def _new(data: Data, who: Person | None, asks: Person) -> None:
         "From when", key="silence-from", placeholder="now", help="Such as 2026-03-31T18:00 (UTC)"
     )
     reason = row[2].text_input("Reason", key="silence-reason", help="It stays in the history.")
+    confirmed = False
     try:
         covers = coverage(data.ledger, matchers)
     except RefusedError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
-        return
-    _preview(matchers, covers)
-    confirmed = bool(covers.wide) and st.checkbox(
-        f"Confirm: {escaping.markdown(covers.wide)}", key=CONFIRMED + covers.wide
-    )
+    else:
+        _preview(matchers, covers)
+        confirmed = bool(covers.wide) and st.checkbox(
+            f"Confirm: {escaping.markdown(covers.wide)}", key=CONFIRMED + covers.wide
+        )
     if who is None:
         who = acting.named(asks)
     if st.button("Add silence", type="primary", icon=":material/notifications_paused:"):
@@ -191,8 +192,8 @@ def _add(
 ) -> None:
     try:
         name, known_by = acting.signature(who)
-        until_at = end_of(end, datetime.now(UTC))
         from_at = instant_of(begin) if begin.strip() else None
+        until_at = end_of(end, from_at or datetime.now(UTC))
         desk = Desk(data.map, data.ledger, who=name, known_by=known_by)
         number = desk.silence(matchers, until_at, reason, from_at=from_at, confirmed=confirmed)
     except (RefusedError, ValueError) as error:

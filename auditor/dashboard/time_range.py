@@ -13,6 +13,19 @@ FROM_TO = "from … to"
 
 SHORTEST = timedelta(minutes=1)
 
+BARS = 60
+
+DAY = timedelta(days=1)
+
+
+def bar_width(length: timedelta, bars: int) -> timedelta:
+    """The width of a bar in a chart over this length, about so many of them: whole seconds, above a day whole days.
+
+    DuckDB's `time_bucket` takes no width of days and hours.
+    """
+    width = timedelta(seconds=max(1, round(length / bars / timedelta(seconds=1))))
+    return width if width <= DAY else DAY * round(width / DAY)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeRange:
@@ -21,11 +34,13 @@ class TimeRange:
     Attributes:
         begin, end: its two ends.
         brief: what it is called in a heading: "last 24 h".
+        to_now: it ends now, and not where a person has set its end.
     """
 
     begin: datetime
     end: datetime
     brief: str
+    to_now: bool = True
 
     @property
     def words(self) -> str:
@@ -34,8 +49,8 @@ class TimeRange:
 
     @property
     def bucket(self) -> timedelta:
-        """The width of a bar in a chart over the range, about sixty of them."""
-        return timedelta(minutes=max(1, round((self.end - self.begin) / timedelta(hours=1))))
+        """The width of a bar in a chart over the range: whole minutes, about sixty of them."""
+        return max(SHORTEST, bar_width(self.end - self.begin, BARS) // SHORTEST * SHORTEST)
 
     def slot_ms(self, slots: int) -> int:
         """The length of one of so many equal parts of the range, in milliseconds."""
@@ -51,4 +66,4 @@ def last(label: str, now: datetime) -> TimeRange:
 
 def between(begin: datetime, end: datetime) -> TimeRange:
     """From one instant to another; a range that ends before it begins is a minute long."""
-    return TimeRange(begin=begin, end=max(end, begin + SHORTEST), brief="chosen time")
+    return TimeRange(begin=begin, end=max(end, begin + SHORTEST), brief="chosen time", to_now=False)

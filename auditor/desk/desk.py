@@ -269,9 +269,9 @@ class Desk:
         now = self._now()
         check_words(self._who, reason, required="reason")
         check_matchers(matchers)
-        check_end(until_at, now)
         if from_at is not None and not now <= from_at < until_at:
             raise RefusedError("the beginning must be in the future, and before the end")
+        check_end(until_at, now)
         silence = Silence(
             matchers={subject: tuple(values) for subject, values in matchers.items() if values},
             from_at=from_at or now,

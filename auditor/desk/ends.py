@@ -21,8 +21,8 @@ def instant_of(text: str) -> datetime:
         raise ValueError(f"not a time: {text[:40]!r}; write for example 2026-03-31 or 2026-03-31T18:00") from None
 
 
-def end_of(text: str, now: datetime) -> datetime:
-    """The end that a duration from now on names, such as 2h, or an instant, such as 2026-03-31T18:00.
+def end_of(text: str, begin: datetime) -> datetime:
+    """The end that a duration from its beginning on names, such as 2h, or an instant, such as 2026-03-31T18:00.
 
     Raises:
         ValueError: it is neither.
@@ -30,6 +30,8 @@ def end_of(text: str, now: datetime) -> datetime:
     with suppress(ValueError):
         return instant_of(text)
     try:
-        return now + timedelta(seconds=parse_duration(text))
-    except ValueError as error:
-        raise ValueError(f"{error}, or a time such as 2026-03-31T18:00") from None
+        return begin + timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"not a duration: {text[:40]!r}; write for example 30m, 2h or 2d, or a time such as 2026-03-31T18:00"
+        ) from None

@@ -72,7 +72,8 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         if flows or causes or search or states != USUAL:
             st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
         else:
-            components.nothing(f"No record is known to differ in {span.words}.", well=data.all_known())
+            differed = "is known to differ" if span.to_now else "differs now, and none is known to have differed"
+            components.nothing(f"No record {differed} in {span.words}.", well=span.to_now and data.all_known())
         rechecking.draw_results(data)
         return
     for pattern in data.patterns():

@@ -24,7 +24,7 @@ from auditor.dashboard import (
 )
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
-from auditor.dashboard.time_range import TimeRange
+from auditor.dashboard.time_range import BARS, TimeRange, bar_width
 from auditor.map.consumers import told as consumer_text
 from checks.breaches import MEANINGS, Breach
 from checks.root_causes import RootCause
@@ -40,12 +40,10 @@ SHOWN = ("Incidents", "Silences")
 AROUND = timedelta(minutes=15)
 """How much time before and after an incident its chart shows."""
 
-BUCKETS = 60
-
 _LISTED = """
     SELECT id, state, severity, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at, resolved_at
     FROM incidents
-    WHERE opened_at <= ? AND (resolved_at IS NULL OR (? AND resolved_at >= ?)) AND merged_into IS NULL
+    WHERE (resolved_at IS NULL OR (? AND opened_at <= ? AND resolved_at >= ?)) AND merged_into IS NULL
         AND (len(?::VARCHAR[]) = 0
              OR id IN (SELECT incident_id FROM breaches WHERE flow IN (SELECT unnest(?::VARCHAR[]))))
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
@@ -120,8 +118,8 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     flows = row[2].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
     search = row[3].text_input("Contains", key="search", bind="query-params")
     row[4].button("Refresh", icon=":material/refresh:", width="stretch")
-    found = data.query(_LISTED, [span.end, over, span.begin, flows, flows])
-    total = len(found) if not flows else len(data.query(_LISTED, [span.end, over, span.begin, [], []]))
+    found = data.query(_LISTED, [over, span.end, span.begin, flows, flows])
+    total = len(found) if not flows else len(data.query(_LISTED, [over, span.end, span.begin, [], []]))
     if severities:
         found = found[found["severity"].isin(severities)]
     if search:
@@ -130,7 +128,7 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         if total:
             st.info(f"{counted(total, 'incident')} hidden by these filters.", icon=":material/search:")
         else:
-            components.nothing(_none(over, span), well=data.all_known())
+            components.nothing(_none(over, span), well=span.to_now and data.all_known())
         return
     now = datetime.now(UTC)
     picked = tables.pickable(
@@ -291,8 +289,7 @@ def _timeline(data: Data, incident: pd.Series) -> None:
 def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> None:
     begin = incident["opened_at"] - AROUND
     end = now if pd.isna(incident["resolved_at"]) else min(now, incident["resolved_at"] + AROUND)
-    width = timedelta(seconds=max(1, round((end - begin).total_seconds() / BUCKETS)))
-    opened = data.query(_OPENED, [width, flows, begin, end])
+    opened = data.query(_OPENED, [bar_width(end - begin, BARS), flows, begin, end])
     if opened.empty:
         return
     st.subheader("New differences on these flows, the incident shaded", anchor=False)

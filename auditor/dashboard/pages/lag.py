@@ -29,12 +29,12 @@ def _draw(data: Data, span: TimeRange) -> None:
     if lags and not any(lag.audited for lag in lags):
         components.nothing(
             f"Nothing was audited in {span.words}, so how long changes take is not known. "
-            "Start the auditor with `auditor run`."
+            + ("Start the auditor with `auditor run`." if span.to_now else "Choose a time in which the auditor ran.")
         )
     elif not measured:
         components.nothing(
-            f"No change was seen in {span.words}: no traffic, or the auditor has just started. "
-            "Idle is not lag. A longer time range shows earlier changes."
+            f"No change was seen in {span.words}: no traffic{', or the auditor has just started' * span.to_now}. "
+            "Idle is not lag. A longer time range may show changes."
         )
     else:
         st.caption(

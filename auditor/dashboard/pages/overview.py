@@ -53,7 +53,9 @@ def _draw(data: Data, span: TimeRange) -> None:
     with left:
         st.header("New drift over time", anchor=False)
         if timeline.empty:
-            components.nothing(f"No record began to differ in {span.words}.", well=data.all_known())
+            components.nothing(
+                f"No record is known to have begun to differ in {span.words}.", well=span.to_now and data.all_known()
+            )
         else:
             alt = f"New differences in {span.words}, by family of cause"
             st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displayModeBar": False}, alt=alt)

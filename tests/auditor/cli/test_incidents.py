@@ -180,6 +180,7 @@ def test_times_are_medians_by_severity(shell: Shell) -> None:
         (["silence", "--flow", "", "--for", "1h", "--reason", "x"], "a pattern for flow is empty"),
         (["silence", "--severity", "hihg", "--for", "1h", "--reason", "x"], "did you mean 'high'"),
         (["silence", "--flow", "x", "--for", "1h", "--from", "2020-01-01", "--reason", "x"], "must be in the future"),
+        (["silence", "--flow", "x", "--for", "2h", "--from", "2099-01-01", "--reason", "x"], "within 366 days"),
         (["silence", "end", "5"], "there is no silence 5"),
         (["--state", "opened"], "did you mean 'open'"),
         (["show", "99"], "there is no incident 99"),

@@ -169,6 +169,7 @@ def test_the_redirect_address_follows_from_the_host(given: dict[str, str], redir
         ({"AUDITOR_OIDC_CLIENT_ID": ""}, "--oidc-client"),
         ({"AUDITOR_OIDC_CLIENT_SECRET": ""}, "AUDITOR_OIDC_CLIENT_SECRET"),
         ({"AUDITOR_OIDC_METADATA_URL": ISSUER}, "must end with"),
+        ({"AUDITOR_OIDC_CLIENT": "plumbline"}, "AUDITOR_OIDC_CLIENT: there is no such setting; did you mean"),
         ({"AUDITOR_OIDC_METADATA_URL": "http://id.example.com/.well-known/openid-configuration"}, "must be an https"),
         ({"AUDITOR_OIDC_METADATA_URL": "https://a:b@id.example.com/.well-known/openid-configuration"}, "user name"),
         ({"AUDITOR_OIDC_METADATA_URL": "https://[/.well-known/openid-configuration"}, "must be an https"),

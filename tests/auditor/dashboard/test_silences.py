@@ -103,6 +103,22 @@ def test_what_is_no_time_is_refused(watched: Stand) -> None:
     assert watched.ledger.silences.listed() == []
 
 
+def test_a_length_counts_from_the_beginning_and_a_wrong_pattern_takes_nothing_away(watched: Stand) -> None:
+    drift(watched)
+    app = page()
+    app.multiselect(key="silence-system").set_value([" "])
+    app.text_input(key="silence-reason").set_value("x")
+    begin = (datetime.now(UTC) + timedelta(days=1)).replace(second=0, microsecond=0)
+    app.text_input(key="silence-from").set_value(f"{begin:%Y-%m-%dT%H:%M}")
+    app.text_input(key="silence-end").set_value("2h")
+    button(app, "Add silence").click().run()
+    assert "a pattern for system is empty" in text(app)
+    app.multiselect(key="silence-system").set_value(["billing"])
+    button(app, "Add silence").click().run()
+    (silence,) = watched.ledger.silences.listed()
+    assert (silence.from_at, silence.until_at) == (begin, begin + timedelta(hours=2))
+
+
 def test_selected_silences_are_ended_and_kept(watched: Stand) -> None:
     drift(watched)
     first, second = silenced(watched), silenced(watched, hours=1, later=2)

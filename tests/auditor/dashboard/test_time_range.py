@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from auditor import escaping
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.components import _open
-from auditor.dashboard.time_range import FROM_TO, RANGES, between, last
+from auditor.dashboard.time_range import FROM_TO, RANGES, bar_width, between, last
 from tests.auditor.dashboard.test_pages import run, text
 from tests.stand import Stand
 
@@ -42,6 +43,12 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     for _ in range(4):
         stand.audit()
         stand.clock.advance(2)
+    stand.put("billing", 2, "Ada")
+    stand.audit()
+    stand.put("billing", 1, "Eve")
+    for _ in range(4):
+        stand.audit()
+        stand.clock.advance(2)
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.audit()
     yield stand
@@ -54,8 +61,8 @@ def test_what_happened_after_a_range_is_not_in_it(watched: Stand) -> None:
     before = between(around.begin - timedelta(days=2), around.begin - timedelta(days=1))
     found = {
         span.begin: (
+            data.count_divergences(span, flows=[], causes=[], states=["closed"], search=""),
             data.count_divergences(span, flows=[], causes=[], states=["open"], search=""),
-            int(data.facets(span, "")["records"].sum()),
             int(data.timeline(span)["opened"].sum()),
             any(beat for beat in data.beats(span)["to_billing"] if beat is not Beat.NO_DATA),
             sum(each.due for each in data.coverage(span)) > 0,
@@ -64,8 +71,28 @@ def test_what_happened_after_a_range_is_not_in_it(watched: Stand) -> None:
         )
         for span in (around, before)
     }
-    assert found[around.begin] == (1, 1, 1, True, True, True, 1)
-    assert found[before.begin] == (0, 0, 0, False, False, False, 0)
+    assert found[around.begin] == (1, 1, 2, True, True, True, 1)
+    assert found[before.begin] == (0, 1, 0, False, False, False, 0)
+
+
+def test_what_holds_now_is_shown_whatever_the_range(watched: Stand) -> None:
+    chosen = {"range": FROM_TO, "from": "2026-02-01T10:00", "to": "2026-02-01T11:00"}
+    assert "1 record matches" in text(run("drift", **chosen))
+    assert "1 open incident" in text(run("incidents", **chosen))
+    assert "No incident is open" not in text(run("incidents", **chosen))
+    assert ":material/check_circle:" not in [each.icon for each in run("drift", flow="to_billing", **chosen).info]
+    lag = text(run("lag", **chosen))
+    assert "Nothing was audited in the chosen time" in lag
+    assert "auditor run" not in lag
+
+
+@pytest.mark.parametrize("days", [1, 29, 59, 60.5, 61, 90, 120, 365, 3650])
+def test_a_range_of_any_length_has_bars_that_the_engine_takes(days: float, watched: Stand) -> None:
+    span = between(NOW - timedelta(days=days), NOW)
+    assert 30 <= (span.end - span.begin) / span.bucket <= 122
+    data = _open(str(watched.map_file), str(watched.place / "var"))
+    data.timeline(span)
+    assert bar_width(span.end - span.begin, 60) / timedelta(days=1) <= max(1, round(days / 60))
 
 
 def test_the_two_ends_are_taken_from_the_address_and_shown(watched: Stand) -> None:
@@ -75,14 +102,38 @@ def test_the_two_ends_are_taken_from_the_address_and_shown(watched: Stand) -> No
     assert "in the chosen time" in text(app)
 
 
+def test_a_chosen_range_is_in_the_address_with_both_its_ends(watched: Stand) -> None:
+    app = run("overview", range=FROM_TO)
+    begin, end = (datetime.fromisoformat(str(app.query_params[name])) for name in ("from", "to"))
+    assert end - begin == timedelta(hours=1)
+    app.selectbox(key="range").select("6 h").run()
+    assert not {"from", "to"} & set(app.query_params)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("2026-02-28", "28 Feb 00:00"),
+        ("2026-02-28T17:30:15", "28 Feb 17:30"),
+        ("2026-02-28T17:30+02:00", "28 Feb 15:30"),
+        ("2010-01-01T00:00", "01 Jan 00:00"),
+    ],
+)
+def test_an_instant_may_be_written_in_any_way_of_iso_8601(given: str, shown: str, watched: Stand) -> None:
+    app = run("overview", **{"range": FROM_TO, "from": given, "to": "2026-03-01T11:30"})
+    assert f"Shown: {shown} to 01 Mar 11:30 UTC" in text(app)
+    assert not [each for each in app.warning if each.icon == ":material/link_off:"]
+
+
 def test_a_range_whose_ends_are_swapped_is_told(watched: Stand) -> None:
     app = run("overview", **{"range": FROM_TO, "from": "2026-03-01T10:00", "to": "2026-03-01T09:00"})
     assert not app.exception
     assert "The range ends before it begins; one minute is shown." in [each.value for each in app.warning]
 
 
-def test_an_end_that_is_no_instant_is_told(watched: Stand) -> None:
-    app = run("overview", **{"range": FROM_TO, "from": "yesterday"})
+@pytest.mark.parametrize("given", ["yesterday", "0001-01-01T00:00", "2026-13-01"])
+def test_an_end_that_is_no_instant_is_told(given: str, watched: Stand) -> None:
+    app = run("overview", **{"range": FROM_TO, "from": given})
     assert not app.exception
     (warning,) = [each.value for each in app.warning if each.icon == ":material/link_off:"]
-    assert "yesterday is not an instant such as 2026-03-01T10:00" in warning
+    assert f"{escaping.markdown(given)} is not an instant such as 2026-03-01T10:00" in warning
