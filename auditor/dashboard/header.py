@@ -31,14 +31,19 @@ def draw(data: Data, span: TimeRange, title: str) -> None:
         )
     else:
         st.caption(
-            f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Shown: {span.begin:%d %b %H:%M} to "
-            f"{span.end:%d %b %H:%M} UTC."
+            f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Shown: {_end(span.begin, now)} to "
+            f"{_end(span.end, now)} UTC."
         )
         _silent(data, flows, seen_at, now)
         _failing(data)
     _refused_map(data)
     _silences(data)
     _missing_history(data, span)
+
+
+def _end(at: datetime, now: datetime) -> str:
+    """An end of the time range, with its year if that is another one."""
+    return f"{at:%d %b %H:%M}" if at.year == now.year else f"{at:%d %b %Y %H:%M}"
 
 
 def _standing(data: Data, flows: list[FlowStatus], seen_at: datetime | None, now: datetime) -> None:

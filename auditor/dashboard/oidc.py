@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,14 +37,19 @@ OPEN_TO_ALL = (
 )
 """Issuers with which anyone can open an account."""
 
-_PREFIX = "AUDITOR_OIDC_"
 _SETTINGS = frozenset(
-    f"{_PREFIX}{name}"
-    for name in (
-        *("METADATA_URL", "CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"),
-        *("SCOPE", "NAME_CLAIM", "GROUPS_CLAIM", "SESSION"),
-    )
+    {
+        "AUDITOR_OIDC_METADATA_URL",
+        "AUDITOR_OIDC_CLIENT_ID",
+        "AUDITOR_OIDC_CLIENT_SECRET",
+        "AUDITOR_OIDC_REDIRECT_URI",
+        "AUDITOR_OIDC_SCOPE",
+        "AUDITOR_OIDC_NAME_CLAIM",
+        "AUDITOR_OIDC_GROUPS_CLAIM",
+        "AUDITOR_OIDC_SESSION",
+    }
 )
+_PREFIX = commonprefix([*_SETTINGS])
 
 _METADATA = "--oidc-metadata (AUDITOR_OIDC_METADATA_URL)"
 _CLIENT = "--oidc-client (AUDITOR_OIDC_CLIENT_ID)"
