@@ -175,7 +175,10 @@ def _wrong_clock(play: Play) -> Iterator[Step]:
 
 def _unreachable_crm(play: Play) -> Iterator[Step]:
     play.conditions.down.add("crm")
-    yield 0.9 if play.prevented else None
+    if play.prevented:
+        yield 0.9
+        play.conditions.down.discard("crm")
+    yield None
     play.conditions.down.discard("crm")
 
 

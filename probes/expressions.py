@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -276,7 +277,9 @@ class _Room:
         if isinstance(value, str):
             return self._take(value)
         if isinstance(value, Mapping):
-            return {self._take(str(name)): self.held(each) for name, each in value.items()}
+            # CEL's maps have no order of their own.
+            named = sorted(((str(name), each) for name, each in value.items()), key=itemgetter(0))
+            return {self._take(name): self.held(each) for name, each in named}
         if isinstance(value, list | tuple):
             self._spend(len(value))
             return [self.held(each) for each in value]

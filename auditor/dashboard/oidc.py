@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from os.path import commonprefix
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +48,8 @@ _SETTINGS = frozenset(
         "AUDITOR_OIDC_SESSION",
     }
 )
-_PREFIX = commonprefix([*_SETTINGS])
+_FAMILY = "AUDITOR_OIDC_SESSION".removesuffix("SESSION")
+"""How the names of all of them begin."""
 
 _METADATA = "--oidc-metadata (AUDITOR_OIDC_METADATA_URL)"
 _CLIENT = "--oidc-client (AUDITOR_OIDC_CLIENT_ID)"
@@ -137,7 +137,7 @@ def oidc_of(environment: Mapping[str, str], hosts: Sequence[str], port: int) -> 
 
     url, client = setting("AUDITOR_OIDC_METADATA_URL"), setting("AUDITOR_OIDC_CLIENT_ID")
     secret, redirect = setting("AUDITOR_OIDC_CLIENT_SECRET"), setting("AUDITOR_OIDC_REDIRECT_URI")
-    given = {name for name, value in environment.items() if name.startswith(_PREFIX) and value.strip()}
+    given = {name for name, value in environment.items() if name.startswith(_FAMILY) and value.strip()}
     if unknown := sorted(given - _SETTINGS):
         raise OidcError(f"{visible(unknown[0])}: there is no such setting{did_you_mean(unknown[0], _SETTINGS)}")
     if not given:

@@ -33,8 +33,9 @@ def _draw(data: Data, span: TimeRange) -> None:
         )
     elif not measured:
         components.nothing(
-            f"No change was seen in {span.words}: no traffic{', or the auditor has just started' * span.to_now}. "
-            "Idle is not lag. A longer time range may show changes."
+            f"No change was seen in {span.words}: no traffic"
+            + (", or the auditor has just started" if span.to_now else "")
+            + ". Idle is not lag. A longer time range may show changes."
         )
     else:
         st.caption(
