@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,28 @@ def funnel(traffic: Traffic) -> Sequence[Stage]:
             why="gone, and the record agrees; of a letter without a key that is not known",
         ),
     ]
+
+
+class Fate(StrEnum):
+    """What became of a dead letter, as far as a probe can see."""
+
+    WAITING = "still waiting"
+    NOT_READ = "waiting, not read"
+    AGREES = "gone, the record agrees"
+    DIFFERS = "gone, the record differs"
+    NOT_KNOWN = "gone, the record is not known"
+
+
+def fates(traffic: Traffic) -> dict[Fate, int]:
+    """What became of the letters that came in, each letter in one of them; those that nobody had are left out."""
+    counts = {
+        Fate.WAITING: traffic.letters - traffic.gone,
+        Fate.NOT_READ: traffic.unlooked or 0,
+        Fate.AGREES: traffic.gone_right,
+        Fate.DIFFERS: traffic.gone_wrong,
+        Fate.NOT_KNOWN: traffic.gone_unknown,
+    }
+    return {fate: letters for fate, letters in counts.items() if letters} if traffic.reads_dead else {}
 
 
 STAGES = ("emitted", "failed", "queued", "retried", "delivered", "updated")

@@ -37,9 +37,8 @@ def backlog(
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether it is being consumed."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.tables import funnel_row
     from auditor.history.backlogs import backlogs, unread_queues
-    from auditor.history.figure_rows import backlog_row
+    from auditor.history.figure_rows import backlog_row, funnel_row
     from auditor.history.letters import funnels
 
     if recovery:

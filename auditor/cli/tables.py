@@ -8,21 +8,14 @@ from rich.table import Table
 
 from auditor.cli.rows import out, shown
 from auditor.history.figure_rows import NOTHING_VERIFIED
-from auditor.history.figure_text import stage_text
 from auditor.systems.live_record import CopyView, RecordView
 from probes.wording import counted
 
 if TYPE_CHECKING:
-    from auditor.history.letters import Funnel
     from auditor.history.status import FlowStatus
 
 _STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}
 _MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "absent": "–"}
-
-
-def funnel_row(funnel: Funnel) -> dict[str, object]:
-    """A recovery funnel as a table row."""
-    return {"flow": funnel.flow, **{stage.name: stage_text(stage, funnel.hours) for stage in funnel.stages}}
 
 
 def status_row(status: FlowStatus) -> dict[str, object]:

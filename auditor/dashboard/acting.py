@@ -85,12 +85,16 @@ def signature(person: Person) -> tuple[str, str]:
     return name, person.known_by
 
 
-def named(person: Person) -> Person:
-    """The person with a name: from the sign-in, or as entered by the local operator; "" if they entered none."""
+def named(person: Person, key: str = "who") -> Person:
+    """The person with a name: from the sign-in, or as entered by the local operator; "" if they entered none.
+
+    Args:
+        key: of the field for the name, of which a page has one only.
+    """
     if person.name is not None:
         st.markdown(f"Signed in as **{escaping.markdown(person.name)}**")
         return person
-    entered = st.text_input("Your name", value=os.environ.get("AUDITOR_USER", ""), key="who", placeholder="your name")
+    entered = st.text_input("Your name", value=os.environ.get("AUDITOR_USER", ""), key=key, placeholder="your name")
     st.caption(
         "You act as the local operator: nobody has signed in, so the name is recorded as entered and unverified. "
         "Everyone who can use this machine can do the same."

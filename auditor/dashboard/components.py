@@ -66,19 +66,32 @@ def _await_ledger(place: str, map_file: str, folder: str) -> None:
         st.rerun()
 
 
-def framed(title: str, draw: Callable[[Data, TimeRange], None], *, live: bool = True) -> None:
+def framed(
+    title: str,
+    draw: Callable[[Data, TimeRange], None],
+    *,
+    live: bool = True,
+    busy: Callable[[], bool] = lambda: False,
+) -> None:
     """Draw a page: its title, how fresh the data are, what is failing, and the body.
 
     Args:
         draw: the body; with `live` it is redrawn automatically.
+        busy: whether someone is at work on what the page shows, so that it is not redrawn under their hands.
     """
     acting.asks()
+    navigation.follow()
     data = open_data()
-    every_s = navigation.refresh_every_s()
+    every_s = navigation.refresh_every_s() if live and not busy() else None
+
+    def interrupt() -> None:
+        """End the automatic redrawing when someone follows a link or gets to work: the whole page is run again."""
+        if every_s is not None and (navigation.leaving() or busy()):
+            st.rerun()
 
     def body() -> None:
+        interrupt()
         acting.leave_if_ended()
-        navigation.follow()
         span = navigation.time_range(datetime.now(UTC))
         try:
             header.draw(data, span, title)
@@ -96,8 +109,9 @@ def framed(title: str, draw: Callable[[Data, TimeRange], None], *, live: bool = 
                 icon=":material/error:",
             )
             raise
+        interrupt()
 
-    if live and every_s is not None:
+    if every_s is not None:
         st.fragment(body, run_every=every_s, key=f"page-{title}")()
     else:
         body()

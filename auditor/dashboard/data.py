@@ -190,7 +190,7 @@ class Data:
         return self.query(queries.OPEN_BY_CAUSE)
 
     def timeline(self, span: TimeRange) -> pd.DataFrame:
-        """Records that newly differ, by time and family: bucket_at, family, opened."""
+        """Records that newly differ, by time and cause: bucket_at, family, cause, opened."""
         return self.query(queries.TIMELINE, [span.bucket, span.begin, span.end])
 
     def beats(self, span: TimeRange) -> dict[str, list[Beat]]:
@@ -217,6 +217,16 @@ class Data:
         slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end]
         found = self.query(queries.SHARES, slots)["share"]
         return [float(each) for each in found if not pd.isna(each)]
+
+    def letters_waiting(self, span: TimeRange) -> list[int]:
+        """How many dead letters waited in all queues over the time range; slots without a reading are left out."""
+        slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end]
+        return [int(each) for each in self.query(queries.LETTERS_WAITING, slots)["letters"] if not pd.isna(each)]
+
+    def conflicts_open(self, span: TimeRange) -> list[int]:
+        """How many conflicts were open over the time range, decided ones that are not carried out included."""
+        found = self.query(queries.CONFLICTS_OPEN, [span.begin, span.slot_ms(BEATS), BEATS])
+        return list(map(int, found["conflicts"]))
 
     def count_divergences(
         self, span: TimeRange, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str

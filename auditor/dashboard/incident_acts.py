@@ -19,6 +19,12 @@ from probes.wording import counted
 END = "For how long, or until when"
 END_HELP = "Such as 2h, or 2026-03-31T18:00 (UTC)"
 
+VERBS = ("Acknowledge", "Snooze", "Assign")
+"""What can be done about incidents from the list."""
+
+CHOSEN = "_incidents-chosen"
+"""Where the session keeps an incident and the verb that was chosen in the menu of its row."""
+
 OUTCOME = "_incidents-outcome"
 """Where the session keeps what became of the last act on several cases, until it has been shown."""
 
@@ -86,33 +92,67 @@ def draw_several(data: Data, numbers: Sequence[int], asks: Person | Onlooker) ->
         st.markdown(f"**{what} selected**")
         if isinstance(asks, Onlooker):
             st.caption(f"You can look and not act. {escaping.markdown(asks.why)}")
-            return
-        who = acting.named(asks)
+        else:
+            _forms(data, numbers, acting.named(asks), "several")
 
-        def act(done: str, what: Callable[[Desk, Case], object]) -> None:
-            do_to_each(data, who, numbers, done, lambda desk, number: what(desk, Case("incident", number)))
 
-        attend, wait, assign = st.tabs(["Acknowledge", "Snooze", "Assign"])
-        with attend, st.form("acknowledge-several", border=False):
-            st.caption("Someone works on them: they are not escalated, and their growth is not reported.")
-            text = st.text_input("Note", key="acknowledge-several-note")
-            if st.form_submit_button(f"Acknowledge {what}", type="primary"):
-                act("Acknowledged", lambda desk, case: desk.acknowledge(case, text))
-        with wait, st.form("snooze-several", border=False):
-            st.caption("No messages until then; those that are still open are reported again.")
-            length = st.text_input(END, value="2h", key="snooze-several-length", help=END_HELP)
-            text = st.text_input("Note", key="snooze-several-note")
-            if st.form_submit_button(f"Snooze {what}", type="primary"):
-                try:
-                    until_at = end_of(length, datetime.now(UTC))
-                except ValueError as error:
-                    st.error(escaping.markdown(error), icon=":material/error:")
-                else:
-                    act("Snoozed", lambda desk, case: desk.snooze(case, until_at, text))
-        with assign, st.form("assign-several", border=False):
-            to = st.text_input("To whom", key="assign-several-to")
-            if st.form_submit_button(f"Assign {what}", type="primary"):
-                act("Assigned", lambda desk, case: desk.assign(case, to))
+def choose(number: int, verb: str) -> None:
+    """Someone has chosen a verb in the menu of an incident's row; `draw_chosen` asks for the rest."""
+    st.session_state[CHOSEN] = number, verb
+
+
+def chosen() -> bool:
+    """Whether a verb has been chosen and neither done nor dismissed yet."""
+    return CHOSEN in st.session_state
+
+
+def draw_chosen(data: Data, asks: Person | Onlooker) -> None:
+    """Draw the dialog for what was chosen in the menu of a row, until it is done or dismissed."""
+    number, verb = st.session_state.get(CHOSEN, (None, ""))
+    if number is None or isinstance(asks, Onlooker):
+        return
+
+    def body() -> None:
+        acting.leave_if_ended()
+        _forms(data, [number], acting.named(asks, "who-chosen"), "chosen", verb)
+
+    st.dialog(f"Incident {number}", on_dismiss=lambda: st.session_state.pop(CHOSEN, None))(body)()
+
+
+def _forms(data: Data, numbers: Sequence[int], who: Person, name: str, first: str | None = None) -> None:
+    """Draw the forms of `VERBS`.
+
+    Args:
+        name: keeps the keys of the forms apart from those of others on the page.
+        first: the verb whose form is open.
+    """
+    what = counted(len(numbers), "incident")
+    them = "them: they are" if len(numbers) > 1 else "it: it is"
+
+    def act(done: str, what: Callable[[Desk, Case], object]) -> None:
+        do_to_each(data, who, numbers, done, lambda desk, number: what(desk, Case("incident", number)))
+
+    attend, wait, assign = st.tabs(VERBS, default=first)
+    with attend, st.form(f"acknowledge-{name}", border=False):
+        st.caption(f"Someone works on {them} not escalated, and growth is not reported.")
+        text = st.text_input("Note", key=f"acknowledge-{name}-note")
+        if st.form_submit_button(f"Acknowledge {what}", type="primary"):
+            act("Acknowledged", lambda desk, case: desk.acknowledge(case, text))
+    with wait, st.form(f"snooze-{name}", border=False):
+        st.caption("No messages until then; what is still open is reported again.")
+        length = st.text_input(END, value="2h", key=f"snooze-{name}-length", help=END_HELP)
+        text = st.text_input("Note", key=f"snooze-{name}-note")
+        if st.form_submit_button(f"Snooze {what}", type="primary"):
+            try:
+                until_at = end_of(length, datetime.now(UTC))
+            except ValueError as error:
+                st.error(escaping.markdown(error), icon=":material/error:")
+            else:
+                act("Snoozed", lambda desk, case: desk.snooze(case, until_at, text))
+    with assign, st.form(f"assign-{name}", border=False):
+        to = st.text_input("To whom", key=f"assign-{name}-to")
+        if st.form_submit_button(f"Assign {what}", type="primary"):
+            act("Assigned", lambda desk, case: desk.assign(case, to))
 
 
 def draw_outcome() -> None:
@@ -157,6 +197,7 @@ def do_to_each(
         st.error(escaping.markdown(error), icon=":material/error:")
         return
     outcome = act_on_each(numbers, lambda number: what(desk, number))
+    st.session_state.pop(CHOSEN, None)
     st.session_state[OUTCOME] = done, noun, outcome
     data.changed()
     st.rerun()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -52,6 +52,9 @@ COMPANY = "DEMO_COMPANY"
 ENDS = {"from": "From (UTC)", "to": "To (UTC)"}
 """The ends of a chosen time range: by name in the address, their labels."""
 
+INSTANT = "%Y-%m-%dT%H:%M"
+"""How the address writes an end."""
+
 _ENDS_SEEN = "_ends_seen"
 _SHARED = {"range": "1 h", "refresh": "10 s"}
 _NEXT = "_next_page"
@@ -62,7 +65,7 @@ class Target:
     """Where a link leads: a page, and what it shows."""
 
     page: str
-    shows: Mapping[str, str]
+    shows: Mapping[str, str | Sequence[str]]
 
 
 def record(data_type: str, key: str) -> Target:
@@ -75,7 +78,7 @@ def conflict(number: int) -> Target:
     return Target(page="conflicts", shows={"conflict": str(number)})
 
 
-def drift(**filters: str) -> Target:
+def drift(**filters: str | Sequence[str]) -> Target:
     """The records that differ, filtered."""
     return Target(page="drift", shows=filters)
 
@@ -172,7 +175,7 @@ def _two_instants() -> None:
             format="YYYY-MM-DD",
             required=True,
         )
-    kept = {key: f"{st.session_state[key]:%Y-%m-%dT%H:%M}" for key in ENDS}
+    kept = {key: f"{st.session_state[key]:{INSTANT}}" for key in ENDS}
     for key, text in kept.items():
         st.query_params[key] = text
     st.session_state[_ENDS_SEEN] = kept
@@ -212,13 +215,31 @@ def go(page: str, shows: Mapping[str, Any]) -> None:
     st.switch_page(_page(page), query_params=shows)
 
 
+def leaving() -> bool:
+    """Whether something was clicked that leads to another page."""
+    return _NEXT in st.session_state
+
+
 def follow() -> None:
-    """Follow a click in a table; every page calls this first."""
+    """Follow a click in a table or a chart; every page calls this first.
+
+    A part of a page that is redrawn alone cannot do it: Streamlit then forgets the shared part of the address.
+    """
     target = st.session_state.pop(_NEXT, None)
     if target is not None:
         go(target.page, dict(target.shows))
 
 
-def leave(target: Target) -> None:
-    """Go there at the next redraw; for callbacks, which cannot switch pages themselves."""
+def leave(target: Target, over: tuple[datetime, datetime] | None = None) -> None:
+    """Go there at the next redraw; for callbacks, which cannot switch pages themselves.
+
+    Args:
+        over: the time range to show there, in UTC and without a zone; by default the same.
+    """
     st.session_state[_NEXT] = target
+    if over is not None:
+        st.session_state["range"] = FROM_TO
+        st.session_state.update(
+            {key: at.replace(second=0, microsecond=0) for key, at in zip(ENDS, over, strict=True)}
+        )
+        st.session_state.pop(_ENDS_SEEN, None)

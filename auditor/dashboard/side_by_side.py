@@ -43,6 +43,10 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
     if not names:
         return
     names.sort(key=lambda name: name not in record.differing)
+    telling = [name for name in names if any(_telling(copy, name) for copy in record.copies)]
+    if telling and len(telling) < len(names):
+        only = st.toggle("Only what differs or cannot be read", key="only", bind="query-params")
+        names = telling if only else names
     table = frame(
         {escaping.markdown(copy.system): [_cell(record, copy, name) for name in names] for copy in record.copies},
         index=pd.Index([escaping.markdown(name) for name in names], name="field"),
@@ -50,8 +54,8 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
     marked = {
         (escaping.markdown(name), escaping.markdown(copy.system))
         for copy in record.copies
-        for name, cell in copy.cells.items()
-        if cell.state in {"differs", "unreadable"}
+        for name in copy.cells
+        if name in names and _telling(copy, name)
     }
     styles = pd.DataFrame("", index=table.index, columns=table.columns)
     for name, system in marked:
@@ -61,6 +65,11 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
     camps = [sides(record, name) for name in record.differing]
     if len(record.copies) > 2 and camps:
         st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(camps)))
+
+
+def _telling(copy: CopyView, name: str) -> bool:
+    """Whether the field differs there, or cannot be read."""
+    return name in copy.cells and copy.cells[name].state in {"differs", "unreadable"}
 
 
 def _head(copy: CopyView, readers: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -16,6 +17,9 @@ from auditor.dashboard.navigation import Target
 
 INSTANT = "D MMM HH:mm:ss"
 """How tables show an instant."""
+
+MENU = "act"
+"""The column of menus."""
 
 Subject = TypeVar("Subject")
 
@@ -73,7 +77,22 @@ def table(
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 
-def pickable(frame: pd.DataFrame, subjects: Sequence[Subject], *, key: str, **more: Any) -> list[Subject]:
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What each row of a table offers in its last cell.
+
+    Attributes:
+        words: by row, what can be chosen.
+        do: does it, with what the row is about and the chosen word.
+    """
+
+    words: Sequence[Sequence[str]]
+    do: Callable[[Any, str], None]
+
+
+def pickable(
+    frame: pd.DataFrame, subjects: Sequence[Subject], *, key: str, menu: Menu | None = None, **more: Any
+) -> list[Subject]:
     """Draw a table whose rows can be selected; see `table`.
 
     A selection goes by what the rows are about, so it survives a redraw in which they have moved.
@@ -84,9 +103,13 @@ def pickable(frame: pd.DataFrame, subjects: Sequence[Subject], *, key: str, **mo
     Returns:
         The subjects of the selected rows.
     """
-    chosen = st.session_state.get(f"{key}-picked", ())
+    chosen = picked_in(key)
     rows = [at for at, subject in enumerate(subjects) if subject in chosen]
     shown = sha256(repr([*subjects]).encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    if menu is not None:
+        frame = frame.assign(**{MENU: pd.Series(list(menu.words), dtype=object, index=frame.index)})
+        config = {MENU: _menu(menu, subjects, key=f"{key}-{shown}-menu")}
+        more["column_config"] = {**more.get("column_config", {}), **config}
     drawn = table(
         frame,
         key=f"{key}-{shown}",
@@ -98,6 +121,22 @@ def pickable(frame: pd.DataFrame, subjects: Sequence[Subject], *, key: str, **mo
     picked = [subjects[at] for at in drawn.selection.rows if at < len(subjects)]
     st.session_state[f"{key}-picked"] = picked
     return picked
+
+
+def picked_in(key: str) -> Sequence[Any]:
+    """The subjects of the rows that were selected when this table was drawn last."""
+    found: Sequence[Any] = st.session_state.get(f"{key}-picked", ())
+    return found
+
+
+def _menu(menu: Menu, subjects: Sequence[Any], *, key: str) -> Any:
+    """A column of menus. The key changes with the rows, so that a click on rows that have moved does nothing."""
+
+    def clicked() -> None:
+        click = st.session_state[key]
+        menu.do(subjects[click.row], click.label)
+
+    return st.column_config.ButtonColumn(MENU, width=80, type="tertiary", on_click=clicked, key=key)
 
 
 def _chips(column: str, drawn: Sequence[Sign | None]) -> Any:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from auditor import escaping
 from auditor.dashboard import look
 from auditor.history.figure_rows import NOTHING_VERIFIED
-from auditor.history.figure_text import stage_text
-from auditor.history.letters import Funnel
 from auditor.map.integration_map import IntegrationMap
+from checks.funnel import Fate
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration
 from probes.wording import counted, figure
 
 LEAST, MOST = look.HEX[look.Tone.GOOD], look.HEX[look.Tone.NOTE]
-
-WHY = "%{y}: %{customdata}<extra></extra>"
 
 
 def ago(at: datetime | None, now: datetime) -> str:
@@ -86,52 +83,91 @@ def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:
     return cells
 
 
-def timeline_chart(timeline: pd.DataFrame, shaded: tuple[datetime, datetime] | None = None) -> go.Figure:
-    """Bars of records that newly differ, by family. Columns: bucket_at, family, opened.
+def bars(timeline: pd.DataFrame, begin: datetime, end: datetime, width: timedelta) -> list[int]:
+    """How many records newly differ in each bar from begin to end, those without any included.
 
     Args:
+        timeline: columns bucket_at, opened.
+    """
+    first = pd.Timestamp(begin)
+    counts = [0] * (int((end - begin) / width) + 1)
+    for bucket_at, opened in zip(timeline["bucket_at"], timeline["opened"], strict=True):
+        counts[min(max(round((bucket_at - first) / width), 0), len(counts) - 1)] += int(opened)
+    return counts
+
+
+def timeline_chart(
+    timeline: pd.DataFrame,
+    begin: datetime,
+    end: datetime,
+    width: timedelta,
+    shaded: tuple[datetime, datetime] | None = None,
+) -> go.Figure:
+    """Bars of records that newly differ, by family. Columns: bucket_at, family, opened, and others that are added up.
+
+    Args:
+        width: of a bar.
         shaded: a span of time that is marked.
     """
     figure = go.Figure()
-    for sign in look.FAMILY.values():
-        part = timeline[timeline["family"] == sign.word]
+    for name, sign in look.FAMILY.items():
+        part = timeline[timeline["family"] == name].groupby("bucket_at")["opened"].sum()
         if not part.empty:
-            figure.add_bar(x=part["bucket_at"], y=part["opened"], name=sign.word, marker_color=look.HEX[sign.tone])
+            figure.add_bar(
+                x=part.index,
+                y=part,
+                width=width.total_seconds() * 1000,
+                offset=0,
+                name=sign.word,
+                marker_color=look.HEX[sign.tone],
+            )
     figure.update_layout(barmode="stack", yaxis_title="records")
+    figure.update_xaxes(range=[begin - width, end + width])
     if shaded is not None:
         figure.add_vrect(x0=shaded[0], x1=shaded[1], fillcolor=look.HEX[look.Tone.BAD], opacity=0.12, line_width=0)
-    return _plain(figure, 240)
+    return _plain(figure, 240).update_layout(hovermode="closest")
 
 
-def funnel_chart(funnel: Funnel) -> go.Figure:
-    """The recovery funnel: one bar per stage, dark where certain, light where possible.
-
-    Without the messages that were emitted, beside which the failed ones would not be seen.
-    """
-    stages = funnel.stages[1:]
-    names = [stage.name for stage in stages]
-    least = [stage.least or 0 for stage in stages]
-    spread = [(stage.most - stage.least) if stage.most and stage.least is not None else 0 for stage in stages]
-    figure = go.Figure()
-    texts = [escaping.plotly(stage_text(stage, funnel.hours)) for stage in stages]
-    why = [escaping.plotly(stage.why) for stage in stages]
-    figure.add_bar(y=names, x=least, orientation="h", marker_color=MOST, customdata=why, hovertemplate=WHY)
-    figure.add_bar(
-        y=names,
-        x=spread,
-        orientation="h",
-        marker_color=MOST,
-        marker_opacity=0.35,
-        customdata=why,
-        hovertemplate=WHY,
+def fates_chart(fates: Mapping[Fate, int], ink: look.Ink) -> go.Figure:
+    """Where the dead letters of a flow went, as bands whose width is their number."""
+    ends = [f"{fate} {letters:,}" for fate, letters in fates.items()]
+    tones = [look.HEX[look.FATE[fate]] for fate in fates]
+    figure = go.Figure(
+        go.Sankey(
+            arrangement="fixed",
+            node={
+                "label": [f"dead letters {sum(fates.values()):,}", *ends],
+                "color": [look.HEX[look.Tone.QUIET], *tones],
+                "x": [0.001] + [0.999] * len(ends),
+                "y": _middles([*fates.values()]),
+                "thickness": 14,
+                "pad": 18,
+                "hovertemplate": "%{label}<extra></extra>",
+            },
+            link={
+                "source": [0] * len(ends),
+                "target": [*range(1, len(ends) + 1)],
+                "value": [*fates.values()],
+                "color": [f"rgba{_rgb(tone)}" for tone in tones],
+                "hovertemplate": "%{target.label}<extra></extra>",
+            },
+            textfont={"color": ink.text, "shadow": "none"},
+        )
     )
-    ends = [low + more for low, more in zip(least, spread, strict=True)]
-    for name, end, text in zip(names, ends, texts, strict=True):
-        figure.add_annotation(y=name, x=end, text=text, showarrow=False, xanchor="left", xshift=6)
-    figure.update_layout(barmode="stack", showlegend=False)
-    figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(range=[0, 1.6 * max([*ends, 1])], visible=False)
-    return _plain(figure, 200).update_layout(hovermode="closest")
+    return _plain(figure, 60 + 44 * max(2, len(ends))).update_layout(hovermode="closest")
+
+
+def _middles(letters: Sequence[int]) -> list[float]:
+    """How far down each node stands: the first in the middle, the others one below the other by their size."""
+    total, before, middles = sum(letters), 0, [0.5]
+    for number in letters:
+        middles.append(min(max((before + number / 2) / total, 0.001), 0.999))
+        before += number
+    return middles
+
+
+def _rgb(tone: str) -> tuple[int, int, int, float]:
+    return int(tone[1:3], 16), int(tone[3:5], 16), int(tone[5:7], 16), 0.35
 
 
 def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:

@@ -12,6 +12,7 @@ from auditor.history.figure_text import (
     looked_text,
     per_second,
     ratio_text,
+    stage_text,
     trend_text,
     window_text,
 )
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from auditor.history.backlogs import Backlog
     from auditor.history.coverage import FlowCoverage
     from auditor.history.lag import FlowLag
-    from auditor.history.letters import Group, LetterRow
+    from auditor.history.letters import Funnel, Group, LetterRow
 
 NOTHING_VERIFIED = "nothing verified yet"
 
@@ -91,6 +92,11 @@ def reason_row(group: Group) -> dict[str, object]:
         "last": group.last_at,
         "if replayed": "; ".join(prospects),
     }
+
+
+def funnel_row(funnel: Funnel) -> dict[str, object]:
+    """A recovery funnel as a display row."""
+    return {"flow": funnel.flow, **{stage.name: stage_text(stage, funnel.hours) for stage in funnel.stages}}
 
 
 def letter_row(letter: LetterRow) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from auditor.history.backlogs import Backlog, backlogs, not_read, read_lately
 from auditor.history.lens import Lens
 from auditor.map.integration_map import IntegrationMap
-from checks.funnel import Stage, Traffic, funnel
+from checks.funnel import Fate, Stage, Traffic, fates, funnel
 from checks.letters import LetterFate, Prospect, prospects, signature
 from checks.values import EPOCH, MICROSECOND
 from probes.wording import counted
@@ -239,11 +239,12 @@ def _instant(at_us: int) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """What happened to one flow's failed messages in `hours`."""
+    """What happened to one flow's failed messages in `hours`, and what became of its dead letters."""
 
     flow: str
     hours: float
     stages: Sequence[Stage]
+    fates: Mapping[Fate, int]
 
     def as_row(self) -> dict[str, Any]:
         """The funnel as one row of a table, each stage as its interval."""
@@ -276,7 +277,7 @@ def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, until:
             gone_wrong=row.get("gone_wrong", 0),
             gone_unknown=row.get("gone_unknown", 0),
         )
-        result.append(Funnel(flow=flow, hours=hours, stages=funnel(traffic)))
+        result.append(Funnel(flow=flow, hours=hours, stages=funnel(traffic), fates=fates(traffic)))
     return result
 
 

@@ -60,13 +60,18 @@ def readers(integration_map: IntegrationMap) -> dict[str, Consumer]:
     return {told(each): each for data_type in integration_map.data_types.values() for each in data_type.consumers}
 
 
-def svg(integration_map: IntegrationMap, states: Mapping[str, str] | None = None) -> str:
+def svg(
+    integration_map: IntegrationMap,
+    states: Mapping[str, str] | None = None,
+    flows: Collection[str] | None = None,
+) -> str:
     """Draw the map: systems from owners to readers, left to right, each flow an arrow.
 
     Args:
         states: by flow, its state (a key of `STATE_COLOURS`).
+        flows: as for `placed`.
     """
-    return "\n".join(_svg(integration_map, placed(integration_map), states or {})) + "\n"
+    return "\n".join(_svg(integration_map, placed(integration_map, flows), states or {})) + "\n"
 
 
 def _svg(integration_map: IntegrationMap, layout: Layout, states: Mapping[str, str]) -> Iterator[str]:
@@ -93,7 +98,8 @@ def _svg(integration_map: IntegrationMap, layout: Layout, states: Mapping[str, s
     for name, box in layout.systems.items():
         yield from _box(box, name, part_of(integration_map, name), rounded=6)
     for who, consumer in readers(integration_map).items():
-        yield from _box(layout.consumers[who], consumer.name, consumer.role.replace("-", " "), rounded=25)
+        if who in layout.consumers:
+            yield from _box(layout.consumers[who], consumer.name, consumer.role.replace("-", " "), rounded=25)
     yield "</svg>"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.funnel import STAGES, Traffic, funnel
+from checks.funnel import STAGES, Fate, Traffic, fates, funnel
 
 SEEN = Traffic(
     changes=1000,
@@ -46,6 +46,14 @@ def test_what_cannot_be_seen_says_so() -> None:
     assert intervals(replace(SEEN, reads_dead=False, retries=7))["failed"] == (7, None)
 
 
+def test_every_letter_has_one_fate() -> None:
+    assert fates(SEEN) == {Fate.WAITING: 12, Fate.AGREES: 20, Fate.DIFFERS: 5, Fate.NOT_KNOWN: 3}
+    assert fates(replace(SEEN, unlooked=7))[Fate.NOT_READ] == 7
+    assert Fate.NOT_READ not in fates(replace(SEEN, unlooked=None))
+    assert fates(replace(SEEN, gone_wrong=0, letters=23)) == {Fate.AGREES: 20, Fate.NOT_KNOWN: 3}
+    assert fates(replace(SEEN, reads_dead=False)) == {}
+
+
 counts = st.integers(0, 10_000)
 
 
@@ -54,18 +62,18 @@ def test_intervals_are_intervals_and_the_truth_is_inside(
     changes: int, waiting: int, right: int, wrong: int, unknown: int, unlooked: int | None, retries: int | None
 ) -> None:
     gone = right + wrong + unknown
-    told = intervals(
-        Traffic(
-            changes=changes,
-            reads_dead=True,
-            letters=waiting + gone,
-            unlooked=unlooked,
-            retries=retries,
-            gone_right=right,
-            gone_wrong=wrong,
-            gone_unknown=unknown,
-        )
+    traffic = Traffic(
+        changes=changes,
+        reads_dead=True,
+        letters=waiting + gone,
+        unlooked=unlooked,
+        retries=retries,
+        gone_right=right,
+        gone_wrong=wrong,
+        gone_unknown=unknown,
     )
+    assert sum(fates(traffic).values()) == waiting + gone + (unlooked or 0)
+    told = intervals(traffic)
     assert tuple(told) == STAGES
     for least, most in told.values():
         assert least is not None

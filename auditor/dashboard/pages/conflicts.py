@@ -21,7 +21,11 @@ from probes.durations import format_duration, parse_duration
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Conflicts", lambda data, span: draw(data, span, acting.asks()), live=False)
+    components.framed(
+        "Conflicts",
+        lambda data, span: draw(data, span, acting.asks()),
+        busy=lambda: bool(st.session_state.get("conflict", st.query_params.get("conflict"))),
+    )
 
 
 def draw(data: Data, _span: TimeRange, asks: Person | Onlooker) -> None:

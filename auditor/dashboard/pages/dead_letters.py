@@ -13,9 +13,9 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
 from auditor.history.backlogs import Backlog
-from auditor.history.figure_rows import backlog_row, letter_row, reason_row
-from auditor.history.figure_text import stage_text
+from auditor.history.figure_rows import backlog_row, funnel_row, letter_row, reason_row
 from auditor.history.letters import Funnel, Group, LetterRow, Waiting
+from checks.funnel import STAGES
 from checks.queue_states import Flowing
 from checks.tables import complete
 from probes.wording import counted
@@ -49,7 +49,7 @@ def _draw(data: Data, span: TimeRange) -> None:
     if not queues:
         components.nothing("The queues have not been read in the last hour. Start the auditor with `auditor run`.")
         return
-    _queues(queues)
+    _queues(sorted(queues, key=lambda each: (each.depth is not None, -(each.depth or 0))))
     _funnels(data.funnels(span))
     waiting = data.letters(span, LIMIT)
     st.header("Letters waiting", anchor=False)
@@ -116,19 +116,38 @@ def _funnels(funnels: list[Funnel]) -> None:
         st.caption(f"No failed message was seen on: {', '.join(quiet)}.")
     if not failed:
         return
-    shown = st.columns(min(2, len(failed)))
-    for at, each in enumerate(failed):
-        with shown[at % len(shown)]:
-            emitted = stage_text(each.stages[0], each.hours)
-            st.markdown(f"**{escaping.markdown(each.flow)}**: of {emitted} emitted messages")
-            alt = ", ".join(f"{stage.name} {stage_text(stage, each.hours)}" for stage in each.stages)
-            st.plotly_chart(
-                view.funnel_chart(each), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=alt
+    tables.table(
+        frame([funnel_row(each) for each in failed]),
+        key="funnels",
+        alt="How many messages came to each stage of the recovery, as bounds, by flow",
+        column_config={
+            name: st.column_config.TextColumn(
+                help=escaping.markdown("; ".join(sorted({_why(each, name) for each in failed})))
             )
-    st.caption(
-        "Dark: at least. Light: at most. Stages that cannot be observed from outside are marked. "
-        "Rates are over the time range."
+            for name in STAGES
+        },
     )
+    st.caption(
+        "How many messages came to each stage in the time range, at least and at most, and how many per hour. "
+        "Not seen: the stage cannot be observed from outside."
+    )
+    drawn = [each for each in failed if each.fates]
+    for row in range(0, len(drawn), 2):
+        for place, each in zip(st.columns(2, gap="medium"), drawn[row : row + 2], strict=False):
+            with place:
+                st.markdown(f"**{escaping.markdown(each.flow)}**: where its dead letters went")
+                st.plotly_chart(
+                    view.fates_chart(each.fates, components.ink()),
+                    key=f"fates-{each.flow}",
+                    config={"displayModeBar": False},
+                    alt=f"Dead letters of {each.flow}: "
+                    + ", ".join(f"{letters:,} {fate}" for fate, letters in each.fates.items()),
+                )
+
+
+def _why(funnel: Funnel, name: str) -> str:
+    """The basis of a stage's figure."""
+    return next(stage.why for stage in funnel.stages if stage.name == name)
 
 
 def _nothing_failed(funnel: Funnel) -> bool:

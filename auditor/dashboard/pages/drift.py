@@ -26,7 +26,11 @@ USUAL = [DivergenceState.OPEN.value]
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Drift", lambda data, span: draw(data, span, acting.asks()), live=False)
+    components.framed(
+        "Drift",
+        lambda data, span: draw(data, span, acting.asks()),
+        busy=lambda: bool(tables.picked_in("divergences")),
+    )
 
 
 def _words(name: str) -> str:
@@ -101,11 +105,11 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
             "record": found["key"],
             "difference": evidence.difference_texts(found, data.map),
             "flow": found["flow"],
-            "last seen": found["last_seen_at"],
-            "what should be": found["resolution"],
+            "first seen": found["first_seen_at"],
             "who acts on it": _readers(data, found),
             "dead letter": found["letter"],
-            "first seen": found["first_seen_at"],
+            "what should be": found["resolution"],
+            "last seen": found["last_seen_at"],
             "closed": found["closed_at"],
         }
     )
@@ -123,12 +127,13 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
             "cause": [look.cause(each) for each in found["cause"]],
             "state": [look.DIVERGENCE[DivergenceState(each)] for each in found["state"]],
         },
+        optional=("what should be", "who acts on it", "dead letter", "closed"),
         height=min(38 + 35 * len(found), 700),
         alt="Records that differ, with cause, state, flow and differing fields",
         column_config={
-            "difference": st.column_config.TextColumn("owner → copy", width=250),
-            "what should be": st.column_config.TextColumn(width=170, help="By the flow's conflict policy"),
-            "who acts on it": st.column_config.TextColumn(width=170),
+            "difference": st.column_config.TextColumn("owner → copy", width=190),
+            "what should be": st.column_config.TextColumn(width=145, help="By the flow's conflict policy"),
+            "who acts on it": st.column_config.TextColumn(width=140),
             "dead letter": st.column_config.TextColumn(width=110, help="Why its message was dead-lettered"),
             **tables.instants("first seen", "last seen", "closed"),
         },

@@ -88,7 +88,14 @@ _OPENED = """
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Incidents", lambda data, span: draw(data, span, acting.asks()), live=False)
+    components.framed("Incidents", lambda data, span: draw(data, span, acting.asks()), busy=_busy)
+
+
+def _busy() -> bool:
+    """Whether one incident is open, or several are selected, or the page shows the silences."""
+    shown = st.session_state.get("list", st.query_params.get("list", SHOWN[0]))
+    asked_for = "id" in st.query_params or shown != SHOWN[0]
+    return asked_for or bool(tables.picked_in("incidents")) or incident_acts.chosen()
 
 
 def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
@@ -152,12 +159,22 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         },
         alt="Incidents, the gravest open one first",
         optional=("assigned to",),
+        menu=_menu(found, asks),
         column_config={
             "what": st.column_config.TextColumn(width=460),
             **tables.instants("began"),
         },
     )
     incident_acts.draw_several(data, sorted(picked), asks)
+    incident_acts.draw_chosen(data, asks)
+
+
+def _menu(found: pd.DataFrame, asks: Person | Onlooker) -> tables.Menu | None:
+    """The verbs on each row; none for a viewer, and none on an incident that is over."""
+    if isinstance(asks, Onlooker):
+        return None
+    words = [incident_acts.VERBS if state != "resolved" else () for state in found["state"]]
+    return tables.Menu(words, incident_acts.choose)
 
 
 def _none(over: bool, span: TimeRange) -> str:
@@ -289,12 +306,13 @@ def _timeline(data: Data, incident: pd.Series) -> None:
 def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> None:
     begin = incident["opened_at"] - AROUND
     end = now if pd.isna(incident["resolved_at"]) else min(now, incident["resolved_at"] + AROUND)
-    opened = data.query(_OPENED, [bar_width(end - begin, BARS), flows, begin, end])
+    width = bar_width(end - begin, BARS)
+    opened = data.query(_OPENED, [width, flows, begin, end])
     if opened.empty:
         return
     st.subheader("New differences on these flows, the incident shaded", anchor=False)
     until = now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]
-    figure = view.timeline_chart(opened, shaded=(incident["opened_at"], until))
+    figure = view.timeline_chart(opened, begin, end, width, shaded=(incident["opened_at"], until))
     st.plotly_chart(
         figure, key="opened", config={"displayModeBar": False}, alt="New differences before, during and after it"
     )

@@ -61,7 +61,7 @@ def _draw(data: Data, span: TimeRange) -> None:
     _picture(data.map, known, chart, choices)
     _table(data.map, known, shown)
     _review(data)
-    _downloads(data, {name: status.state for name, status in known.statuses.items()})
+    _downloads(data, {name: status.state for name, status in known.statuses.items()}, flows)
 
 
 def _filtered(integration_map: IntegrationMap) -> list[str] | None:
@@ -215,11 +215,12 @@ def _review(data: Data) -> None:
         )
 
 
-def _downloads(data: Data, states: Mapping[str, str]) -> None:
+def _downloads(data: Data, states: Mapping[str, str], flows: Sequence[str] | None) -> None:
+    """Draw the downloads: the picture of the flows that are shown, and the whole map as text."""
     row = st.columns(3)
     for column, name, kind, write in (
         (row[0], "map.md", "text/markdown", lambda: markdown(data.map)),
         (row[1], "map.mmd", "text/plain", lambda: mermaid(data.map)),
-        (row[2], "map.svg", "image/svg+xml", lambda: svg(data.map, states)),
+        (row[2], "map.svg", "image/svg+xml", lambda: svg(data.map, states, flows)),
     ):
         column.download_button(f"Download {name}", write, name, kind, on_click="ignore", width="stretch")

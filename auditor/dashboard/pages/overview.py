@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, look, navigation, tables, view
+from auditor.dashboard import components, curves, look, navigation, tables, view
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
@@ -18,11 +20,15 @@ from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_text import agreement_text, waiting_letters, window_text
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause
+from checks.record_history import DivergenceState
 from checks.severity import Severity
 from probes.wording import counted
 
 INCIDENTS_SHOWN = 6
 """Open incidents that the page lists; the rest is on their own page."""
+
+CARDS_BESIDE = 4
+"""Cards of causes in a row."""
 
 SYSTEMS_BESIDE = 4
 """The most systems whose matrix fits beside the incidents; a wider one stands below them."""
@@ -39,28 +45,19 @@ def _draw(data: Data, span: TimeRange) -> None:
     open_now = data.open_by_cause()
     incidents = data.open_incidents()
     timeline = data.timeline(span)
+    beats = data.beats(span)
     _sentence(incidents, flows, open_now)
-    _tiles(data, span, flows, windows, open_now, timeline)
+    _tiles(data, span, flows, beats, windows, open_now, timeline)
     beside = len(data.map.systems) <= SYSTEMS_BESIDE
     left, right = st.columns([3, 2], gap="medium") if beside else (st.container(), st.container())
     with left:
         _incidents(data, incidents, wide=not beside)
     with right:
         _matrix(data, flows)
-    _flows(data, span, flows, windows, open_now)
+    _flows(data, span, flows, beats, windows, open_now)
     _misled(data)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        st.header("New drift over time", anchor=False)
-        if timeline.empty:
-            components.nothing(
-                f"No record is known to have begun to differ in {span.words}.", well=span.to_now and data.all_known()
-            )
-        else:
-            alt = f"New differences in {span.words}, by family of cause"
-            st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displayModeBar": False}, alt=alt)
-    with right:
-        _causes(open_now)
+    _causes(open_now, timeline, span)
+    _timeline(data, timeline, span)
     _systems(data)
 
 
@@ -71,9 +68,12 @@ def _sentence(incidents: pd.DataFrame, flows: list[FlowStatus], open_now: pd.Dat
     if not incidents.empty:
         gravest = incidents.iloc[0]
         lasted = view.span((datetime.now(UTC) - gravest["opened_at"]).total_seconds())
-        others = len(incidents) - 1
-        more = f" {counted(others, 'more incident')} open." if others else ""
-        st.error(f"**{escaping.markdown(gravest['summary'])}**, for {lasted}.{more}", icon=":material/crisis_alert:")
+        first = f"{counted(len(incidents), 'open incident')}, the gravest: " if len(incidents) > 1 else ""
+        told = f"**{first}{escaping.markdown(gravest['summary'])}**, for {lasted}."
+        if incidents["count"].any():
+            st.error(told, icon=":material/crisis_alert:")
+        else:  # over for now, and not closed yet
+            st.warning(told, icon=":material/crisis_alert:")
     elif differing:
         st.warning(
             f"**{counted(differing, 'record')} differ**, too few for an incident on any flow.",
@@ -95,6 +95,7 @@ def _tiles(
     data: Data,
     span: TimeRange,
     flows: list[FlowStatus],
+    beats: Mapping[str, Sequence[Beat]],
     windows: pd.DataFrame,
     open_now: pd.DataFrame,
     timeline: pd.DataFrame,
@@ -102,53 +103,77 @@ def _tiles(
     unknown = sum(flow.unknown in {Standing.UNVERIFIED, Standing.NO_DATA} for flow in flows)
     dead = waiting_letters([each for each in data.backlogs() if each.role == "dead"])
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
-    waiting = len([each for each in data.conflicts(live_only=True) if each.state in {"open", "overdue"}])
+    conflicts = data.conflicts(live_only=True)
+    waiting = len([each for each in conflicts if each.state in {"open", "overdue"}])
     total = met + breach + undecided
-    opened = timeline.groupby("bucket_at")["opened"].sum().tolist()
+    opened = view.bars(timeline, span.begin, span.end, span.bucket)
     with st.grid(5, min_column_width=180):
-        st.metric(
-            "Flows consistent",
-            f"{sum(flow.state == Standing.CONSISTENT for flow in flows)} of {len(flows)}",
-            f"{unknown} unverified" if unknown else None,
-            delta_color="inverse",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
-            "Records that differ",
-            f"{int(open_now['records'].sum()):,}",
-            f"{sum(opened):,} new in {span.words}",
-            delta_color="off",
-            delta_arrow="off",
-            chart_data=opened or None,
-            chart_type="bar",
-            border=True,
-            height="stretch",
-        )
-        st.metric(
-            "Changes within window",
-            view.share_within(met, breach, undecided),
-            f"of {total:,}, {undecided:,} undecided" if total else None,
-            delta_color="off",
-            delta_arrow="off",
-            chart_data=data.shares(span) or None,
-            chart_type="area",
-            help="Undecided changes may have met their window or not: the share lies between the two ends.",
-            border=True,
-            height="stretch",
-        )
-        st.metric("Dead letters waiting", dead, border=True, height="stretch")
-        st.metric(
-            "Conflicts to decide",
-            waiting,
-            help="Differences that no rule decides; the Conflicts page has them",
-            border=True,
-            height="stretch",
-        )
+        with _leading_to(navigation.Target(page="map", shows={})):
+            st.metric(
+                "Flows consistent",
+                f"{sum(flow.state == Standing.CONSISTENT for flow in flows)} of {len(flows)}",
+                f"{unknown} unverified" if unknown else None,
+                delta_color="red",
+                delta_arrow="off",
+            )
+            curves.draw(_agreeing(beats), f"Flows that agreed in {span.words}")
+        with _leading_to(navigation.drift()):
+            st.metric(
+                "Records that differ",
+                f"{int(open_now['records'].sum()):,}",
+                f"{sum(opened):,} new in {span.words}",
+                delta_color="off",
+                delta_arrow="off",
+            )
+            curves.draw(opened, f"Records that newly differed in {span.words}", bars=True)
+        with _leading_to(navigation.Target(page="sla", shows={})):
+            st.metric(
+                "Changes within window",
+                view.share_within(met, breach, undecided),
+                f"of {total:,}, {undecided:,} undecided" if total else None,
+                delta_color="off",
+                delta_arrow="off",
+                help="Undecided changes may have met their window or not: the share lies between the two ends.",
+            )
+            curves.draw(data.shares(span), f"Share of changes within their windows in {span.words}", "{:.1%}".format)
+        with _leading_to(navigation.dead_letters()):
+            st.metric("Dead letters waiting", dead)
+            curves.draw(data.letters_waiting(span), f"Dead letters that waited in {span.words}")
+        with _leading_to(navigation.Target(page="conflicts", shows={})):
+            st.metric(
+                "Conflicts to decide",
+                waiting,
+                f"{len(conflicts)} not settled" if conflicts else None,
+                delta_color="off",
+                delta_arrow="off",
+                help="Differences that no rule decides. The curve counts all that are not settled, also those that "
+                "are deferred, or decided and not carried out yet.",
+            )
+            curves.draw(data.conflicts_open(span), f"Conflicts that were not settled in {span.words}")
+
+
+@contextmanager
+def _leading_to(target: navigation.Target) -> Iterator[None]:
+    """A frame around a figure, with the way to the page that has more of it."""
+    with st.container(border=True, height="stretch", vertical_alignment="distribute", gap="small"):
+        yield
+        navigation.link(f"{navigation.PAGES[target.page]} →", target)
+
+
+def _agreeing(beats: Mapping[str, Sequence[Beat]]) -> list[int]:
+    """In how many flows all that was read agreed, slot by slot; slots in which nothing was read are left out."""
+    slots = zip(*beats.values(), strict=True)
+    return [slot.count(Beat.AGREES) for slot in slots if set(slot) != {Beat.NO_DATA}]
 
 
 def _incidents(data: Data, incidents: pd.DataFrame, *, wide: bool) -> None:
-    st.header("Open incidents", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.header("Open incidents", anchor=False, width="content")
+        for severity in Severity:
+            number = int((incidents["severity"] == severity).sum())
+            sign = look.SEVERITY[severity]
+            if number:
+                navigation.link(sign.badged(f"{number} {sign.word}"), navigation.incidents(severity=severity.value))
     if incidents.empty:
         components.nothing("No incident is open. Earlier ones are on the Incidents page.", well=data.all_known())
         return
@@ -206,20 +231,60 @@ def _matrix(data: Data, flows: list[FlowStatus]) -> None:
         row = list(cells.values())[at] if at < len(cells) else {}
         touched = row.get(column) or sorted({flow for listed in row.values() for flow in listed})
         if touched:
-            navigation.go("drift", {"flow": touched})
+            navigation.leave(navigation.drift(flow=touched))
+            st.rerun()
 
 
-def _causes(open_now: pd.DataFrame) -> None:
+def _causes(open_now: pd.DataFrame, timeline: pd.DataFrame, span: TimeRange) -> None:
+    """A card for each cause: how many records differ for it now, and how many newly did over the time range."""
     st.header("Why they differ", anchor=False)
     if open_now.empty:
         st.caption("No record is known to differ.")
         return
     causes = open_now.groupby("cause", as_index=False)["records"].sum().sort_values("records", ascending=False)
-    for each in causes.itertuples():
-        sign, meaning = look.cause(str(each.cause)), MEANINGS[Cause(each.cause)]
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            navigation.link(sign.badged(f"{each.records} {sign.word}"), navigation.drift(cause=str(each.cause)))
-            st.caption(f"{meaning.family}: {meaning.words}", width="content")
+    with st.grid(CARDS_BESIDE, min_column_width=220):
+        for each in causes.itertuples():
+            sign, meaning = look.cause(str(each.cause)), MEANINGS[Cause(each.cause)]
+            mine = timeline[timeline["cause"] == each.cause]
+            opened = view.bars(mine, span.begin, span.end, span.bucket)
+            with st.container(border=True, height="stretch", gap="small"):
+                navigation.link(sign.badge, navigation.drift(cause=str(each.cause)))
+                st.metric(
+                    "records",
+                    int(each.records),
+                    f"{sum(opened):,} new in {span.words}",
+                    delta_color="off",
+                    delta_arrow="off",
+                    label_visibility="collapsed",
+                )
+                curves.draw(opened, f"Records that newly differed in {span.words}", bars=True)
+                st.caption(f"{meaning.family}: {meaning.words}")
+
+
+def _timeline(data: Data, timeline: pd.DataFrame, span: TimeRange) -> None:
+    st.header("New drift over time", anchor=False)
+    if timeline.empty:
+        components.nothing(
+            f"No record is known to have begun to differ in {span.words}.", well=span.to_now and data.all_known()
+        )
+        return
+
+    def clicked() -> None:
+        for point in st.session_state["timeline"].selection.points:
+            begin = pd.Timestamp(point["x"]) - span.bucket / 2  # the middle of the bar
+            navigation.leave(
+                navigation.drift(state=[DivergenceState.OPEN, DivergenceState.CLOSED]), (begin, begin + span.bucket)
+            )
+
+    st.plotly_chart(
+        view.timeline_chart(timeline, span.begin, span.end, span.bucket),
+        key="timeline",
+        config={"displayModeBar": False},
+        alt=f"New differences in {span.words}, by family of cause",
+        on_select=clicked,
+        selection_mode="points",
+    )
+    st.caption("Click a bar to see the records that differed then, and those that differ now.")
 
 
 def _misled(data: Data) -> None:
@@ -255,11 +320,11 @@ def _flows(
     data: Data,
     span: TimeRange,
     flows: list[FlowStatus],
+    beats: Mapping[str, Sequence[Beat]],
     windows: pd.DataFrame,
     open_now: pd.DataFrame,
 ) -> None:
     now = datetime.now(UTC)
-    beats = data.beats(span)
     by_flow = {row.flow: row for row in windows.itertuples()}
     covered: dict[str, FlowCoverage] = {each.flow: each for each in data.coverage(span)}
     rows = []

@@ -9,6 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard.access import LOCAL, Onlooker
+from auditor.dashboard.incident_acts import CHOSEN, VERBS
+from auditor.dashboard.tables import MENU
 from auditor.desk.desk import Case, Desk
 from tests.auditor.dashboard.test_pages import (
     button,
@@ -108,6 +110,26 @@ def test_selected_incidents_are_assigned(three: Stand) -> None:
     app.text_input(key="assign-several-to").set_value("team *blue*")
     button(app, "Assign 2 incidents").click().run()
     assert sorted(table_with(app, "assigned to")["assigned to"]) == ["", "team *blue*", "team *blue*"]
+
+
+def test_a_verb_from_the_menu_of_a_row_asks_for_the_rest_once(three: Stand) -> None:
+    app = local("incidents", {CHOSEN: (2, "Snooze"), PICKED: [1, 3]})
+    assert not app.exception
+    app.text_input(key="who-chosen").set_value("ada")
+    app.text_input(key="snooze-chosen-length").set_value("3h")
+    button(app, "Snooze 1 incident").click().run()
+    assert [each.value for each in app.success] == ["Snoozed 1 incident."]
+    assert [event.verb for event in acts(three, 2)] == ["snooze"]
+    assert acts(three, 3) == []
+    assert not [each for each in app.text_input if each.key == "who-chosen"]
+
+
+def test_open_incidents_offer_verbs_and_those_that_are_over_none(three: Stand) -> None:
+    Desk(three.map, three.ledger, who="bob", known_by="test").resolve(3, "done")
+    listed = table_with(local("incidents", all="true"), "what")
+    offered = dict(zip(listed["incident"], map(list, listed[MENU]), strict=True))
+    assert offered == {"1": [*VERBS], "2": [*VERBS], "3": []}
+    assert MENU not in table_with(seen("incidents", Onlooker(why="No.", name="bob")), "what").columns
 
 
 def test_nothing_is_done_without_a_name_or_by_a_viewer(three: Stand) -> None:

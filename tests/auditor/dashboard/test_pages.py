@@ -253,7 +253,8 @@ def test_overview_counts_what_differs_and_links_to_it(watched: Stand) -> None:
     values = {each.label: each.value for each in app.metric}
     assert values["Records that differ"] == "1"
     assert values["Flows consistent"] == "0 of 1"
-    assert any(each.endswith("1 foreign write]") for each in links(app))
+    assert values["records"] == "1"
+    assert any(each.endswith("foreign write]") for each in links(app))
     assert any("billing: records are changed there" in each.value for each in app.error)
 
 
@@ -655,15 +656,24 @@ def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched:
     watched.run("billing", "UPDATE letters SET error = '422: no e-mail of cus_3'")
     read_queue(watched)
     app = run("dead-letters")
-    queues, reasons, one_by_one = (each.value for each in app.dataframe[:3])
+    queues, _, reasons, one_by_one = (each.value for each in app.dataframe[:4])
     assert list(queues[["depth", "inspected"]].iloc[0]) == [1, "all"]
     assert list(reasons["reason"]) == ["422: no e-mail of <id>"]
     assert list(one_by_one["record"]) == ["3"]
     assert list(one_by_one["explains"]) == ["open divergence"]
     assert "What happens to failed messages" in text(app)
-    assert f"**{escaping.markdown('to_billing')}**: of 0 (0/h) emitted messages" in text(app)
-    bars = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
-    assert bars[0]["y"] == ["failed", "queued", "retried", "delivered", "updated"]
+    stages = next(each.value for each in app.dataframe if "emitted" in each.value)
+    assert stages.iloc[0].to_dict() == {
+        "flow": "to_billing",
+        "emitted": "0 (0/h)",
+        "failed": "≥ 1 (≥ 1/h)",
+        "queued": "1 (1/h)",
+        **dict.fromkeys(("retried", "delivered", "updated"), "0 (0/h)"),
+    }
+    assert f"**{escaping.markdown('to_billing')}**: where its dead letters went" in text(app)
+    (bands,) = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    assert bands["node"]["label"] == ["dead letters 1", "still waiting 1"]
+    assert bands["link"]["value"] == [1]
     assert "1 of 1 record that differs" in text(app)
     assert list(run("drift").dataframe[0].value["dead letter"]) == ["422: no e-mail of <id>"]
     assert "Dead letters" in text(run("record", type="customer", key="3"))
@@ -926,9 +936,9 @@ def test_flows_on_which_no_message_failed_get_no_chart(disputed: Stand) -> None:
     app = run("dead-letters")
     assert not app.exception
     assert "No failed message was seen on: to_billing (0 emitted)." in text(app).replace("\\", "")
-    assert "emitted messages" not in text(app)
+    assert not app.get("plotly_chart")
     seen = [funnel.Stage(name=name, least=0, most=most, why="") for name, most in (("emitted", 9), ("failed", None))]
-    assert dead_letters._nothing_failed(Funnel(flow="f", hours=1, stages=seen))
+    assert dead_letters._nothing_failed(Funnel(flow="f", hours=1, stages=seen, fates={}))
     for least, most in ((None, None), (1, None), (0, 1)):
         later = funnel.Stage(name="queued", least=least, most=most, why="")
-        assert not dead_letters._nothing_failed(Funnel(flow="f", hours=1, stages=[*seen, later]))
+        assert not dead_letters._nothing_failed(Funnel(flow="f", hours=1, stages=[*seen, later], fates={}))
