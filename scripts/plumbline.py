@@ -1,4 +1,4 @@
-"""Set up, run and test Plumbline with nothing but Python: `python3 scripts/plumbline.py setup|run|test|check`."""
+"""Set up, run and test Plumbline with nothing but Python: `python3 scripts/plumbline.py VERB`."""
 
 from __future__ import annotations
 
@@ -36,18 +36,23 @@ def main() -> int:
         sys.stderr.write(f"Plumbline needs Python 3.11 or newer; this is {sys.version.split()[0]}\n")
         return 2
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=["setup", "run", "test", "check"])
+    parser.add_argument("verb", choices=["setup", "run", "test", "test-browser", "check"])
     verb = parser.parse_args().verb
     os.chdir(HOME)
     if verb in {"setup", "run"}:
         _install("requirements.txt")
         return _run([PYTHON, "-m", "auditor", "demo"]) if verb == "run" else 0
     _install("requirements-test.txt")
-    if verb == "test":
-        _servers()
-        _run([PYTHON, "-m", "tests.engines"])
-    # Most tests wait for windows to pass: four at once take less than half the time of one after the other.
-    return _check() or (_run([PYTHON, "-m", "pytest", "-n", "4", "--dist", "loadgroup"]) if verb == "test" else 0)
+    if verb == "check":
+        return _check()
+    _servers()
+    _run([PYTHON, "-m", "tests.engines"])
+    if verb == "test-browser":
+        return _tests("browser", 4)
+    # Most of these tests wait for windows to pass: six at once keep two cores busy.
+    code = _check() or _tests("not browser", max(6, os.cpu_count() or 1))
+    print("the tests in a real browser: make test-browser", flush=True)
+    return code
 
 
 def _install(requirements: str) -> None:
@@ -94,6 +99,11 @@ def _servers() -> None:
         if done.returncode != 0:
             sys.stderr.buffer.write(done.stdout[-4000:])
             sys.exit(f"{' '.join(each)} failed")
+
+
+def _tests(which: str, at_once: int) -> int:
+    """Run the tests that a marker names."""
+    return _run([PYTHON, "-m", "pytest", "-m", which, "-n", str(at_once), "--dist", "loadgroup"])
 
 
 def _check() -> int:

@@ -37,12 +37,16 @@ HEAVY = {
 }
 """By what a parameter may call them, the fixtures of servers that take long to start."""
 
+BROWSERS = {"browser", "page"}
+"""What modules call their fixtures of a real browser."""
+
 LONGEST = (
     "tests/auditor/test_escaping.py",
     "tests/auditor/console/test_query.py",
     "kafka_server",
     "rabbitmq_url",
     "tests/auditor/dashboard/test_browser.py",
+    "tests/auditor/dashboard/test_tour.py",
     "tests/test_wheel.py",
 )
 """The groups of tests that take longest, longest first: one that began late would run alone at the end."""
@@ -54,6 +58,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     That is a heavy server, or whatever a module's own fixtures make for the whole module.
     """
+    for item in items:
+        if BROWSERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.browser)
     groups = {item: _shared(item) for item in items}
     for item, shared in groups.items():
         if shared is not None:

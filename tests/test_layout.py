@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import HOME
+from tests.conftest import BROWSERS
 
 ROOMS = (
     *("auditor/alerts", "auditor/audit", "auditor/cli", "auditor/conflicts", "auditor/console", "auditor/daemon"),
@@ -309,3 +310,16 @@ def test_the_file_that_is_named_instead_reaches_the_module(test: str) -> None:
     reached = reached_from(test)
     named = {module[:-3].replace("/", ".") for module, held_by in ASIDE.items() if held_by == test}
     assert named - reached == set()
+
+
+def test_whoever_opens_a_browser_is_run_with_the_others_that_do() -> None:
+    """By its mark, or by asking for a fixture of the names that `tests/conftest.py` marks."""
+    unmarked = []
+    for file in (HOME / "tests").rglob("test_*.py"):
+        for each in ast.parse(file.read_text()).body:
+            called = {ast.unparse(call.func) for call in ast.walk(each) if isinstance(call, ast.Call)}
+            if isinstance(each, ast.FunctionDef) and "chromium" in called:
+                marked = "pytest.mark.browser" in map(ast.unparse, each.decorator_list)
+                if not marked and each.name not in BROWSERS:
+                    unmarked.append(f"{file.name}: {each.name}")
+    assert unmarked == []

@@ -225,6 +225,7 @@ def _answer(body: str, route: Route) -> None:
     route.fulfill(content_type="text/html", body=body)
 
 
+@pytest.mark.browser
 def test_a_browser_cannot_be_led_there_by_another_name_nor_frame_it(port: int) -> None:
     """DNS rebinding as it is done: a foreign name that leads to 127.0.0.1; and a page that frames the dashboard."""
     attack = (
@@ -248,6 +249,7 @@ def test_a_browser_cannot_be_led_there_by_another_name_nor_frame_it(port: int) -
             assert inside.query_selector("#root") is None
 
 
+@pytest.mark.browser
 def test_it_stops_while_pages_are_open(stand: Stand) -> None:
     with chromium() as browser, dashboard(stand) as port:
         page = browser.new_page()
@@ -525,6 +527,7 @@ def test_the_command_refuses_what_cannot_be_meant(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.browser
 def test_a_mistyped_folder_is_not_made(stand: Stand) -> None:
     wrong = stand.place / "vra"
     settings = {"AUDITOR_MAP": str(stand.map_file), "AUDITOR_DATA": str(wrong)}
@@ -552,6 +555,7 @@ def conflict_page(page: Page, port: int) -> None:
     page.get_by_role("heading", name="As it is now").wait_for(timeout=90_000)
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_a_decision_names_who_signed_in_and_only_they_decide(disputed: Stand) -> None:
     options = ("--user-header", "X-Forwarded-User", "--proxy", "127.0.0.9")
@@ -581,6 +585,7 @@ def test_a_decision_names_who_signed_in_and_only_they_decide(disputed: Stand) ->
     assert (found[1][-1].who, found[1][-1].known_by) == ("ada@example.com", "signed in, by x-forwarded-user")
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_the_local_operator_is_told_what_they_are(disputed: Stand) -> None:
     with dashboard(disputed) as port, chromium() as browser:

@@ -407,6 +407,7 @@ def cookies_of(page: Page) -> str:
     return "; ".join(f"{each['name']}={each['value']}" for each in page.context.cookies())
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(400)
 def test_people_sign_in_act_under_their_name_and_sign_out(disputed: Stand) -> None:
     with signing_in(disputed, "--operator", "ada@example.com") as (port, issuer, log), chromium() as browser:
@@ -446,6 +447,7 @@ def test_people_sign_in_act_under_their_name_and_sign_out(disputed: Stand) -> No
     assert "Traceback" not in printed
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_a_sign_in_that_fails_says_so_and_the_log_says_why_in_one_line(stand: Stand) -> None:
     with signing_in(stand, discovery=f"/wrong{DISCOVERY}") as (port, _, log), chromium() as browser:
@@ -489,6 +491,7 @@ def nothing_is_shown_to_strangers(browser: Browser, port: int) -> None:
         assert broken_rules(page) == []
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_a_sign_in_that_ends_closes_the_page_and_who_is_not_named_sees_none(stand: Stand) -> None:
     stand.agree(3)

@@ -201,6 +201,7 @@ def faults(page: Page) -> list[Any]:
     return found
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:

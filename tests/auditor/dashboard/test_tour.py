@@ -83,6 +83,7 @@ def settled(page: Page) -> None:
     wait_until(lambda: page.evaluate("document.getAnimations().every(each => each.playState !== 'running')"))
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(1200)
 def test_every_stop_shows_what_is_wrong(broken: tuple[str, dict[str, str]], tmp_path: Path) -> None:
     address, names = broken
