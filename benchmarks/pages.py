@@ -32,17 +32,19 @@ _DRAWN = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 _RERUN = """() => new Promise(done => {
     const app = document.querySelector('[data-testid=stApp]');
-    let began = 0, ran = false;
+    const shown = () => [...app.querySelectorAll('[data-testid=stMain] p')]
+        .map(each => each.textContent).find(text => text.includes('Shown: '));
+    const before = shown(), began = performance.now();
     new MutationObserver((_, observer) => {
-        const state = app.getAttribute('data-test-script-state');
-        if (state === 'running') ran = true;
-        if (ran && state === 'notRunning') { observer.disconnect(); done(performance.now() - began); }
-    }).observe(app, {attributes: true});
-    began = performance.now();
+        if (shown() === before || app.getAttribute('data-test-script-state') !== 'notRunning') return;
+        observer.disconnect();
+        done(performance.now() - began);
+    }).observe(app, {attributes: true, childList: true, characterData: true, subtree: true});
     history.pushState({}, '', location.pathname + '?refresh=off&range=6+h');
     window.dispatchEvent(new PopStateEvent('popstate'));
 })"""
-"""Asks for another time range, as the browser's way back does; answers how many milliseconds drawing it took."""
+"""Asks for another time range, as the browser's way back does; answers how many milliseconds it took until the page
+shows it and Streamlit has run its script to the end."""
 
 
 async def opened(page: Page, address: str, name: str) -> float:
