@@ -9,8 +9,10 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -18,6 +20,7 @@ from auditor.conflicts import decisions
 from auditor.dashboard import queries
 from auditor.dashboard.beats import Beat, Episode, beats
 from auditor.dashboard.frames import frame
+from auditor.dashboard.memo import Memo
 from auditor.dashboard.story import Story
 from auditor.dashboard.time_range import TimeRange
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
@@ -50,6 +53,24 @@ BEATS = 40
 """Slots of a heartbeat strip."""
 
 
+Asked = ParamSpec("Asked")
+Figure = TypeVar("Figure")
+
+
+def _shared(
+    figure: Callable[Concatenate[Data, Asked], Figure],
+) -> Callable[Concatenate[Data, Asked], Figure]:
+    """All who ask for the same figures within a second get them from one computation, each a copy of their own."""
+
+    @wraps(figure)
+    def asked(self: Data, /, *args: Asked.args, **kwargs: Asked.kwargs) -> Figure:
+        self._refresh()
+        found = self.memo.get((figure.__name__, repr(args), repr(kwargs)), lambda: figure(self, *args, **kwargs))
+        return copy(found)
+
+    return asked
+
+
 class NoLedgerError(Exception):
     """No auditor has recorded anything at the named place."""
 
@@ -71,6 +92,7 @@ class Data:
             raise NoLedgerError(str(workspace.folder) if local else "the database of AUDITOR_LEDGER")
         self.ledger = ledger
         self.lens = Lens(self.ledger)
+        self.memo = Memo()
         self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
         self._refreshed = 0.0
@@ -104,19 +126,24 @@ class Data:
         with self._lock:
             if time.monotonic() - self._refreshed > REFRESH_AT_MOST_EVERY_S:
                 self.lens.refresh()
+                self.memo.clear()
                 self._refreshed = time.monotonic()
 
     def changed(self) -> None:
         """Something was written that the next query must see."""
         with self._lock:
             self._refreshed, self._flows = 0.0, None
+            self.memo.clear()
 
+    @_shared
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """The rows of a query over the views, without those of flows that the map no longer names.
 
         A page runs its own queries with this.
         """
-        self._refresh()
+        return self._read(sql, parameters)
+
+    def _read(self, sql: str, parameters: Sequence[Any]) -> pd.DataFrame:
         frame = self.lens.query(sql, parameters).to_pandas()
         if "flow" in frame.columns:  # flows that the map no longer names are history and not shown
             frame = frame[frame["flow"].isna() | frame["flow"].isin(list(self.map.flows))].reset_index(drop=True)
@@ -131,9 +158,9 @@ class Data:
             }
         return self._types
 
+    @_shared
     def missing_history(self, span: TimeRange) -> list[str]:
         """The archive files that figures of the time range lack, one sentence each."""
-        self._refresh()
         return [str(each) for each in missing_since(self.lens.missing, span.begin, span.end)]
 
     def close(self) -> None:
@@ -152,6 +179,7 @@ class Data:
         """Whether every flow is fully verified, so that what is not listed does not exist."""
         return all(flow.unknown is None for flow in self.flows())
 
+    @_shared
     def systems(self) -> pd.DataFrame:
         """The availability of every system."""
         return frame(system_status(self.map, self.ledger, datetime.now(UTC)))
@@ -169,15 +197,15 @@ class Data:
         """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
         return self.query(queries.WINDOWS, [span.begin, span.end])
 
+    @_shared
     def objectives(self) -> list[ObjectiveFigure]:
         """Every objective of every flow, over the period of its flow's SLA."""
-        self._refresh()
         now = datetime.now(UTC)
         return objectives(self.map, self.ledger, self.lens, now, now)
 
+    @_shared
     def objective_days(self, figure: ObjectiveFigure) -> list[DayFigure]:
         """How an objective fared on each day of its period."""
-        self._refresh()
         return objective_days(self.map.flow(figure.flow), figure, self.lens, datetime.now(UTC))
 
     def incidents_by_flow(self) -> dict[str, int]:
@@ -251,8 +279,9 @@ class Data:
         limit: int,
         offset: int,
     ) -> pd.DataFrame:
-        """Divergences that match, latest first."""
-        return self.query(queries.DIVERGENCES, [*self._matching(span, flows, causes, states, search), limit, offset])
+        """Divergences that match, latest first; not kept, because they may be all there are."""
+        self._refresh()
+        return self._read(queries.DIVERGENCES, [*self._matching(span, flows, causes, states, search), limit, offset])
 
     def _matching(
         self, span: TimeRange, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
@@ -282,19 +311,19 @@ class Data:
         """What cannot be verified now, longest first: flow, subject, name, reason, records, first_seen_at."""
         return self.query(queries.UNVERIFIED, [list(flows or self.map.flows)])
 
+    @_shared
     def lags(self, span: TimeRange) -> list[FlowLag]:
         """How long the changes of every flow take to arrive."""
-        self._refresh()
         return lag.lags(self.map, self.lens, span.begin, span.end)
 
+    @_shared
     def heat(self, span: TimeRange, flow: str) -> tuple[list[datetime], Any]:
         """The share of each hour's changes by lag cell: the hours, and an array of shape (cells, hours)."""
-        self._refresh()
         return lag.heat(self.lens, flow, span.begin, span.end)
 
+    @_shared
     def weekly(self, flow: str) -> dict[tuple[int, int], WindowCounts]:
         """By weekday and hour of the day, how many changes kept their windows over the period of the flow's SLA."""
-        self._refresh()
         period_s = self.map.flow(flow).settings.sla.period_s
         return lag.weekly(self.lens, flow, datetime.now(UTC) - timedelta(seconds=period_s))
 
@@ -302,14 +331,14 @@ class Data:
         """Clock steps: system, stepped_at, by_s."""
         return self.query(queries.CLOCK_STEPS, [span.begin, span.end])
 
+    @_shared
     def misled(self) -> list[Misled]:
         """Consumers that are reading wrong values now, gravest first."""
-        self._refresh()
         return misled.misled(self.map, self.lens)
 
+    @_shared
     def patterns(self) -> list[Pattern]:
         """Single mistakes that explain many records."""
-        self._refresh()
         return patterns.patterns(self.map, self.lens)
 
     def impact_text(self, flow: str, cause: str, winner: str) -> str:
@@ -324,14 +353,14 @@ class Data:
         """Record what a person does about a conflict. Raises RefusedError."""
         decisions.act(self.map, self.ledger, conflict_id, what, **more)
 
+    @_shared
     def backlogs(self) -> list[Backlog]:
         """Every queue read in the last hour, from its latest readings."""
-        self._refresh()
         return backlogs.backlogs(self.map, self.lens, datetime.now(UTC) - timedelta(hours=1))
 
+    @_shared
     def funnels(self, span: TimeRange) -> list[Funnel]:
         """What happened to failed messages, by flow."""
-        self._refresh()
         return letters.funnels(self.map, self.lens, span.begin, span.end)
 
     def evidence(self, letter: int) -> tuple[dict[str, str], str | None]:
@@ -340,19 +369,19 @@ class Data:
         (row,) = self.lens.query(queries.EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
         return json.loads(row["headers"] or "{}"), row["payload"]
 
+    @_shared
     def letters(self, span: TimeRange, limit: int) -> Waiting:
         """Waiting dead letters: the latest of them, and all grouped by reason."""
-        self._refresh()
         return letters.letters(self.map, self.lens, span.begin, limit)
 
+    @_shared
     def unseen_letters(self) -> list[str]:
         """What is unknown about the dead letters now, one sentence per queue."""
-        self._refresh()
         return letters.unseen_letters(self.map, list(self.map.flows), self.lens, datetime.now(UTC))
 
+    @_shared
     def explained(self) -> list[Explained]:
         """By flow, how many of its open divergences a dead letter explains."""
-        self._refresh()
         return letters.explained(self.map, self.lens)
 
     def noise(self, span: TimeRange) -> pd.DataFrame:
@@ -376,14 +405,14 @@ class Data:
         """Receivers with undelivered messages of the last day: sender, state, given_up, error, messages, since_at."""
         return self.query(queries.UNDELIVERED, [datetime.now(UTC) - timedelta(days=1)])
 
+    @_shared
     def coverage(self, span: TimeRange) -> list[FlowCoverage]:
         """How much of every flow is verified."""
-        self._refresh()
         return coverage.coverage(self.map, self.ledger, self.lens, span.begin, datetime.now(UTC), until=span.end)
 
+    @_shared
     def coverage_days(self, flow: str) -> list[tuple[date, CoverageCounts]]:
         """What the audits of a flow came to on each day of the period of its SLA."""
-        self._refresh()
         now = datetime.now(UTC)
         begin = now - timedelta(seconds=self.map.flow(flow).settings.sla.period_s)
         return coverage.coverage_days(flow, self.lens, begin, now)

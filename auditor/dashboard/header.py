@@ -94,13 +94,16 @@ def _refused_map(data: Data) -> None:
 
 def _silences(data: Data) -> None:
     """What is silenced: no message is no good news then."""
-    for each in data.silences():
+    silences = data.silences()
+    for each in silences:
         st.info(
             f"**Messages about {escaping.markdown(each.matcher_text)} are silenced** until "
             f"{each.until_at:%d %b %H:%M} UTC by {escaping.markdown(each.who)}: {escaping.markdown(each.reason)}. "
             "Audits continue, and everything is shown.",
             icon=":material/notifications_paused:",
         )
+    if silences:
+        navigation.link("All silences →", navigation.incidents(list="Silences"))
 
 
 def _failing(data: Data) -> None:

@@ -144,10 +144,10 @@ def there_is_a_map() -> bool:
 
 
 def time_range(now: datetime) -> TimeRange:
-    """The chosen time range."""
+    """The chosen time range; one up to now ends with the current second, for all who look within it."""
     label = str(st.session_state["range"])
     if label != FROM_TO:
-        return last(label, now)
+        return last(label, now + timedelta(microseconds=-now.microsecond % 1_000_000))
     begin, end = (st.session_state[each].replace(tzinfo=UTC) for each in ENDS)
     return between(begin, end)
 
