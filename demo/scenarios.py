@@ -94,6 +94,7 @@ def _poison_message(play: Play) -> Iterator[Step]:
     yield None
     for key, email in broken.items():
         play.business.change(key, email=email)
+    yield 1.0  # until what was queued with the old address has failed as well
     play.bus.discard()
 
 

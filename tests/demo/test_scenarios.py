@@ -114,3 +114,16 @@ def test_every_text_is_a_sentence() -> None:
         for text in (each.situation, each.person, each.prevented):
             assert text.endswith("."), each.name
     assert OPENING in SCENARIOS
+
+
+def test_what_is_queued_just_before_it_is_mended_leaves_no_dead_letter(
+    company: Company, stage: Stage, clock: Clock
+) -> None:
+    stage.play("poison-message", held=True)
+    until(stage, clock, broken=True)
+    (key,) = held(company, "crm", "SELECT id FROM customers WHERE email LIKE '% at %' LIMIT 1")[0]
+    stage.mend()
+    stage._business.change(key, plan="team")
+    until(stage, clock)
+    settled(company, stage, clock)
+    assert wrong(company) == []

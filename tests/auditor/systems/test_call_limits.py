@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditor.systems.call_limits import SlidingLimit, ToldLimit
@@ -32,6 +32,7 @@ def test_there_is_never_one_call_over(
     assert within(sent, seconds) <= limit
 
 
+@example(limit=8, steps=[(0.0, 1), (0.0, 3), (0.0, 5), (0.0, 1)])  # waits less than a float's next step
 @given(limit=st.integers(1, 12), steps=STEPS)
 def test_who_waits_as_long_as_told_may_go_and_nobody_waits_longer_than_needed(
     limit: int, steps: list[tuple[float, int]]
@@ -43,8 +44,8 @@ def test_who_waits_as_long_as_told_may_go_and_nobody_waits_longer_than_needed(
         if not math.isfinite(wait_s):
             assert calls > limit
             continue
-        if wait_s > 0:
-            assert made.wait_s(now + wait_s * 0.99, calls) > 0
+        if (early := now + wait_s * 0.99) < now + wait_s:
+            assert made.wait_s(early, calls) > 0
         now += wait_s + 1e-9 * (1 + now)
         assert made.wait_s(now, calls) == 0.0
         made.spend(now, calls)
