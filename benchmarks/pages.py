@@ -32,19 +32,19 @@ _DRAWN = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 _RERUN = """() => new Promise(done => {
     const app = document.querySelector('[data-testid=stApp]');
-    const shown = () => [...app.querySelectorAll('[data-testid=stMain] p')]
-        .map(each => each.textContent).find(text => text.includes('Shown: '));
+    const choice = app.querySelector('[data-testid=stSidebar]');
+    const shown = () => choice.textContent + [...choice.querySelectorAll('input')].map(each => each.value);
     const before = shown(), began = performance.now();
-    new MutationObserver((_, observer) => {
+    const asking = setInterval(() => {
         if (shown() === before || app.getAttribute('data-test-script-state') !== 'notRunning') return;
-        observer.disconnect();
+        clearInterval(asking);
         done(performance.now() - began);
-    }).observe(app, {attributes: true, childList: true, characterData: true, subtree: true});
+    }, 5);
     history.pushState({}, '', location.pathname + '?refresh=off&range=6+h');
     window.dispatchEvent(new PopStateEvent('popstate'));
 })"""
-"""Asks for another time range, as the browser's way back does; answers how many milliseconds it took until the page
-shows it and Streamlit has run its script to the end."""
+"""Asks for another time range, as the browser's way back does; answers how many milliseconds it took until the
+sidebar shows it and Streamlit has run its script to the end."""
 
 
 async def opened(page: Page, address: str, name: str) -> float:
@@ -56,19 +56,19 @@ async def opened(page: Page, address: str, name: str) -> float:
     return time.perf_counter() - begun_s
 
 
-async def windows(browser: Browser) -> list[BrowserContext]:
+async def windows(browser: Browser, sessions: int = SESSIONS) -> list[BrowserContext]:
     """Browser windows that share nothing."""
-    return [await browser.new_context(viewport={"width": 1440, "height": 900}) for _ in range(SESSIONS)]
+    return [await browser.new_context(viewport={"width": 1440, "height": 900}) for _ in range(sessions)]
 
 
-async def measure(address: str, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+async def measure(address: str, rounds: int, sessions: int) -> dict[str, tuple[list[float], list[float]]]:
     """By page, the seconds of first renders and of refreshes, all windows at once."""
     found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in PAGES}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
-        contexts = await windows(browser)
+        contexts = await windows(browser, sessions)
         for context in contexts:  # what a browser keeps is fetched before
             page = await context.new_page()
             await opened(page, address, "overview")
@@ -134,6 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="1 M rows, one round, half a minute of memory")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long memory is watched")
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="how many windows wait at once")
     asked = parser.parse_args()
     good = True
     for rows in (1_000_000,) if asked.quick else (1_000_000, 10_000_000):
@@ -142,11 +143,13 @@ def main() -> int:
             ledger.close()
             settings = {"AUDITOR_MAP": str(file), "AUDITOR_DATA": str(workspace.folder)}
             with served_by([str(HOME / "app.py")], settings) as (address, process):
-                for name, (first, again) in asyncio.run(measure(address, 1 if asked.quick else 4)).items():
+                for name, (first, again) in asyncio.run(
+                    measure(address, 1 if asked.quick else 4, asked.sessions)
+                ).items():
                     for what, took in (("first", first), ("refresh", again)):
                         good &= emit(
                             "pages", f"{name}_{what}_p95", percentile(took, 0.95), "s", goal="< 1", n=len(took),
-                            spread=(min(took), max(took)), rows=rows, sessions=SESSIONS, quick=asked.quick,
+                            spread=(min(took), max(took)), rows=rows, sessions=asked.sessions, quick=asked.quick,
                         )  # fmt: skip
                 minutes = 0.5 if asked.quick else asked.minutes
                 seen = asyncio.run(watch_memory(address, process.pid, minutes))
