@@ -82,7 +82,8 @@ def framed(
     acting.asks()
     navigation.follow()
     data = open_data()
-    every_s = navigation.refresh_every_s() if live and not busy() else None
+    chosen_s = navigation.refresh_every_s() if live else None
+    every_s = None if busy() else chosen_s
 
     def interrupt() -> None:
         """End the automatic redrawing when someone follows a link or gets to work: the whole page is run again."""
@@ -95,6 +96,11 @@ def framed(
         span = navigation.time_range(datetime.now(UTC))
         try:
             header.draw(data, span, title)
+            if every_s != chosen_s:
+                st.caption(
+                    f":material/pause_circle: Not redrawn since {datetime.now(UTC):%H:%M:%S} UTC, while rows are "
+                    "selected or a case is open."
+                )
             draw(data, span)
         except LedgerError as error:
             st.error(

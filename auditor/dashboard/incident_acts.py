@@ -197,6 +197,9 @@ def do_to_each(
         st.error(escaping.markdown(error), icon=":material/error:")
         return
     outcome = act_on_each(numbers, lambda number: what(desk, number))
+    if outcome.refused and chosen():  # the dialog keeps what was entered
+        st.error(escaping.markdown("; ".join(outcome.refused.values())), icon=":material/error:")
+        return
     st.session_state.pop(CHOSEN, None)
     st.session_state[OUTCOME] = done, noun, outcome
     data.changed()

@@ -116,6 +116,9 @@ def test_a_verb_from_the_menu_of_a_row_asks_for_the_rest_once(three: Stand) -> N
     app = local("incidents", {CHOSEN: (2, "Snooze"), PICKED: [1, 3]})
     assert not app.exception
     app.text_input(key="who-chosen").set_value("ada")
+    app.text_input(key="snooze-chosen-length").set_value("2020-01-01")
+    button(app, "Snooze 1 incident").click().run()
+    assert "the end must be in the future" in text(app)
     app.text_input(key="snooze-chosen-length").set_value("3h")
     button(app, "Snooze 1 incident").click().run()
     assert [each.value for each in app.success] == ["Snoozed 1 incident."]
