@@ -126,9 +126,11 @@ def _two_teams(play: Play) -> Iterator[Step]:
             row = play.business.edit("crm", key, status="cancelled")
             play.business.edit("billing", key, status="past_due")
             play.business.queue(("marketing", "documents", "messaging", "warehouse"), "customer", row)
+            play.business.disputed.add(key)
         yield 1.0
     yield None
     for key in keys:
+        play.business.disputed.discard(key)
         play.business.change(key, status="cancelled")
 
 

@@ -127,3 +127,21 @@ def test_what_is_queued_just_before_it_is_mended_leaves_no_dead_letter(
     until(stage, clock)
     settled(company, stage, clock)
     assert wrong(company) == []
+
+
+def test_what_two_teams_dispute_is_left_alone_until_it_is_decided(
+    company: Company, stage: Stage, clock: Clock
+) -> None:
+    stage.play("two-teams", held=True)
+    until(stage, clock, broken=True)
+    business = stage._business
+    disputed = {*business.disputed}
+    assert len(disputed) == 2
+    everyone = {key for (key,) in held(company, "crm", "SELECT id FROM customers")}
+    other = min(everyone - disputed)
+    business.disputed |= everyone - {other}
+    assert business.any_customer() == other
+    business.disputed &= disputed
+    stage.mend()
+    until(stage, clock)
+    assert not business.disputed
