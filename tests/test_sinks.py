@@ -333,7 +333,7 @@ TABLES = {
 """How often `st.table` is used, whose cells are Markdown: each of its cells is escaped, and tried in a browser."""
 
 IMAGES = {
-    "auditor/dashboard/curves.py": 1,
+    "auditor/dashboard/sparkline.py": 1,
     "auditor/dashboard/pages/overview.py": 1,
     "auditor/dashboard/pages/sla.py": 1,
 }

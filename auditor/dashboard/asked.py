@@ -28,6 +28,7 @@ WHAT = {
 
 
 EARLIEST, LATEST = datetime(2000, 1, 1), datetime(2099, 12, 31)
+"""Between these a person may choose the ends of a time range."""
 
 
 def unknown(name: str, options: Collection[str]) -> list[str]:

@@ -96,7 +96,6 @@ class Data:
         self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
         self._refreshed = 0.0
-        self._flows: tuple[float, list[FlowStatus]] | None = None
         self._types: dict[str, list[tuple[str, str]]] = {}
         self._in_force = self._loaded_last()
 
@@ -132,7 +131,7 @@ class Data:
     def changed(self) -> None:
         """Something was written that the next query must see."""
         with self._lock:
-            self._refreshed, self._flows = 0.0, None
+            self._refreshed = 0.0
             self.memo.clear()
 
     @_shared
@@ -168,12 +167,10 @@ class Data:
         self.lens.close()
         self.ledger.close()
 
+    @_shared
     def flows(self) -> list[FlowStatus]:
-        """The state of every flow, at most `REFRESH_AT_MOST_EVERY_S` old: every part of a page asks for it."""
-        with self._lock:
-            if self._flows is None or time.monotonic() - self._flows[0] > REFRESH_AT_MOST_EVERY_S:
-                self._flows = time.monotonic(), flow_status(self.map, self.ledger, datetime.now(UTC))
-            return self._flows[1]
+        """The state of every flow."""
+        return flow_status(self.map, self.ledger, datetime.now(UTC))
 
     def all_known(self) -> bool:
         """Whether every flow is fully verified, so that what is not listed does not exist."""
@@ -218,7 +215,7 @@ class Data:
         return self.query(queries.OPEN_BY_CAUSE)
 
     def timeline(self, span: TimeRange) -> pd.DataFrame:
-        """Records that newly differ, by time and cause: bucket_at, family, cause, opened."""
+        """Records that newly differ, by time and cause: bucket_at, flow, family, cause, opened."""
         return self.query(queries.TIMELINE, [span.bucket, span.begin, span.end])
 
     def beats(self, span: TimeRange) -> dict[str, list[Beat]]:
@@ -242,18 +239,26 @@ class Data:
 
     def shares(self, span: TimeRange) -> list[float]:
         """The share of changes within their windows over the time range; slots without changes are left out."""
-        slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end]
+        slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end, list(self.map.flows)]
         found = self.query(queries.SHARES, slots)["share"]
         return [float(each) for each in found if not pd.isna(each)]
 
     def letters_waiting(self, span: TimeRange) -> list[int]:
-        """How many dead letters waited in all queues over the time range; slots without a reading are left out."""
-        slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end]
-        return [int(each) for each in self.query(queries.LETTERS_WAITING, slots)["letters"] if not pd.isna(each)]
+        """How many dead letters waited in all queues over the time range.
+
+        A queue counts as last read. Slots in which one was not read yet, or its depth is unknown, are left out.
+        """
+        found = self.query(queries.LETTERS_WAITING, [span.begin, span.slot_ms(BEATS), span.begin, span.end])
+        if found.empty:
+            return []
+        depths = found.pivot_table(index="slot", columns=["flow", "queue"], values="depth").ffill()
+        known = depths[depths.notna().all(axis=1) & (depths >= 0).all(axis=1)]
+        return [int(each) for each in known.sum(axis=1)]
 
     def conflicts_open(self, span: TimeRange) -> list[int]:
         """How many conflicts were open over the time range, decided ones that are not carried out included."""
-        found = self.query(queries.CONFLICTS_OPEN, [span.begin, span.slot_ms(BEATS), BEATS])
+        slots = [span.begin, span.slot_ms(BEATS), BEATS, list(self.map.flows)]
+        found = self.query(queries.CONFLICTS_OPEN, slots)
         return list(map(int, found["conflicts"]))
 
     def count_divergences(

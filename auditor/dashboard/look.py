@@ -356,36 +356,36 @@ def strip(beats: Iterable[Beat]) -> str:
     return _image("".join(bars), max(across - _BEAT_GAP, 1), _STRIP_HEIGHT)
 
 
-_COURSE_WIDTH, _COURSE_HEIGHT, _COURSE_RIM = 240, 44, 2
+_SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_RIM = 240, 44, 2
 
 
-def course(figures: Sequence[float], *, bars: bool = False) -> str:
-    """Draw the course of two figures or more, the first on the left: as bars from zero, or as a curve.
+def sparkline(figures: Sequence[float], *, bars: bool = False) -> str:
+    """Draw two figures or more over time, the first on the left: as bars from zero, or as a curve.
 
     Returns:
         As `strip`.
     """
     low, high = min(figures) if not bars else 0, max(figures)
-    room = _COURSE_HEIGHT - 2 * _COURSE_RIM
-    heights = [_COURSE_RIM + room * (each - low) / ((high - low) or 1) for each in figures]
-    step = _COURSE_WIDTH / (len(figures) - (not bars))
+    room = _SPARK_HEIGHT - 2 * _SPARK_RIM
+    heights = [_SPARK_RIM + room * (each - low) / ((high - low) or 1) for each in figures]
+    step = _SPARK_WIDTH / (len(figures) - (not bars))
     tone = HEX[Tone.NOTE]
     if bars:
         shapes = "".join(
-            f'<rect x="{at * step:.1f}" y="{_COURSE_HEIGHT - tall:.1f}" width="{max(step - 1, 1):.1f}" '
-            f'height="{tall - _COURSE_RIM:.1f}" fill="{tone}"/>'
+            f'<rect x="{at * step:.1f}" y="{_SPARK_HEIGHT - tall:.1f}" width="{max(step - 1, 1):.1f}" '
+            f'height="{tall - _SPARK_RIM:.1f}" fill="{tone}"/>'
             for at, (tall, figure) in enumerate(zip(heights, figures, strict=True))
             if figure
         )
-        ground = f'<path d="M0 {_COURSE_HEIGHT - 1}H{_COURSE_WIDTH}" stroke="{tone}" stroke-opacity="0.5"/>'
-        return _image(shapes + ground, _COURSE_WIDTH, _COURSE_HEIGHT)
-    points = " ".join(f"{at * step:.1f},{_COURSE_HEIGHT - tall:.1f}" for at, tall in enumerate(heights))
-    below = f"{points} {_COURSE_WIDTH},{_COURSE_HEIGHT} 0,{_COURSE_HEIGHT}"
+        ground = f'<path d="M0 {_SPARK_HEIGHT - 1}H{_SPARK_WIDTH}" stroke="{tone}" stroke-opacity="0.5"/>'
+        return _image(shapes + ground, _SPARK_WIDTH, _SPARK_HEIGHT)
+    points = " ".join(f"{at * step:.1f},{_SPARK_HEIGHT - tall:.1f}" for at, tall in enumerate(heights))
+    below = f"{points} {_SPARK_WIDTH},{_SPARK_HEIGHT} 0,{_SPARK_HEIGHT}"
     return _image(
         f'<polygon points="{below}" fill="{tone}" fill-opacity="0.15"/>'
         f'<polyline points="{points}" fill="none" stroke="{tone}" stroke-width="2"/>',
-        _COURSE_WIDTH,
-        _COURSE_HEIGHT,
+        _SPARK_WIDTH,
+        _SPARK_HEIGHT,
     )
 
 

@@ -17,7 +17,7 @@ OPEN_BY_CAUSE = """
     FROM divergences WHERE state = 'open' GROUP BY flow, cause ORDER BY records DESC"""
 
 TIMELINE = """
-    SELECT time_bucket(?, opened_at) AS bucket_at, family, cause, count(*) AS opened
+    SELECT time_bucket(?, opened_at) AS bucket_at, flow, family, cause, count(*) AS opened
     FROM divergences WHERE opened_at >= ? AND opened_at <= ? GROUP BY ALL ORDER BY bucket_at"""
 
 SLOTS = """
@@ -39,20 +39,20 @@ SHARES = """
     SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, settled_at) // ?)::INTEGER AS slot,
            count(*) FILTER (verdict = 'met') / nullif(count(*) FILTER (verdict IN ('met', 'breach',
                'breach_then_converged')), 0) AS share
-    FROM changes WHERE settled_at >= ? AND settled_at <= ? GROUP BY slot ORDER BY slot"""
+    FROM changes WHERE settled_at >= ? AND settled_at <= ? AND list_contains(?::VARCHAR[], flow)
+    GROUP BY slot ORDER BY slot"""
 
 LETTERS_WAITING = """
-    WITH read AS (
-        SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, read_at) // ?)::INTEGER AS slot,
-               arg_max(depth, read_at) AS depth
-        FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue)
-    SELECT slot, sum(depth)::BIGINT AS letters FROM read GROUP BY slot ORDER BY slot"""
+    SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, read_at) // ?)::INTEGER AS slot, flow, queue,
+           arg_max(coalesce(depth, -1), read_at) AS depth
+    FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
 
 CONFLICTS_OPEN = """
     WITH ends AS (
         SELECT ?::TIMESTAMPTZ + to_milliseconds(? * (slot + 1)) AS end_at FROM range(?) slots(slot))
     SELECT count(conflicts.id) AS conflicts
     FROM ends LEFT JOIN conflicts ON opened_at <= end_at AND (closed_at IS NULL OR closed_at > end_at)
+        AND list_contains(?::VARCHAR[], flow)
     GROUP BY end_at ORDER BY end_at"""
 
 MATCHING = """

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, curves, look, navigation, tables, view
+from auditor.dashboard import components, look, navigation, sparkline, tables, view
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
@@ -116,7 +116,7 @@ def _tiles(
                 delta_color="red",
                 delta_arrow="off",
             )
-            curves.draw(_agreeing(beats), f"Flows that agreed in {span.words}")
+            sparkline.draw(_agreeing(beats), f"Flows that agreed in {span.words}")
         with _leading_to(navigation.drift()):
             st.metric(
                 "Records that differ",
@@ -125,7 +125,7 @@ def _tiles(
                 delta_color="off",
                 delta_arrow="off",
             )
-            curves.draw(opened, f"Records that newly differed in {span.words}", bars=True)
+            sparkline.draw(opened, f"Records that newly differed in {span.words}", bars=True)
         with _leading_to(navigation.Target(page="sla", shows={})):
             st.metric(
                 "Changes within window",
@@ -135,10 +135,12 @@ def _tiles(
                 delta_arrow="off",
                 help="Undecided changes may have met their window or not: the share lies between the two ends.",
             )
-            curves.draw(data.shares(span), f"Share of changes within their windows in {span.words}", "{:.1%}".format)
+            sparkline.draw(
+                data.shares(span), f"Share of changes within their windows in {span.words}", "{:.1%}".format
+            )
         with _leading_to(navigation.dead_letters()):
             st.metric("Dead letters waiting", dead)
-            curves.draw(data.letters_waiting(span), f"Dead letters that waited in {span.words}")
+            sparkline.draw(data.letters_waiting(span), f"Dead letters that waited in {span.words}")
         with _leading_to(navigation.Target(page="conflicts", shows={})):
             st.metric(
                 "Conflicts to decide",
@@ -149,7 +151,7 @@ def _tiles(
                 help="Differences that no rule decides. The curve counts all that are not settled, also those that "
                 "are deferred, or decided and not carried out yet.",
             )
-            curves.draw(data.conflicts_open(span), f"Conflicts that were not settled in {span.words}")
+            sparkline.draw(data.conflicts_open(span), f"Conflicts that were not settled in {span.words}")
 
 
 @contextmanager
@@ -257,7 +259,7 @@ def _causes(open_now: pd.DataFrame, timeline: pd.DataFrame, span: TimeRange) -> 
                     delta_arrow="off",
                     label_visibility="collapsed",
                 )
-                curves.draw(opened, f"Records that newly differed in {span.words}", bars=True)
+                sparkline.draw(opened, f"Records that newly differed in {span.words}", bars=True)
                 st.caption(f"{meaning.family}: {meaning.words}")
 
 

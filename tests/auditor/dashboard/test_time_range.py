@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from auditor import escaping
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.components import _open
 from auditor.dashboard.time_range import FROM_TO, RANGES, bar_width, between, last
-from tests.auditor.dashboard.test_pages import run, text
+from tests.auditor.dashboard.test_pages import read_queue, run, text
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -137,3 +138,29 @@ def test_an_end_that_is_no_instant_is_told(given: str, watched: Stand) -> None:
     assert not app.exception
     (warning,) = [each.value for each in app.warning if each.icon == ":material/link_off:"]
     assert f"{escaping.markdown(given)} is not an instant such as 2026-03-01T10:00" in warning
+
+
+def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_leaves_out_what_is_unknown(watched: Stand) -> None:
+    begun = watched.clock.now()
+    watched.run("billing", "INSERT INTO letters VALUES (1, '3', '2026-03-01 00:00:00', 'no')")
+    read_queue(watched)
+    for name in (None, "gone"):
+        watched.clock.advance(60)
+        if name:
+            watched.run("billing", f"ALTER TABLE letters RENAME TO {name}")
+        read_queue(watched)
+    data = _open(str(watched.map_file), str(watched.place / "var"))
+    whole = between(begun - timedelta(minutes=1), watched.clock.now() + timedelta(minutes=1))
+    assert data.letters_waiting(whole) == [1, 1]
+    assert data.conflicts_open(whole) == [0] * 40
+    assert data.letters_waiting(between(NOW - timedelta(days=900), NOW - timedelta(days=899))) == []
+
+
+def test_what_the_map_no_longer_names_is_in_no_curve(watched: Stand) -> None:
+    data = _open(str(watched.map_file), str(watched.place / "var"))
+    around = between(watched.clock.now() - timedelta(hours=1), watched.clock.now() + timedelta(minutes=1))
+    assert int(data.timeline(around)["opened"].sum()) > 0
+    data.map = replace(data.map, flows={})
+    data.changed()
+    assert data.timeline(around).empty
+    assert data.shares(around) == []

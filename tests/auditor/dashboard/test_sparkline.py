@@ -19,7 +19,7 @@ def shapes(address: str) -> list[ElementTree.Element]:
 
 
 def test_bars_stand_on_zero_and_are_as_high_as_their_figures() -> None:
-    drawn = shapes(look.course([0, 2, 4], bars=True))
+    drawn = shapes(look.sparkline([0, 2, 4], bars=True))
     bars = [each for each in drawn if each.tag.endswith("rect")]
     assert len(bars) == 2  # what is 0 has none
     low, high = (float(each.attrib["height"]) for each in bars)
@@ -27,7 +27,7 @@ def test_bars_stand_on_zero_and_are_as_high_as_their_figures() -> None:
 
 
 def test_a_curve_goes_from_the_lowest_to_the_highest_figure() -> None:
-    (line,) = [each for each in shapes(look.course([3, 1, 2])) if each.tag.endswith("polyline")]
+    (line,) = [each for each in shapes(look.sparkline([3, 1, 2])) if each.tag.endswith("polyline")]
     down = [float(each.partition(",")[2]) for each in line.attrib["points"].split()]
     assert down.index(max(down)) == 1
     assert down.index(min(down)) == 0
@@ -35,7 +35,7 @@ def test_a_curve_goes_from_the_lowest_to_the_highest_figure() -> None:
 
 @given(st.lists(st.floats(0, 1e12) | st.integers(0, 10**12), min_size=2, max_size=60), st.booleans())
 def test_any_figures_stay_inside_the_picture(figures: list[float], bars: bool) -> None:
-    for each in shapes(look.course(figures, bars=bars)):
+    for each in shapes(look.sparkline(figures, bars=bars)):
         if each.tag.endswith("rect"):
             assert 0 <= float(each.attrib["y"]) <= 44
             assert 0 <= float(each.attrib["x"]) < 240
@@ -47,10 +47,10 @@ def test_any_figures_stay_inside_the_picture(figures: list[float], bars: bool) -
 
 
 def two() -> None:
-    from auditor.dashboard import curves
+    from auditor.dashboard import sparkline
 
-    curves.draw([0.5, 1.0, 0.75], "Share", "{:.0%}".format)
-    curves.draw([7], "Nothing to compare with")
+    sparkline.draw([0.5, 1.0, 0.75], "Share", "{:.0%}".format)
+    sparkline.draw([7], "Nothing to compare with")
 
 
 def test_the_picture_is_told_in_words() -> None:
