@@ -1,4 +1,4 @@
-"""Small words that every message needs: counts, plain figures and shares, and the nearest known name."""
+"""Small words that every message needs: counts, headings, plain figures and shares, and the nearest known name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from decimal import Decimal
 def counted(number: int, word: str) -> str:
     """A number of things, in the singular if it is one."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def heading(name: str) -> str:
+    """The heading of a column: `cannot_verify` is "cannot verify".
+
+    A name with a space is a heading already, and stays as it is: a name from the map may be part of it.
+    """
+    return name if " " in name else name.replace("_", " ")
 
 
 def figure(number: float, digits: int = 3) -> str:

@@ -192,7 +192,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         f"auditor/cli/{name}.py": "auditor/cli/test_commands.py"
         for name in (
             *("audits", "conflicts", "doctor", "documents", "figures", "findings", "map", "options", "program"),
-            *("query", "queues", "record", "rows", "serve", "tables", "template", "verified", "watchdog"),
+            *("query", "queues", "record", "serve", "tables", "template", "verified", "watchdog"),
         )
     },
     "it is seen as people see it: on a page": {

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from auditor.escaping import visible
 from probes.wording import figure
+from probes.wording import heading as heading_of
 
 # A file or a pipe has no width; tables there are wide rather than wrapped.
 # A text like `:tada:` may be a value and is never turned into an emoji.
@@ -34,7 +35,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool 
         return
     table = Table(title=escape(visible(title)) or None, title_justify="left")
     for name in rows[0]:
-        heading = escape(visible(name if verbatim else name.replace("_", " ")))
+        heading = escape(visible(name if verbatim else heading_of(name)))
         texts = (heading, *(text_of(row[name]) for row in rows))
         longest = max(len(word) for text in texts for word in text.split() or [""])
         table.add_column(heading, overflow="fold", min_width=min(longest, WHOLE_WORD))

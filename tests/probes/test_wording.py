@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from probes.durations import format_duration
-from probes.wording import at_most, counted, did_you_mean, figure, percent
+from probes.wording import at_most, counted, did_you_mean, figure, heading, percent
 
 ROOT = Path(__file__).parents[2]
 EXACT = {"probes/wording.py", "probes/records/sql/column_types.py", "auditor/map/diff.py"}
@@ -67,3 +67,11 @@ def test_a_number_of_things_agrees_with_its_word() -> None:
 def test_the_nearest_known_word_is_named() -> None:
     assert did_you_mean("slak", ["slack", "email"]) == "; did you mean 'slack'?"
     assert did_you_mean("zzz", ["b", "a"]) == "; known: a, b"
+
+
+def test_a_heading_is_in_words_and_keeps_names_of_the_map() -> None:
+    assert [heading(each) for each in ("cannot_verify", "key", "table in crm_eu")] == [
+        "cannot verify",
+        "key",
+        "table in crm_eu",
+    ]

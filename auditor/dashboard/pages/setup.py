@@ -24,7 +24,7 @@ from auditor.workspace import Workspace
 from checks.escalation import RefusedError
 from checks.tables import complete
 from probes.addresses import login_of
-from probes.wording import counted
+from probes.wording import counted, heading
 
 if TYPE_CHECKING:
     from auditor.audit.once import Report
@@ -370,7 +370,7 @@ def _verdicts(person: Person, progress: Progress, location: Path) -> None:
 def _rows(told: Sequence[_Told]) -> pd.DataFrame:
     """Rows of a table, with words for the names of columns."""
     return frame(
-        [{COLUMNS.get(name, name.replace("_", " ")): value for name, value in each.as_row().items()} for each in told]
+        [{COLUMNS.get(name, heading(name)): value for name, value in each.as_row().items()} for each in told]
     )
 
 
