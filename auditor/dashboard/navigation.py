@@ -56,6 +56,7 @@ INSTANT = "%Y-%m-%dT%H:%M"
 """How the address writes an end."""
 
 _ENDS_SEEN = "_ends_seen"
+_RANGE_BEFORE = "_range_before"
 _SHARED = {"range": "1 h", "refresh": "10 s"}
 _NEXT = "_next_page"
 
@@ -175,6 +176,11 @@ def _two_instants() -> None:
             format="YYYY-MM-DD",
             required=True,
         )
+    before = st.session_state.get(_RANGE_BEFORE)
+    if before is not None:
+        st.button(
+            f"Back to the last {before}", icon=":material/zoom_out:", on_click=_show_range_again, args=(before,)
+        )
     kept = {key: f"{st.session_state[key]:{INSTANT}}" for key in ENDS}
     for key, text in kept.items():
         st.query_params[key] = text
@@ -183,9 +189,14 @@ def _two_instants() -> None:
         st.warning("The range ends before it begins; one minute is shown.", icon=":material/schedule:")
 
 
+def _show_range_again(label: str) -> None:
+    st.session_state["range"] = label
+
+
 def _no_instants() -> None:
     """Forget the two ends where the range is another one."""
     st.session_state.pop(_ENDS_SEEN, None)
+    st.session_state.pop(_RANGE_BEFORE, None)
     for key in ENDS:
         st.query_params.pop(key, None)
 
@@ -234,10 +245,13 @@ def leave(target: Target, over: tuple[datetime, datetime] | None = None) -> None
     """Go there at the next redraw; for callbacks, which cannot switch pages themselves.
 
     Args:
-        over: the time range to show there, in UTC and without a zone; by default the same.
+        over: the time range to show there, in UTC and without a zone; by default the same. The sidebar then leads
+            back to the one before, which the browser's way back does not.
     """
     st.session_state[_NEXT] = target
     if over is not None:
+        if st.session_state["range"] != FROM_TO:
+            st.session_state[_RANGE_BEFORE] = st.session_state["range"]
         st.session_state["range"] = FROM_TO
         st.session_state.update(
             {key: at.replace(second=0, microsecond=0) for key, at in zip(ENDS, over, strict=True)}

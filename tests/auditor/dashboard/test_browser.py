@@ -128,8 +128,8 @@ def open_a_menu(page: Page, demo: str) -> None:
 
 
 def click_a_bar(page: Page, demo: str) -> None:
-    """A bar of the Overview leads to the records that differed then."""
-    page.goto(f"{demo}/?refresh=off")
+    """A bar of the Overview leads to the records that differed then, and the sidebar back to the range before."""
+    page.goto(f"{demo}/?refresh=off&range=6+h")
     bar = page.locator(".bars .point path").last
     bar.wait_for(state="attached", timeout=90_000)
     bar.scroll_into_view_if_needed()
@@ -141,6 +141,9 @@ def click_a_bar(page: Page, demo: str) -> None:
     page.get_by_role("heading", name="Drift").wait_for(timeout=90_000)
     expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=90_000)
     expect(page).to_have_url(re.compile(r"from=\d{4}-\d\d-\d\dT.*to=\d{4}"))
+    page.get_by_role("button", name="Back to the last 6 h").click(timeout=90_000)
+    expect(page).to_have_url(re.compile(r"range=6(\+|%20)h"), timeout=90_000)
+    expect(page).not_to_have_url(re.compile("from="))
 
 
 @pytest.mark.timeout(600)
