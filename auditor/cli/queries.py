@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 from auditor.cli.acting import ByOption, account, login
 from auditor.cli.options import (
     DEFAULT_DATA,
+    UNVERIFIED,
     DataOption,
     JsonOption,
     ListGroup,
@@ -20,6 +22,7 @@ from auditor.cli.options import (
     app,
     existing_ledger,
     fail,
+    fail_in_lines,
     say,
 )
 from auditor.cli.query import statement
@@ -82,7 +85,7 @@ def save(
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Save a query for everyone; it is not run."""
+    """Save a query for everyone; it is checked and not run."""
     from auditor.cli.documents import print_json
     from checks.saved_queries import named
 
@@ -152,14 +155,20 @@ def saved_query(data: Path, name: str, *, as_json: bool = False) -> SavedQuery:
 @contextmanager
 def _at_shelf(data: Path, by: str | None) -> Iterator[tuple[Shelf, Ledger]]:
     """The shelf for the person who runs the command; if it refuses an act, exit with the reason."""
+    from auditor.console.query import QueryError, UnusableLedgerError, check_query
     from auditor.desk.shelf import Shelf
     from checks.escalation import RefusedError
 
-    _, ledger = existing_ledger(data)
+    workspace, ledger = existing_ledger(data)
+    who, known_by = login() if by is None else by, f"command line, login {account()}"
     try:
-        yield Shelf(ledger, who=login() if by is None else by, known_by=f"command line, login {account()}"), ledger
+        yield Shelf(ledger, who=who, known_by=known_by, check=partial(check_query, workspace)), ledger
     except RefusedError as error:
         fail(str(error))
+    except UnusableLedgerError as error:
+        fail(str(error), UNVERIFIED)
+    except QueryError as error:
+        fail_in_lines(f"not saved, because the query would be refused: {error}")
     finally:
         ledger.close()
 

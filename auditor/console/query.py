@@ -12,9 +12,10 @@ import os
 import selectors
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES, NOT_READY, ROW_LIMIT, STOPPED, QueryError
 from probes.child_process import KILL_AFTER_S, command, end_of, environment, kill
@@ -31,6 +32,7 @@ __all__ = [
     "QueryError",
     "QueryResult",
     "UnusableLedgerError",
+    "check_query",
     "run_query",
 ]
 
@@ -94,22 +96,39 @@ def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -
         NoLedgerError: nothing has been recorded yet.
         UnusableLedgerError: the ledger cannot be read.
     """
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(_answer(workspace, sql, timeout_s, only_check=False)) as reader:
+        table = reader.read_all()
+    metadata = table.schema.metadata or {}
+    return QueryResult(
+        table=table.replace_schema_metadata(None),
+        cut=metadata.get(b"cut", b"").decode(),
+        warnings=tuple(json.loads(metadata.get(b"warnings", b"[]"))),
+    )
+
+
+def check_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    """Check an untrusted query as `run_query` does before it runs one: its tree, and its names against the views.
+
+    Raises:
+        QueryError: it would be refused.
+        NoLedgerError: nothing has been recorded yet.
+        UnusableLedgerError: the ledger cannot be read.
+    """
+    _answer(workspace, sql, timeout_s, only_check=True)
+
+
+def _answer(workspace: Workspace, sql: str, timeout_s: float, *, only_check: bool) -> bytes:
+    """The Arrow stream that the process answers with."""
     deadline = time.monotonic() + timeout_s
-    code, answer, message = _run(workspace, sql, timeout_s, deadline)
+    task = {"sql": sql, "timeout_s": timeout_s, "deadline": deadline, "only_check": only_check}
+    code, answer, message = _run(workspace, task)
     if code == NOT_READY:
         _make_ready(workspace, message)
-        code, answer, message = _run(workspace, sql, timeout_s, deadline)
+        code, answer, message = _run(workspace, task)
     if code == 0:
-        import pyarrow as pa
-
-        with pa.ipc.open_stream(answer) as reader:
-            table = reader.read_all()
-        metadata = table.schema.metadata or {}
-        return QueryResult(
-            table=table.replace_schema_metadata(None),
-            cut=metadata.get(b"cut", b"").decode(),
-            warnings=tuple(json.loads(metadata.get(b"warnings", b"[]"))),
-        )
+        return answer
     if code == NOT_READY:
         raise UnusableLedgerError(message)
     raise QueryError(message or _death(code))
@@ -139,9 +158,9 @@ def _death(code: int) -> str:
     )
 
 
-def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> tuple[int, bytes, str]:
+def _run(workspace: Workspace, task: Mapping[str, Any]) -> tuple[int, bytes, str]:
     """Start the process, and make sure that it ends: by itself, at its time limit, or with this process."""
-    task = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
+    deadline, content = task["deadline"], json.dumps({**task, "ledger_url": workspace.ledger_url})
     with subprocess.Popen(  # noqa: S603
         command("auditor.console.sandbox"),
         stdin=subprocess.PIPE,
@@ -152,11 +171,11 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
         start_new_session=True,
     ) as child:
         try:
-            answer, message = _talk(child, json.dumps(task).encode() + b"\n", deadline + KILL_AFTER_S)
+            answer, message = _talk(child, content.encode() + b"\n", deadline + KILL_AFTER_S)
             child.wait(max(0.0, deadline + KILL_AFTER_S - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
             raise QueryError(
-                f"{STOPPED} {timeout_s:g} s; ask for a shorter period or fewer columns, or allow more time"
+                f"{STOPPED} {task['timeout_s']:g} s; ask for a shorter period or fewer columns, or allow more time"
             ) from None
         finally:
             kill(child)

@@ -50,7 +50,7 @@ _BATCH_ROWS = 256
 
 
 def main() -> int:
-    """Run the one statement on standard input."""
+    """Run or check the one statement on standard input."""
     limit_memory(DATA_BYTES)
     task = json.loads(sys.stdin.buffer.readline())
     left_s = float(task["deadline"]) - time.monotonic()
@@ -102,7 +102,10 @@ def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def answer(task: Mapping[str, Any]) -> pa.Table:
-    """Run a task: `ledger_url`, `sql`, `timeout_s`, and `deadline` on the monotonic clock."""
+    """Run a task: `ledger_url`, `sql`, `timeout_s`, and `deadline` on the monotonic clock.
+
+    With `only_check`, the statement is not run, and the table is empty.
+    """
     import duckdb
 
     from auditor.console.statement import read_statement
@@ -181,9 +184,13 @@ class _Cage:
         return {view: self._connection.sql(f"FROM {view}").columns for view in sorted(self._statement.views)}
 
     def _once(self) -> pa.Table:
+        import pyarrow as pa
+
         self._define()
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
         self._connection.sql(self._statement.sql)  # binds only, so errors refer to the original text
+        if self._task["only_check"]:
+            return pa.table({})
         if self._streams or self._statement.act == "explain":
             # In the transaction that runs it, so now() is the same for both.
             plan = self._plan("EXPLAIN (FORMAT json)")
@@ -193,8 +200,6 @@ class _Cage:
             return self._run()
         if self._statement.act == "analyze":
             plan = self._plan("EXPLAIN (ANALYZE, FORMAT json)")
-        import pyarrow as pa
-
         lines = pa.table({"plan": pa.array(self._names.shown(plan), pa.string())})
         return _within(lines.to_batches(_BATCH_ROWS), lines.schema)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
 from auditor import escaping
+from auditor.console.query import QueryError, check_query
 from auditor.dashboard import acting, components, tables
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
@@ -114,9 +116,15 @@ def _do(data: Data, who: Person, sheet: Sheet, what: Callable[[Shelf], int]) -> 
     """Do it and show the query as it is saved now; or say why not."""
     try:
         name, known_by = acting.signature(who)
-        number = what(Shelf(data.ledger, who=name, known_by=known_by))
+        check = partial(check_query, data.workspace)
+        with st.spinner("Checking …"):
+            number = what(Shelf(data.ledger, who=name, known_by=known_by, check=check))
     except RefusedError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
+        return
+    except QueryError as error:
+        st.error("Not saved, because the query would be refused:", icon=":material/error:")
+        st.code(escaping.block(error), language=None, wrap_lines=True)
         return
     data.changed()
     sheet.saved = next((each for each in data.ledger.saved_queries.listed() if each.query_id == number), None)

@@ -19,6 +19,7 @@ class Shelf:
     Args:
         who: the person; a name of at most 100 characters.
         known_by: how the auditor identified the person.
+        check: called with SQL before it is saved; what it raises is raised, and nothing is saved.
     """
 
     def __init__(
@@ -27,17 +28,20 @@ class Shelf:
         *,
         who: str,
         known_by: str,
+        check: Callable[[str], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         check_name(who, "the name of who does this")
         self._ledger = ledger
         self._who = who
         self._known_by = known_by
+        self._check = check
         self._now = now
 
     def save(self, name: str, sql: str, description: str = "") -> int:
         """Save a query under a name of its own; returns its number."""
         sql, description = checked_sql(sql), checked_description(description)
+        self._check(sql)
         with self._ledger.write() as transaction:
             present = self._ledger.saved_queries.present(transaction)
             plain = checked_name(name, present)
@@ -65,6 +69,8 @@ class Shelf:
             values["sql"] = checked_sql(sql)
         if description is not None:
             values["description"] = checked_description(description)
+        if "sql" in values and values["sql"] not in self._saved(query_id):  # an older one may be renamed as it is
+            self._check(values["sql"])
         with self._ledger.write() as transaction:
             present = self._ledger.saved_queries.present(transaction)
             known = _one(present, query_id, seen_at)
@@ -83,6 +89,10 @@ class Shelf:
             _one(self._ledger.saved_queries.present(transaction), query_id, seen_at)
             by = {"who": self._who, "known_by": self._known_by}
             self._ledger.saved_queries.delete(transaction, query_id, at=self._now(), **by)
+
+    def _saved(self, query_id: int) -> list[str]:
+        """The SQL that is saved under a number, if any is."""
+        return [each.sql for each in self._ledger.saved_queries.listed() if each.query_id == query_id]
 
 
 def _one(present: Sequence[SavedQuery], query_id: int, seen_at: datetime | None) -> SavedQuery:

@@ -299,7 +299,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stand.sweep()
     read_queue(stand)
     read_queue(stand, "broken")
-    Shelf(stand.ledger, who="<b>a</b>", known_by="test").save(MARKUP_NAME, HOSTILE, HOSTILE)
+    Shelf(stand.ledger, who="<b>a</b>", known_by="test", check=lambda _: None).save(MARKUP_NAME, HOSTILE, HOSTILE)
     settings = {
         "AUDITOR_MAP": str(stand.map_file),
         "AUDITOR_DATA": str(place / "var"),

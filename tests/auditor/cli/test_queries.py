@@ -82,3 +82,23 @@ def test_what_cannot_be_done_is_refused_with_the_reason(words: tuple[str, ...], 
     done = shell.run(*words)
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("DROP TABLE changes", "only SELECT statements are run here"),
+        ("SELECT 1; SELECT 2", "exactly one statement is allowed"),
+        ("SELECT * FROM nowhere", "nowhere"),
+        ("SELECT no_such_column FROM changes", "no_such_column"),
+        ("SELECT getenv('HOME')", "getenv"),
+    ],
+)
+def test_a_query_that_would_be_refused_is_not_saved(sql: str, said: str, shell: Shell) -> None:
+    shell.run("queries", "save", "one", "SELECT 1")
+    for words in (("two", sql), ("one", sql, "--replace")):
+        done = shell.run("queries", "save", *words)
+        assert done.exit_code == 2
+        assert "error: not saved, because the query would be refused: " in done.stderr
+        assert said in done.stderr
+    assert [(each["name"], each["sql"]) for each in shell.document("queries")] == [("one", "SELECT 1")]

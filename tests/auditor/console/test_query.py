@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from auditor.console.answers import rows_of
 from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES
-from auditor.console.query import NoLedgerError, QueryError, run_query
+from auditor.console.query import NoLedgerError, QueryError, check_query, run_query
 from auditor.console.sandbox import answer
 from auditor.console.statement import read_statement
 from auditor.history.archive import archive_settled
@@ -80,8 +80,9 @@ def ask(place: Place, sql: str, timeout_s: float, *words: str) -> Done:
         )
 
 
-def task(ledger_url: str, sql: str) -> dict[str, Any]:
-    return {"ledger_url": ledger_url, "sql": sql, "timeout_s": 60, "deadline": time.monotonic() + 60}
+def task(ledger_url: str, sql: str, *, only_check: bool = False) -> dict[str, Any]:
+    until_s = time.monotonic() + 60
+    return {"ledger_url": ledger_url, "sql": sql, "timeout_s": 60, "deadline": until_s, "only_check": only_check}
 
 
 def rows(ledger_url: str, sql: str) -> list[dict[str, Any]]:
@@ -301,6 +302,15 @@ def test_a_plan_shows_what_is_read_without_files_and_tables(place: Place) -> Non
 def test_a_refusal_says_why(sql: str, said: str, workspace: Workspace, stand: Stand) -> None:
     with pytest.raises(QueryError, match=said):
         answer(task(stand.ledger_url, sql))
+
+
+def test_a_statement_is_checked_like_one_that_runs_and_not_run(workspace: Workspace, stand: Stand) -> None:
+    check_query(workspace, "SELECT count(*) FROM range(1000000000000) a, changes", timeout_s=60)
+    check_query(workspace, "EXPLAIN ANALYZE SELECT count(*) FROM range(1000000000000)", timeout_s=60)
+    check_query(workspace, "SHOW TABLES")
+    for sql, said in (("SELECT 1; SELECT 2", "exactly one statement"), ("SELECT x FROM changes", "x")):
+        with pytest.raises(QueryError, match=said):
+            check_query(workspace, sql)
 
 
 def test_an_error_is_told_of_the_statement_that_was_asked(place: Place) -> None:

@@ -105,7 +105,7 @@ def test_a_viewer_sees_every_page_and_acts_on_none(page: str, disputed: Stand) -
 
 
 def save_a_query(stand: Stand) -> None:
-    Shelf(stand.ledger, who="ada", known_by="test").save("x", "SELECT 1")
+    Shelf(stand.ledger, who="ada", known_by="test", check=lambda _: None).save("x", "SELECT 1")
 
 
 def drawn(page: str, query: dict[str, str]) -> AppTest:

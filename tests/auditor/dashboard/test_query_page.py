@@ -41,6 +41,11 @@ def sheet(app: AppTest) -> Sheet:
     return found
 
 
+def shelf(stand: Stand, who: str) -> Shelf:
+    """The saved queries, for someone whose SQL is not checked."""
+    return Shelf(stand.ledger, who=who, known_by="test", check=lambda _: None)
+
+
 def ask(app: AppTest, sql: str) -> AppTest:
     app.text_area(key="sql-text").set_value(sql)
     button(app, "Run").click().run()
@@ -204,19 +209,42 @@ def test_a_query_is_saved_changed_renamed_and_deleted_on_the_page(watched: Stand
 
 def test_what_someone_else_changed_meanwhile_is_not_overwritten(watched: Stand) -> None:
     drift(watched)
-    number = Shelf(watched.ledger, who="bob", known_by="test").save("x", "SELECT 1")
+    number = shelf(watched, "bob").save("x", "SELECT 1")
     app = local("query", saved=str(number))
     assert editor(app) == "SELECT 1"
-    Shelf(watched.ledger, who="eve", known_by="test").change(number, sql="SELECT 2")
+    shelf(watched, "eve").change(number, sql="SELECT 2")
     app.text_input(key="who").set_value("ada")
     button(app, "Save changes").click().run()
     assert "was changed by eve" in text(app)
     assert watched.ledger.saved_queries.listed()[0].sql == "SELECT 2"
 
 
+def test_a_query_that_would_be_refused_is_not_saved_and_a_saved_one_can_be_renamed_and_deleted(
+    watched: Stand,
+) -> None:
+    drift(watched)
+    app = local("query")
+    app.text_area(key="sql-text").set_value("SELECT nothing FROM changes")
+    app.text_input(key="who").set_value("ada")
+    app.text_input(key="save-name-").set_value("x")
+    button(app, "Save for everyone").click().run()
+    assert "Not saved, because the query would be refused:" in text(app)
+    assert "nothing" in text(app)
+    assert watched.ledger.saved_queries.listed() == []
+    number = shelf(watched, "bob").save("y", "DROP TABLE changes")
+    app = local("query", saved=str(number))
+    app.text_input(key="who").set_value("ada")
+    next(each for each in app.text_input if each.label == "Name").set_value("z")
+    button(app, "Save changes").click().run()
+    assert [each.name for each in watched.ledger.saved_queries.listed()] == ["z"]
+    app.checkbox[0].check()
+    button(app, "Delete").click().run()
+    assert watched.ledger.saved_queries.listed() == []
+
+
 def test_a_link_to_a_saved_query_opens_it_and_a_dead_one_says_so(watched: Stand) -> None:
     drift(watched)
-    number = Shelf(watched.ledger, who="bob", known_by="test").save("x", "SELECT '\ud800' AS half")
+    number = shelf(watched, "bob").save("x", "SELECT '\ud800' AS half")
     app = run("query", saved=str(number))
     assert editor(app) == "SELECT '?' AS half"
     app = run("query", saved="77")

@@ -14,16 +14,25 @@ from checks.saved_queries import MOST, SavedQuery
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+class WrongError(Exception):
+    """A statement is not one that can be run."""
+
+
 class People:
     """A ledger, and people who come one minute after the other."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.now = NOW
+        self.wrong: set[str] = set()
 
     def shelf(self, who: str = "ada") -> Shelf:
         self.now += timedelta(minutes=1)
-        return Shelf(self.ledger, who=who, known_by=f"{who}'s login", now=lambda: self.now)
+        return Shelf(self.ledger, who=who, known_by=f"{who}'s login", check=self.check, now=lambda: self.now)
+
+    def check(self, sql: str) -> None:
+        if sql in self.wrong:
+            raise WrongError(sql)
 
     def only(self) -> SavedQuery:
         (found,) = self.ledger.saved_queries.listed()
@@ -92,3 +101,23 @@ def test_there_is_room_for_so_many_and_everyone_has_a_name(people: People) -> No
         people.shelf().save("one more", "SELECT 1")
     with pytest.raises(RefusedError, match="the name of who does this is missing"):
         people.shelf(" ")
+
+
+def test_a_statement_that_cannot_be_run_is_not_saved(people: People) -> None:
+    number = people.shelf().save("one", "SELECT 1")
+    people.wrong = {"DROP x"}
+    with pytest.raises(WrongError):
+        people.shelf().save("two", "DROP x\n")
+    with pytest.raises(WrongError):
+        people.shelf().change(number, name="two", sql="DROP x")
+    assert (people.only().name, people.only().sql) == ("one", "SELECT 1")
+
+
+def test_a_saved_statement_that_can_no_longer_be_run_is_renamed_and_deleted(people: People) -> None:
+    number = people.shelf().save("one", "SELECT 1")
+    people.wrong = {"SELECT 1"}
+    people.shelf().change(number, name="two", sql="SELECT 1")
+    people.shelf().change(number, description="which is old")
+    assert (people.only().name, people.only().description) == ("two", "which is old")
+    people.shelf().delete(number)
+    assert people.ledger.saved_queries.listed() == []
