@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -15,7 +16,7 @@ WHAT = {
     "range": "a time range",
     "refresh": "a refresh interval",
     "flow": "a flow of the map",
-    "lagflow": "a flow with changes in this time range",
+    "lagflow": "a flow of the map",
     "cause": "a cause",
     "state": "a state of a difference",
     "team": "a team of the map",
@@ -57,6 +58,48 @@ def refuse(name: str, options: Collection[str]) -> bool:
     return bool(refused)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A way on from filters that nothing matches: the label of a button, and what the button does."""
+
+    label: str
+    take: Callable[[], None]
+
+
+def unmatched(what: str, chosen: Mapping[str, Sequence[str]], more: Sequence[str], ways: Sequence[Way]) -> None:
+    """Say that nothing matches what is chosen, by hand or by a link; say what there is instead, and lead there.
+
+    Args:
+        what: the kind of thing that is listed, in the singular.
+        chosen: by filter, its values.
+        more: sentences about what there is instead.
+    """
+    filters = ", ".join(f"{name} {' or '.join(values)}" for name, values in chosen.items() if values)
+    text = " ".join((f"No {what} matches: {filters}.", *more))
+    st.info(escaping.markdown(text), icon=":material/search:")
+    with st.container(horizontal=True):
+        for way in ways:
+            st.button(way.label, on_click=way.take)
+
+
+def choose(**values: object) -> None:
+    """Let widgets that Streamlit keeps in the address show these values; for callbacks."""
+    st.session_state.update(values)
+
+
+def choose_facets(**values: Sequence[str]) -> None:
+    """The same for choices that `facet` draws."""
+    for name, picked in values.items():
+        st.session_state[name] = list(picked)
+        _keep(name)
+
+
+def _keep(name: str) -> None:
+    """Put what is chosen into the address."""
+    st.query_params[name] = st.session_state[name]
+    st.session_state[f"_{name}_seen"] = list(st.session_state[name])
+
+
 def instant(name: str) -> datetime | None:
     """The instant that the address gives, in UTC and without a zone, to the minute; None for one that is refused."""
     text = st.query_params.get(name, "")
@@ -95,12 +138,10 @@ def facet(
         picked = st.session_state.get(name, list(default))
     st.session_state[name], st.session_state[seen] = picked, named
 
-    def keep() -> None:
-        st.query_params[name] = st.session_state[name]
-        st.session_state[seen] = list(st.session_state[name])
-
     def labelled(value: str) -> str:
         return f"{words(value)} ({counts[value]:,})"
 
-    chosen: list[str] = st.multiselect(label, list(counts), key=name, format_func=labelled, on_change=keep)
+    chosen: list[str] = st.multiselect(
+        label, list(counts), key=name, format_func=labelled, on_change=_keep, args=[name]
+    )
     return chosen

@@ -74,7 +74,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     count = data.count_divergences(span, **chosen)
     if not count:
         if flows or causes or search or states != USUAL:
-            st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
+            _unmatched(facets, span, **chosen)
         else:
             differed = "is known to differ" if span.to_now else "differs now, and none is known to have differed"
             components.nothing(f"No record {differed} in {span.words}.", well=span.to_now and data.all_known())
@@ -96,6 +96,36 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         _exports(data, span, chosen, count)
     picked = list(dict.fromkeys(_table(data, found)))
     _act(data, picked, asks)
+
+
+def _unmatched(
+    facets: pd.DataFrame, span: TimeRange, *, flows: list[str], causes: list[str], states: list[str], search: str
+) -> None:
+    """Say what was asked for, and what there is instead."""
+    every = [each.value for each in DivergenceState]
+    ways = [asked.Way(label="Remove the filters", take=_remove_filters)]
+    more = [f"A longer time range than {span.words} may show records that have agreed again since."]
+    by_state = counts(facets, "state", every, flow=flows, cause=causes)
+    elsewhere = ", ".join(f"{n:,} {state}" for state, n in by_state.items() if n and state not in states)
+    if elsewhere:
+        more = [f"In other states in {span.words}: {elsewhere}."]
+        ways.insert(0, asked.Way(label="Show every state", take=partial(asked.choose_facets, state=every)))
+    asked.unmatched(
+        "record",
+        {
+            "flow": flows,
+            "cause": [_words(each) for each in causes],
+            "state": states if states != every else (),
+            "key": [f'"{search}"'] if search else (),
+        },
+        more,
+        ways,
+    )
+
+
+def _remove_filters() -> None:
+    asked.choose(search="")
+    asked.choose_facets(flow=(), cause=(), state=USUAL)
 
 
 def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -125,15 +128,11 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     flows = row[2].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
     search = row[3].text_input("Contains", key="search", bind="query-params")
     row[4].button("Refresh", icon=":material/refresh:", width="stretch")
-    found = data.query(_LISTED, [over, span.end, span.begin, flows, flows])
-    total = len(found) if not flows else len(data.query(_LISTED, [over, span.end, span.begin, [], []]))
-    if severities:
-        found = found[found["severity"].isin(severities)]
-    if search:
-        found = found[found["summary"].str.contains(search, case=False, regex=False)]
+    chosen = _Chosen(severities=severities, flows=flows, search=search)
+    found = chosen.among(data, span, over=over)
     if found.empty:
-        if total:
-            st.info(f"{counted(total, 'incident')} hidden by these filters.", icon=":material/search:")
+        if chosen.any:
+            _unmatched(data, span, chosen, over=over)
         else:
             components.nothing(_none(over, span), well=span.to_now and data.all_known())
         return
@@ -167,6 +166,55 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     )
     incident_acts.draw_several(data, sorted(picked), asks)
     incident_acts.draw_chosen(data, asks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """What the filters of the list let through; a filter without a value lets everything through."""
+
+    severities: Sequence[str] = ()
+    flows: Sequence[str] = ()
+    search: str = ""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a filter."""
+        return bool(self.severities or self.flows or self.search)
+
+    def among(self, data: Data, span: TimeRange, *, over: bool) -> pd.DataFrame:
+        """The incidents that match: open ones, and if asked for those that were resolved in the time range."""
+        flows = list(self.flows)
+        found = data.query(_LISTED, [over, span.end, span.begin, flows, flows])
+        if self.severities:
+            found = found[found["severity"].isin(self.severities)]
+        if self.search:
+            found = found[found["summary"].str.contains(self.search, case=False, regex=False)]
+        return found
+
+
+def _unmatched(data: Data, span: TimeRange, chosen: _Chosen, *, over: bool) -> None:
+    """Say what was asked for, and what there is instead."""
+    ways = [asked.Way(label="Remove the filters", take=partial(asked.choose, severity=[], flow=[], search=""))]
+    more = [f"None was resolved in {span.words} either. A longer time range may show earlier ones."]
+    resolved = 0 if over else len(chosen.among(data, span, over=True))
+    if resolved:
+        were = "was" if resolved == 1 else "were"
+        more = [
+            f"{counted(resolved, 'incident')} that match{'es' * (resolved == 1)} {were} resolved in {span.words}."
+        ]
+        ways.insert(0, asked.Way(label="Include resolved", take=partial(asked.choose, all=True)))
+    others = len(_Chosen().among(data, span, over=over))
+    hidden = f"The filters hide {counted(others, 'other incident')}." if others else "No other incident is open."
+    asked.unmatched(
+        "open incident",
+        {
+            "severity": chosen.severities,
+            "flow": chosen.flows,
+            "text": [f'"{chosen.search}"'] if chosen.search else (),
+        },
+        [*more, hidden],
+        ways,
+    )
 
 
 def _menu(found: pd.DataFrame, asks: Person | Onlooker) -> tables.Menu | None:

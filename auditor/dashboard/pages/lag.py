@@ -26,6 +26,7 @@ def page() -> None:
 def _draw(data: Data, span: TimeRange) -> None:
     lags = data.lags(span)
     measured = {lag.flow: lag for lag in lags if lag.curve is not None}
+    asked.refuse("lagflow", data.map.flows)
     if lags and not any(lag.audited for lag in lags):
         components.nothing(
             f"Nothing was audited in {span.words}, so how long changes take is not known. "
@@ -44,10 +45,21 @@ def _draw(data: Data, span: TimeRange) -> None:
         )
         tables.table(frame(list(map(_row, lags))), key="lags", alt="Lag quantiles by flow as intervals")
         _clamped(lags)
-        asked.refuse("lagflow", measured)
-        flow = st.selectbox("Flow", list(measured), key="lagflow", bind="query-params")
-        _charts(data, span, measured[flow])
+        flows = [*measured, *(lag.flow for lag in lags if lag.flow not in measured)]
+        flow = st.selectbox("Flow", flows, key="lagflow", bind="query-params")
+        if flow in measured:
+            _charts(data, span, measured[flow])
+        else:
+            components.nothing(_unmeasured(next(lag for lag in lags if lag.flow == flow), span))
     _clocks(data, span)
+
+
+def _unmeasured(lag: FlowLag, span: TimeRange) -> str:
+    """Why there is no lag of a flow to show, and where there may be one."""
+    flow = escaping.markdown(lag.flow)
+    if not lag.audited:
+        return f"{flow} was not audited in {span.words}, so how long its changes take is not known."
+    return f"No change of {flow} was seen in {span.words}. A longer time range may show changes."
 
 
 def _row(lag: FlowLag) -> dict[str, object]:

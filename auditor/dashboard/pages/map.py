@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -21,6 +22,7 @@ from auditor.map.diagram import placed, svg
 from auditor.map.document import markdown, mermaid
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import review
+from probes.wording import counted
 
 PICKED = "show"
 """Session key of what the panel shows; also in the address."""
@@ -43,7 +45,12 @@ def _draw(data: Data, span: TimeRange) -> None:
     known = _known(data, span)
     shown = list(data.map.flows) if flows is None else flows
     if not shown and flows is not None:
-        st.info("No flow matches these filters. Take one away to see more.", icon=":material/search:")
+        asked.unmatched(
+            "flow",
+            {name: st.session_state.get(key, ()) for name, key in (("data type", "type"), ("team", "team"))},
+            [f"The map has {counted(len(data.map.flows), 'flow')} in all."],
+            [asked.Way(label="Remove the filters", take=partial(asked.choose, type=[], team=[]))],
+        )
         return
     layout = placed(data.map, flows)
     unreadable = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from auditor.dashboard.components import _open
-from tests.auditor.dashboard.test_pages import app_of, run, text
+from tests.auditor.dashboard.test_pages import app_of, button, run, text
 from tests.stand import Stand
 
 
@@ -83,3 +83,33 @@ def test_a_link_that_is_followed_again_shows_what_it_names() -> None:
     assert app.multiselect(key="cause").value == ["late"]
     app.multiselect(key="cause").set_value([]).run()
     assert app.multiselect(key="cause").value == []
+
+
+def test_a_link_to_a_flow_without_changes_is_not_answered_with_another_flow(watched: Stand) -> None:
+    second = (
+        "  again:\n    data_type: customer\n    from: crm\n    to: billing\n"
+        "    pattern: real-time\n    window: 4s\n    every: 1s\n"
+    )
+    watched.map_file.write_text(watched.map_file.read_text() + second)
+    watched.put("crm", 3, "Grace", ago_s=0)
+    watched.audit()
+    watched.put("billing", 3, "Grace")
+    watched.audit()
+    app = run("lag", lagflow="again")
+    assert not app.exception
+    assert app.selectbox(key="lagflow").value == "again"
+    assert "again was not audited in the last hour" in text(app)
+    assert app.get("plotly_chart") == []
+
+
+def test_flows_that_no_filter_of_the_map_leaves_are_named_with_the_choice(watched: Stand) -> None:
+    text_of = watched.map_file.read_text()
+    order = "  order:\n    owner: crm\n    window: 4s\n    fields: {name: {type: string}}\n    in:\n"
+    places = "".join(f"      {each}: {{collection: orders, key: id}}\n" for each in ("crm", "billing"))
+    watched.map_file.write_text(text_of.replace("flows:\n", f"{order}{places}flows:\n"))
+    app = run("map", type="order")
+    assert not app.exception
+    assert "No flow matches: data type order. The map has 1 flow in all." in text(app)
+    button(app, "Remove the filters").click().run()
+    assert app.multiselect(key="type").value == []
+    assert "No flow matches" not in text(app)

@@ -310,7 +310,7 @@ def test_a_silence_is_told_on_every_page(watched: Stand) -> None:
     for page in ("overview", "incidents", "map"):
         told = [each.value for each in run(page).info if "silenced" in each.value]
         assert len(told) == 1
-        assert "flow to\\_billing" in told[0] or "flow to_billing" in told[0]
+        assert "flow to_billing" in told[0] or "flow to_billing" in told[0]
         assert "ada" in told[0]
 
 
@@ -336,7 +336,7 @@ def test_resolved_incidents_are_shown_when_asked_for_and_what_came_before(watche
     assert "No incident is open" in text(run("incidents"))
     assert list(table_with(run("incidents", all="true"), "what")["what"]) == ["s2", "s1"]
     assert list(table_with(run("incidents", all="true", search="S1"), "what")["what"]) == ["s1"]
-    assert "2 incidents hidden" in text(run("incidents", all="true", search="zzz"))
+    assert "The filters hide 2 other incidents." in text(run("incidents", all="true", search="zzz"))
     app = run("incidents", id="2")
     assert "lasted 60 s" in text(app)
     assert list(table_with(app, "incident")["incident"]) == ["1"]
@@ -384,7 +384,28 @@ def test_drift_filters_from_the_address(watched: Stand) -> None:
     shown = run("drift", cause="foreign_write").dataframe[0].value
     assert list(shown["record"]) == ["3"]
     assert list(shown["difference"]) == ["name: Ada → Eve"]
-    assert "No record matches these filters" in text(run("drift", cause="orphan"))
+
+
+def test_a_link_to_records_that_agree_again_says_so_and_leads_on(watched: Stand) -> None:
+    drift(watched)
+    app = run("drift", cause="orphan", flow="to_billing", state="open")
+    assert "No record matches: flow to_billing, cause orphan, state open." in text(app)
+    assert [each.label for each in app.button if each.label == "Show every state"] == []
+    button(app, "Remove the filters").click().run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["record"]) == ["3"]
+    assert app.query_params.get("cause", []) == []
+    watched.run("billing", "UPDATE customers SET name = 'Ada' WHERE id = 3")
+    watched.audit()
+    _open.clear()
+    app = run("drift", cause="foreign_write")
+    assert "No record matches: cause foreign write, state open. In other states in the last hour: 1 closed." in text(
+        app
+    )
+    button(app, "Show every state").click().run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["record"]) == ["3"]
+    assert app.multiselect(key="cause").value == ["foreign_write"]
 
 
 def test_all_that_match_are_exported_and_not_only_the_page_shown(
@@ -819,7 +840,25 @@ def test_incidents_are_shown_of_the_flow_that_the_address_names(watched: Stand) 
     with watched.ledger.database.unnumbered() as connection:
         connection.exec_driver_sql("UPDATE breaches SET flow = 'elsewhere'")
     _open.clear()
-    assert "1 incident hidden by these filters" in text(run("incidents", flow="to_billing"))
+    app = run("incidents", flow="to_billing")
+    assert "No open incident matches: flow to_billing. None was resolved in the last hour either." in text(app)
+    assert "The filters hide 1 other incident." in text(app)
+    button(app, "Remove the filters").click().run()
+    assert not app.exception
+    assert len(table_with(app, "what")) == 1
+
+
+def test_a_link_to_incidents_that_are_resolved_says_so_and_leads_to_them(watched: Stand) -> None:
+    drift(watched)
+    watched.run("billing", "UPDATE customers SET name = 'Ada' WHERE id = 3")
+    watched.audit_until(lambda: watched.rows("incidents")[0]["resolved_at"])
+    severity = str(watched.rows("incidents")[0]["severity"])
+    app = run("incidents", severity=severity, flow="to_billing")
+    assert f"No open incident matches: severity {severity}, flow to_billing." in text(app)
+    assert "1 incident that matches was resolved in the last hour. No other incident is open." in text(app)
+    button(app, "Include resolved").click().run()
+    assert not app.exception
+    assert len(table_with(app, "what")) == 1
 
 
 def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None:
