@@ -82,12 +82,14 @@ class Person:
     Attributes:
         name: from the sign-in; None for a local operator, who enters one.
         known_by: how the name was established, as recorded with every act.
-        until: when the sign-in ends, in seconds since 1970; None if it ends elsewhere, or there is none.
+        since, until: when the sign-in began and when it ends, in seconds since 1970; None if it ends elsewhere, or
+            there is none.
         session: names the sign-in, so that it can be ended before.
     """
 
     name: str | None
     known_by: str
+    since: float | None = None
     until: float | None = None
     session: str = ""
 
@@ -98,12 +100,13 @@ class Onlooker:
 
     Attributes:
         name: from the sign-in; None for a local viewer.
-        until: as of a person.
+        since, until: as of a person.
         session: as of a person.
     """
 
     why: str
     name: str | None = None
+    since: float | None = None
     until: float | None = None
     session: str = ""
 
@@ -369,7 +372,7 @@ def _by_oidc(access: Access, oidc: Oidc, claims: Claims | None, now: float) -> A
     asks = _in_role(access, found.name, found.groups, f"signed in, by OIDC issuer {visible(found.issuer)}")
     if isinstance(asks, Stranger):
         return replace(asks, can_sign_in=True)
-    return replace(asks, until=found.until, session=found.session)
+    return replace(asks, since=found.since, until=found.until, session=found.session)
 
 
 def _by_header(access: Access, headers: Headers, peer: str | None) -> Asks:

@@ -36,6 +36,7 @@ from auditor.dashboard.access import (
     who,
 )
 from auditor.dashboard.oidc import CALLBACK, Claims
+from auditor.dashboard.signed_out import SignedOut
 
 PERSON = "X-Plumbline-Person"
 """The header in which the guard passes on to the pages who sent the request; dropped when it comes from outside."""
@@ -43,11 +44,8 @@ PERSON = "X-Plumbline-Person"
 SEAL = secrets.token_hex(16)
 """A secret of this process, which proves to the pages that the guard wrote the header."""
 
-SIGNED_OUT: dict[str, float] = {}
-"""Sign-ins that people have ended, with when they would have ended by themselves.
-
-The cookie alone would let an open page, or a copy of the cookie, go on.
-"""
+SIGNED_OUT = SignedOut()
+"""Sign-ins that people have ended. The cookie alone would let an open page, or a copy of the cookie, go on."""
 
 FAILED, FAILED_VALUE = "sign-in", "failed"
 """What the address of a page holds after a sign-in that did not succeed."""
@@ -269,17 +267,15 @@ def present(asks: Asks, now: float) -> Asks:
     """Who someone still is: nobody, once the sign-in has ended."""
     if isinstance(asks, Stranger) or asks.until is None:
         return asks
-    if now >= asks.until or asks.session in SIGNED_OUT:
+    if now >= asks.until or SIGNED_OUT.holds(asks.session, asks.since or 0.0):
         return Stranger(why=ENDED, can_sign_in=True)
     return asks
 
 
 def sign_out(asks: Asks, now: float) -> None:
-    """End a sign-in in every page and for every copy of its cookie, and forget those that have ended anyway."""
-    for session in [session for session, until in SIGNED_OUT.items() if until <= now]:
-        del SIGNED_OUT[session]
-    if not isinstance(asks, Stranger) and asks.until is not None:
-        SIGNED_OUT[asks.session] = asks.until
+    """End a sign-in in every page and for every copy of its cookie."""
+    if not isinstance(asks, Stranger) and asks.since is not None:
+        SIGNED_OUT.end(asks.session, asks.since, now)
 
 
 def sealed(asks: Asks) -> str:

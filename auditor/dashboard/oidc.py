@@ -26,6 +26,9 @@ CALLBACK = "/oauth2callback"
 
 COOKIE_SECRET_LENGTH = 32
 
+LONGEST_SESSION_S = 30 * 86400
+"""The longest that a sign-in may last; Streamlit's cookie lasts no longer."""
+
 OPEN_TO_ALL = (
     "https://accounts.google.com/",
     "https://gitlab.com/",
@@ -110,13 +113,14 @@ class SignIn:
     """Someone who has signed in.
 
     Attributes:
-        until: when the sign-in ends, in seconds since 1970.
+        since, until: when the sign-in began and when it ends, in seconds since 1970.
         session: names this sign-in.
     """
 
     name: str
     groups: frozenset[str]
     issuer: str
+    since: float
     until: float
     session: str
 
@@ -213,7 +217,7 @@ def _session(text: str) -> float:
         seconds = float(parse_duration(text))
     except ValueError as error:
         raise OidcError(f"AUDITOR_OIDC_SESSION: {error}") from None
-    if not 60 <= seconds <= 30 * 86400:
+    if not 60 <= seconds <= LONGEST_SESSION_S:
         raise OidcError("AUDITOR_OIDC_SESSION: must be from 1m to 30d, because the cookie lasts no longer")
     return seconds
 
@@ -242,6 +246,7 @@ def sign_in_of(oidc: Oidc, claims: Claims) -> SignIn | str:
         name=name.strip(),
         groups=_groups(claims.get(oidc.groups_claim)),
         issuer=issuer,
+        since=issued_at,
         until=issued_at + oidc.session_s,
         session=hashlib.sha256(json.dumps(dict(claims), sort_keys=True).encode()).hexdigest(),
     )

@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,8 @@ def _made(access: Access) -> dict[str, Any]:
     import streamlit
     from starlette.middleware import Middleware
 
-    from auditor.dashboard import cookies, navigation
-    from auditor.dashboard.guard import Guard
+    from auditor.dashboard import cookies, navigation, signed_out
+    from auditor.dashboard.guard import SIGNED_OUT, Guard
 
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     base = str(streamlit.get_option("server.baseUrlPath") or "").strip("/")
@@ -62,6 +63,9 @@ def _made(access: Access) -> dict[str, Any]:
     addresses = {root, f"{root}/index.html", *(f"{root}/{name}" for name in navigation.PAGES)}
     oidc = access.oidc
     secret = (oidc.cookie_secret if oidc else "") or secrets.token_hex(32)
+    if oidc is not None and oidc.cookie_secret:  # another secret with each start ends every sign-in anyway
+        folder = Path(os.environ.get("AUDITOR_DATA", "var")).resolve()
+        SIGNED_OUT.keep(folder / signed_out.NAME, time.time())
     guard = Middleware(
         Guard,
         access=access,
