@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from auditor.desk.desk import Case, Desk
 from auditor.ledger import LeaseLostError, Ledger, LedgerError
@@ -13,7 +14,11 @@ from auditor.senders.slack_bot import SlackBotSettings
 from auditor.senders.slack_buttons import Button, Press, end_of
 from auditor.senders.slack_people import Person, SlackPeople
 from checks.escalation import RefusedError
-from checks.handling import NAME_LIMIT
+from checks.handling import NAME_LIMIT, Verb
+from checks.tables import complete
+
+CLOCKS_AGREE = timedelta(minutes=10)
+"""A snooze begins with its press if that was no longer ago, or ahead."""
 
 WHERE = "Slack: "
 """Before the name of the person in the history of an incident."""
@@ -30,6 +35,11 @@ OTHER_LEDGER = (
 )
 TAKEN_OVER = "Nothing was recorded: another auditor is taking over. Press again in a minute."
 NO_LEDGER = "Nothing was recorded: the auditor's ledger cannot be written. Press again in a few minutes."
+
+_VERBS = complete(
+    {Button.ACKNOWLEDGE: Verb.ACKNOWLEDGE, Button.ASSIGN: Verb.ASSIGN, Button.SNOOZE: Verb.SNOOZE},
+)
+"""What the timeline calls a press."""
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +109,39 @@ class SlackActs:
         known_by = f"Slack, member {press.user}"
         desk = Desk(self._map, self._ledger, who=f"{WHERE}{name}", known_by=known_by, now=self._now)
         case = Case("incident", press.incident)
+        until_at = None if press.snooze is None else end_of(press.snooze, self._instant_of(press), person.zone)
+        if self._is_recorded(press, incident, known_by, name, until_at):
+            return
         match press.button:
             case Button.ACKNOWLEDGE:
                 desk.acknowledge(case)
             case Button.ASSIGN:
                 desk.assign(case, name)
-            case Button.SNOOZE if press.snooze is not None:
-                desk.snooze(case, end_of(press.snooze, self._now(), person.zone))
+            case Button.SNOOZE if until_at is not None:
+                desk.snooze(case, until_at)
+
+    def _instant_of(self, press: Press) -> datetime:
+        """When it was pressed; now if Slack does not say so, or its clock is far from this machine's."""
+        now = self._now()
+        return press.pressed_at if press.pressed_at and abs(now - press.pressed_at) <= CLOCKS_AGREE else now
+
+    def _is_recorded(
+        self, press: Press, incident: Mapping[str, Any], known_by: str, name: str, until_at: datetime | None
+    ) -> bool:
+        """Whether this press is in the timeline, or would leave the incident as it is.
+
+        Slack delivers a press again if it has not heard that it arrived, also to a daemon that has started since.
+        """
+        if press.button is Button.ASSIGN and incident["assignee"] == name:
+            return True
+        if press.button is Button.SNOOZE and incident["snoozed_until_at"] == until_at:
+            return True
+        assert self._ledger is not None
+        return press.pressed_at is not None and any(
+            (each.verb, each.known_by, each.until_at) == (_VERBS[press.button], known_by, until_at)
+            and each.acted_at >= press.pressed_at
+            for each in self._ledger.incident_events.of(press.incident)
+        )
 
     def close(self) -> None:
         """Close the ledger."""

@@ -61,6 +61,7 @@ class Press:
         name: of the person, as far as the press says it.
         team: the identity of the person's workspace or organisation, "" if it is not known.
         channel: the identity of the channel of the message.
+        pressed_at: when, by Slack's clock; None if the press does not say it.
     """
 
     button: Button
@@ -71,6 +72,7 @@ class Press:
     name: str
     team: str
     channel: str
+    pressed_at: datetime | None = None
 
 
 def buttons(notice: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -106,8 +108,17 @@ def press_of(payload: Mapping[str, Any]) -> Press | None:
             name=str(user.get("name") or user.get("username") or ""),
             team=str(user.get("team_id") or ""),
             channel=str(container.get("channel_id") or payload["channel"]["id"]),
+            pressed_at=_instant(action.get("action_ts")),
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+
+
+def _instant(stamp: object) -> datetime | None:
+    """A stamp of Slack, such as "1548426417.840180"; None for anything else."""
+    try:
+        return datetime.fromtimestamp(float(str(stamp)), UTC)
+    except (ValueError, OverflowError, OSError):
         return None
 
 

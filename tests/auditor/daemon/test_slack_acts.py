@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from auditor.daemon import slack_acts
 from auditor.daemon.slack_acts import SlackActs
+from auditor.desk.desk import Case, Desk
 from auditor.ledger import Ledger, LedgerError, this_process
 from auditor.map.settings import AlertSettings
 from auditor.senders.slack_bot import SlackBotSettings
@@ -117,6 +118,54 @@ def test_what_no_longer_fits_is_answered_with_a_sentence(company: Company) -> No
     company.report(761, signal("not_arriving", 0))
     assert company.act(Button.SNOOZE, Snooze.HOUR) == "Incident 1 is resolved; only comments are accepted."
     assert [verb for verb, _, _ in company.timeline()] == ["acknowledge"]
+
+
+@pytest.mark.parametrize(
+    ("button", "snooze"),
+    [
+        (Button.ACKNOWLEDGE, None),
+        (Button.ASSIGN, None),
+        (Button.SNOOZE, Snooze.HOUR),
+        (Button.SNOOZE, Snooze.TOMORROW),
+    ],
+)
+@pytest.mark.parametrize("ahead_s", [-1, 2])
+def test_a_press_that_slack_delivers_again_after_a_restart_is_recorded_once(
+    button: Button, snooze: Snooze | None, ahead_s: int, company: Company
+) -> None:
+    pressed_at = company.now + timedelta(seconds=ahead_s)  # by Slack's clock
+    assert company.act(button, snooze, pressed_at=pressed_at) == ""
+    company.now += timedelta(minutes=2)
+    company.act(button, snooze, pressed_at=pressed_at)
+    assert len(company.timeline()) == 1
+
+
+def test_a_press_that_is_delivered_again_does_not_undo_what_was_done_since(company: Company) -> None:
+    pressed_at = company.now - timedelta(seconds=1)
+    for button, snooze in ((Button.ACKNOWLEDGE, None), (Button.SNOOZE, Snooze.TOMORROW)):
+        company.act(button, snooze, pressed_at=pressed_at)
+        company.now += timedelta(minutes=1)
+        Desk(company.stand.map, company.ledger, who="bob", known_by="test", now=lambda: company.now).unacknowledge(
+            Case("incident", 1)
+        )
+        company.act(button, snooze, pressed_at=pressed_at)
+        assert company.timeline()[-1][0] == "unacknowledge"
+    assert company.act(Button.SNOOZE, Snooze.TOMORROW, pressed_at=company.now) == ""
+    assert company.timeline()[-1][0] == "snooze"
+
+
+def test_a_snooze_begins_with_the_press_unless_the_clocks_disagree(company: Company) -> None:
+    now = company.now
+    for pressed_at, begins in ((now - timedelta(minutes=9), now - timedelta(minutes=9)), (now + timedelta(1), now)):
+        company.act(Button.SNOOZE, Snooze.HOURS, pressed_at=pressed_at)
+        assert company.ledger.incident_events.of(1)[-1].until_at == begins + timedelta(hours=4)
+
+
+def test_another_choice_in_quick_succession_counts(company: Company) -> None:
+    pressed_at = company.now - timedelta(seconds=5)
+    for at, choice in enumerate((Snooze.HOUR, Snooze.HOURS)):
+        company.act(Button.SNOOZE, choice, pressed_at=pressed_at + timedelta(seconds=at))
+    assert company.ledger.incident_events.of(1)[-1].until_at == pressed_at + timedelta(hours=4, seconds=1)
 
 
 def test_an_incident_of_another_ledger_is_not_touched(company: Company) -> None:

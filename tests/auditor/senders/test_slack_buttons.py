@@ -61,6 +61,12 @@ def test_a_press_says_what_of_which_incident_and_who() -> None:
     assert press is not None
     assert (press.button, press.incident, press.opened_at) == (Button.ACKNOWLEDGE, 7, OPENED)
     assert (press.user, press.name, press.team, press.channel) == ("U012", "ann", "T012", "C012")
+    assert press.pressed_at is None
+    for stamp in ("soon", "1e99", None):
+        assert press_of(pressed({**acknowledge, "action_ts": stamp})) == press
+    stamped = press_of(pressed({**acknowledge, "action_ts": "1548426417.840180"}))
+    assert stamped is not None
+    assert stamped.pressed_at == datetime(2019, 1, 25, 14, 26, 57, 840180, tzinfo=UTC)
     chosen = press_of(pressed({**snooze, "selected_option": snooze["options"][2]}))
     assert chosen is not None
     assert (chosen.button, chosen.snooze, chosen.incident) == (Button.SNOOZE, Snooze.TOMORROW, 7)
