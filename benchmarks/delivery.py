@@ -44,6 +44,9 @@ CHANNELS = 20
 APART_S = 300.0
 """Incidents of one channel come this far apart, so that they are reported one by one."""
 
+AT_ONCE = 1_000
+"""So many openings are put into the outbox whenever it is empty: none may wait before its incident has opened."""
+
 TIMEOUT_S = 0.25
 STORM = 10_000
 STORM_S = 300
@@ -185,12 +188,16 @@ def main() -> int:
 
 def _deliveries(way: str, incidents: int, chance: random.Random, place: Path, *, quick: bool) -> bool:
     """Deliver incidents one by one while half of all attempts fail."""
-    say(f"{incidents} incidents by {way}")
     receiver = Receiver(chance, failing=0.5)
     url = f"sqlite:///{place}/ledger.sqlite"
     sender = "slack_bot" if way == "token" else "slack"
-    _fill(url, incidents, sender, channels=CHANNELS if way == "token" else 1)
-    kills = _until_empty(url, sender, receiver.url, chance, kill_every_s=3.0 if quick else 5.0)
+    kills = 0
+    clock = multiprocessing.get_context("spawn").Value("d", 0.0, lock=False)  # whoever is killed would keep the lock
+    for begin in range(0, incidents, AT_ONCE):
+        part = range(begin, min(incidents, begin + AT_ONCE))
+        _fill(url, part, sender, channels=CHANNELS if way == "token" else 1)
+        kills += _until_empty(url, sender, receiver.url, chance, clock, kill_every_s=3.0 if quick else 5.0)
+        say(f"{part.stop} of {incidents} by {way}")
     killed = _killed(url)
     receiver.close()
     lost = incidents - sum(map(bool, receiver.posted))
@@ -222,7 +229,7 @@ def _storm(place: Path, *, quick: bool) -> bool:
     for sender in ("slack", "slack_bot"):
         receiver = Receiver(random.Random(1), failing=0.0)
         url = f"sqlite:///{place}/{sender}.sqlite"
-        _fill(url, STORM, sender, channels=1, apart_s=0.0)
+        _fill(url, range(STORM), sender, channels=1, apart_s=0.0)
         ledger = Ledger(url)
         senders = {sender: _opened(sender, receiver.url)}
         pace = open_pace(ledger, sender, BEGIN)
@@ -239,17 +246,14 @@ def _storm(place: Path, *, quick: bool) -> bool:
     return good
 
 
-def _fill(url: str, incidents: int, sender: str, *, channels: int = CHANNELS, apart_s: float = APART_S) -> None:
-    """Put the openings of incidents into the outbox of a new ledger."""
+def _fill(url: str, incidents: range, sender: str, *, channels: int, apart_s: float = APART_S) -> None:
+    """Put the openings of incidents into the outbox of a ledger, which is created if it does not exist."""
     ledger = Ledger(url)
     ledger.migrate()
-    for begin in range(0, incidents, 1_000):
-        opened = [_incident(each, channels, apart_s) for each in range(begin, min(incidents, begin + 1_000))]
-        with ledger.write() as transaction:
-            rows = [{**incident, "rev": transaction.revision} for incident in opened]
-            transaction.execute(sa.insert(t.incidents), rows)
-            messages = [_message(each, sender, channels) for each in rows]
-            transaction.execute(sa.insert(t.alerts), messages)
+    with ledger.write() as transaction:
+        rows = [{**_incident(each, channels, apart_s), "rev": transaction.revision} for each in incidents]
+        transaction.execute(sa.insert(t.incidents), rows)
+        transaction.execute(sa.insert(t.alerts), [_message(each, sender, channels) for each in rows])
     ledger.close()
 
 
@@ -315,10 +319,11 @@ def _opened(sender: str, url: str) -> Any:
     return open_sender(sender, sender_settings(sender).model_validate(words), timeout_s=TIMEOUT_S)
 
 
-def _until_empty(url: str, sender: str, receiver: str, chance: random.Random, *, kill_every_s: float) -> int:
+def _until_empty(
+    url: str, sender: str, receiver: str, chance: random.Random, clock: c_double, *, kill_every_s: float
+) -> int:
     """Let processes deliver, one after the other, until nothing waits; returns how many were killed."""
     context = multiprocessing.get_context("spawn")
-    clock = context.Value("d", 0.0, lock=False)  # a process that is killed would keep the lock
     kills = 0
     while True:
         ready = context.Event()
