@@ -45,7 +45,7 @@ APART_S = 300.0
 """Incidents of one channel come this far apart, so that they are reported one by one."""
 
 AT_ONCE = 1_000
-"""So many openings are put into the outbox whenever it is empty: none may wait before its incident has opened."""
+"""So many openings are put into the outbox whenever it is empty; their incidents open from then on, one by one."""
 
 TIMEOUT_S = 0.25
 STORM = 10_000
@@ -195,7 +195,7 @@ def _deliveries(way: str, incidents: int, chance: random.Random, place: Path, *,
     clock = multiprocessing.get_context("spawn").Value("d", 0.0, lock=False)  # whoever is killed would keep the lock
     for begin in range(0, incidents, AT_ONCE):
         part = range(begin, min(incidents, begin + AT_ONCE))
-        _fill(url, part, sender, channels=CHANNELS if way == "token" else 1)
+        _fill(url, part, sender, channels=CHANNELS if way == "token" else 1, after_s=clock.value)
         kills += _until_empty(url, sender, receiver.url, chance, clock, kill_every_s=3.0 if quick else 5.0)
         say(f"{part.stop} of {incidents} by {way}")
     killed = _killed(url)
@@ -246,18 +246,23 @@ def _storm(place: Path, *, quick: bool) -> bool:
     return good
 
 
-def _fill(url: str, incidents: range, sender: str, *, channels: int, apart_s: float = APART_S) -> None:
+def _fill(
+    url: str, incidents: range, sender: str, *, channels: int, apart_s: float = APART_S, after_s: float = 0.0
+) -> None:
     """Put the openings of incidents into the outbox of a ledger, which is created if it does not exist."""
     ledger = Ledger(url)
     ledger.migrate()
     with ledger.write() as transaction:
-        rows = [{**_incident(each, channels, apart_s), "rev": transaction.revision} for each in incidents]
+        rows = [
+            {**_incident(each, after_s + apart_s * (at // channels)), "rev": transaction.revision}
+            for at, each in enumerate(incidents)
+        ]
         transaction.execute(sa.insert(t.incidents), rows)
         transaction.execute(sa.insert(t.alerts), [_message(each, sender, channels) for each in rows])
     ledger.close()
 
 
-def _incident(number: int, channels: int, apart_s: float) -> dict[str, Any]:
+def _incident(number: int, after_s: float) -> dict[str, Any]:
     flow = f"flow_{number % 50}"
     plain = {
         "id": number + 1,
@@ -268,7 +273,7 @@ def _incident(number: int, channels: int, apart_s: float) -> dict[str, Any]:
         "severity": "high",
         "evidence": "",
         "state": "open",
-        "opened_at": BEGIN + timedelta(seconds=apart_s * (number // channels), microseconds=number % channels),
+        "opened_at": BEGIN + timedelta(seconds=after_s, microseconds=number % CHANNELS),
         "count": 3,
         "peak": 3,
         "told": 3,
