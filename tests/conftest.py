@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import itertools
 import os
@@ -14,6 +15,7 @@ import psycopg
 import pymysql
 import pytest
 import sqlalchemy as sa
+import typer.testing
 from hypothesis import HealthCheck, settings
 
 from tests import ledgers, servers
@@ -25,6 +27,9 @@ sys.dont_write_bytecode = False
 # A busy machine may take any time for an example: what takes long is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# The test runner would build the parser of all commands anew for each, which takes longer than most of them.
+vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
 _numbers = itertools.count(1)
 

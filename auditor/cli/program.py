@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from dotenv import load_dotenv
@@ -63,7 +64,7 @@ def main() -> NoReturn:
     """Run the command line; every expected error ends with a sentence and an exit code."""
     load_dotenv(Path.cwd() / ".env")
     try:
-        app()
+        _parser()()
     except KeyboardInterrupt:
         say("stopped")
         sys.exit(130)
@@ -82,6 +83,12 @@ def main() -> NoReturn:
         say(f"error: {type(error).__name__}: {' '.join(discreet(str(error)).split())[:500]}")
         sys.exit(UNVERIFIED)
     sys.exit(0)
+
+
+@cache
+def _parser() -> Any:
+    """The parser of all commands; it takes longer to build than most commands to parse and run."""
+    return typer.main.get_command(app)
 
 
 @app.callback(invoke_without_command=True)

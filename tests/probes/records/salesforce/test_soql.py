@@ -19,7 +19,7 @@ def value(literal: str) -> object:
     return found.values[0]
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=60))
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_a_text_arrives_as_it_is(text: str) -> None:
     assert value(soql.text(text)) == text
 
@@ -35,7 +35,9 @@ def test_an_instant_is_written_in_utc_and_whole_seconds() -> None:
     assert value(soql.instant(local)) == datetime(2026, 3, 1, 0, 2, 3, tzinfo=UTC)
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=300), min_size=1, max_size=120))
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300), min_size=1, max_size=120)
+)
 def test_lists_of_keys_fit_into_an_address_and_hold_every_key_once(keys: list[str]) -> None:
     head = soql.select(["Id"], "Account", "WHERE Name IN")
     found: list[object] = []
