@@ -31,6 +31,9 @@ settings.load_profile("patient")
 # The test runner would build the parser of all commands anew for each, which takes longer than most of them.
 vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
+# What is imported and collected is no garbage; `pytest_collection_finish` begins to look for some.
+gc.disable()
+
 _numbers = itertools.count(1)
 
 HEAVY = {
@@ -77,6 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Keep what was imported and collected, which lasts to the end, out of every search for garbage."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
