@@ -26,6 +26,9 @@ from probes.phone_numbers import PHONE
 INSPECT_CALLS = 4
 """`inspect` may take as long as this many calls: people run it, on systems that may have to warm up."""
 
+DESCRIBING_CALLS = 12
+"""`collections` may take as long as this many calls: an API describes one collection with each request."""
+
 Key = int | str
 """A record's shared identity in its canonical form."""
 
@@ -379,11 +382,14 @@ class CollectionSchema:
 
     Attributes:
         key: the fields that identify a record together, if the system names several.
+        changed_at: what shows when a record changed, if the system has a name for it; a field, or the name of
+            something else that its probe takes for `changed_at`.
     """
 
     name: str
     fields: tuple[FieldSchema, ...]
     key: tuple[str, ...] = ()
+    changed_at: str | None = None
 
 
 @runtime_checkable

@@ -32,6 +32,9 @@ class RecordKind:
         schemes: address schemes that identify a system of this kind by themselves.
         names_columns: field names are looked up as columns, and never evaluated as expressions.
         lists_all: its lists contain every record of a collection; false if an API's author has to ensure that.
+        lists_by_key: a list goes by the key, and so holds other records first for another key; otherwise it goes by
+            the system's own order.
+        keys_are_unique: only fields that the system describes as unique can be keys.
         reads_by_any_field: records can be looked up by whatever field, so it can hold the pairs of a crosswalk.
         finds: of the types of keys that one system may write in several ways, those that are found in each.
         finds_mistaken: keys that may be mistaken for others are found by `ReadSpec.mistaken`; not where a whole list
@@ -46,6 +49,8 @@ class RecordKind:
     schemes: tuple[str, ...] = ()
     names_columns: bool = False
     lists_all: bool = True
+    lists_by_key: bool = False
+    keys_are_unique: bool = False
     reads_by_any_field: bool = False
     finds: frozenset[str] = frozenset()
     finds_mistaken: bool = False
@@ -75,6 +80,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         statements="probes.records.sql.statements:statement",
         schemes=("postgresql", "postgres", "mariadb", "mysql", "sqlite"),
         names_columns=True,
+        lists_by_key=True,
         reads_by_any_field=True,
         finds=WRITTEN_FREELY,
         finds_mistaken=True,
@@ -92,6 +98,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         binding="probes.records.mongodb.settings:MongoDbBinding",
         probe="probes.records.mongodb.probe:MongoDbProbe",
         schemes=("mongodb",),
+        lists_by_key=True,
         reads_by_any_field=True,
         finds=WRITTEN_FREELY,
         finds_mistaken=True,
@@ -117,6 +124,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         settings="probes.records.hubspot.settings:HubSpotSettings",
         binding="probes.records.hubspot.settings:HubSpotBinding",
         probe="probes.records.hubspot.probe:HubSpotProbe",
+        keys_are_unique=True,
         finds=frozenset({CASELESS}),
         finds_mistaken=True,
     ),

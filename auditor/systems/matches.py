@@ -139,8 +139,14 @@ class Found:
 
     Attributes:
         alone: collections without a counterpart, by system.
+        stale_s: how long a copy may legitimately differ, because one of the two may return stale data.
+        empty: the systems without any record, if the two have none in common.
+        unread: by system and collection, why records could not be read.
     """
 
     systems: tuple[str, str]
     matches: list[Match] = field(default_factory=list)
     alone: dict[str, list[str]] = field(default_factory=dict)
+    stale_s: float = 0.0
+    empty: tuple[str, ...] = ()
+    unread: dict[str, dict[str, str]] = field(default_factory=dict)

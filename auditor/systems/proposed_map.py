@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from auditor.escaping import visible
 from auditor.systems.alike_names import words_of
-from auditor.systems.discovery import common_key_type, common_type
 from auditor.systems.matches import FieldMatch, Found, Match
+from auditor.systems.pairing import common_key_type, common_type
+from probes.contract import CollectionSchema
 from probes.phone_numbers import PHONE
 
 STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
@@ -22,6 +23,15 @@ _LONGEST_NAME = 63
 
 LONGEST_SYSTEM = 30
 """Characters of a proposed system's name, so that flows can be named after two of them."""
+
+WINDOW_S = 60.0
+"""A first guess at a window."""
+
+STALE_TIMES = 3
+"""So much longer than a system may return stale data is a window at least."""
+
+LISTED = 40
+"""Most names in a comment."""
 
 LONGEST_KEY = 1_000
 """Most characters of a written field name: YAML accepts no one-line key beyond 1,024."""
@@ -93,6 +103,12 @@ def _list(texts: Iterable[str]) -> str:
     return "[" + ", ".join(texts) + "]"
 
 
+def _some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _comment(text: object) -> str:
     return f"# {visible(text)}"
 
@@ -110,7 +126,7 @@ def _yaml(proposal: Found, systems: tuple[str, str]) -> Iterator[str]:
             continue
         name = _data_type_name(match, names, longest=_LONGEST_NAME - len(f"_to_{right}"))
         names[name] = match
-        yield from _data_type(name, match, left, right)
+        yield from _data_type(name, match, proposal)
     if not names:
         yield "  # nothing in common was found"
     yield "flows:"
@@ -126,7 +142,7 @@ def _yaml(proposal: Found, systems: tuple[str, str]) -> Iterator[str]:
             yield f"    # {missing} of the {match.asked} records of {left} looked at are not in {right}"
     for system, alone in proposal.alone.items():
         if alone:
-            yield _comment(f"without a counterpart in {system}: {', '.join(alone)}")
+            yield _comment(f"without a counterpart in {system}: {_some(alone)}")
 
 
 def _data_type_name(match: Match, taken: Container[str], longest: int) -> str:
@@ -140,10 +156,11 @@ def _data_type_name(match: Match, taken: Container[str], longest: int) -> str:
     return numbered
 
 
-def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
+def _data_type(name: str, match: Match, proposal: Found) -> Iterator[str]:
+    left, right = proposal.systems
     yield f"  {_name(name)}:  # {match.common} of {match.asked} records are in both"
     yield f"    owner: {_name(left)}  # TODO which of the two is the source of truth?"
-    yield "    window: 60s  # TODO how long may a copy differ?"
+    yield f"    window: {_window(proposal.stale_s)}"
     types = match.key_types or tuple(common_key_type(one, other) for one, other in zip(*match.keys, strict=True))
     text = types[0] if len({*types}) == 1 else _list(types)
     if match.as_written is not None:
@@ -152,10 +169,7 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
     yield f"    key_type: {text}"
     if match.key_region is not None:
         yield f"    key_region: {_quoted(match.key_region)}  # TODO the country of numbers without a country code?"
-    stamps = [
-        next((each.name for each in side.fields if STAMPS.search(each.name)), None)
-        for side in (match.left, match.right)
-    ]
+    stamps = [_stamp(match.left), _stamp(match.right)]
     yield "    fields:"
     for pair in match.fields:
         if pair.left.name == stamps[0] or pair.right.name == stamps[1]:
@@ -188,7 +202,24 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
             words += [("fields", _mapping(pairs))] if pairs else []
         yield f"      {_name(system)}: {_mapping(words)}"
         if match.unmatched[at]:
-            yield f"      {_comment(f'not matched in {system}: ' + ', '.join(match.unmatched[at]))}"
+            yield f"      {_comment(f'not matched in {system}: ' + _some(match.unmatched[at]))}"
+
+
+def _stamp(side: CollectionSchema) -> str | None:
+    """What shows when a record changed: as the system says, otherwise the first field that is named like a stamp."""
+    return side.changed_at or next((each.name for each in side.fields if STAMPS.search(each.name)), None)
+
+
+def _window(stale_s: float) -> str:
+    """A guess at a window, which cannot be shorter than stale data may be returned."""
+    if STALE_TIMES * stale_s <= WINDOW_S:
+        return f"{_duration(WINDOW_S)}  # TODO how long may a copy differ?"
+    window, stale = (_duration(each) for each in (STALE_TIMES * stale_s, stale_s))
+    return f"{window}  # TODO how long may a copy differ? at least {stale}: for so long a change may be invisible"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:g}m" if seconds > 60 else f"{seconds:g}s"
 
 
 def _rule(pair: FieldMatch, systems: tuple[str, str]) -> str:

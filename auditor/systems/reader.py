@@ -91,6 +91,16 @@ class SystemReader(Caller):
         self.others: Mapping[str, SystemReader] = {}
         self._crosswalks: dict[tuple[str, ...], Crosswalk] = {}
 
+    @property
+    def kind(self) -> registry.RecordKind:
+        """What systems of its kind can do."""
+        return registry.record_kind(self._settings)
+
+    @property
+    def stale_reads_s(self) -> float:
+        """How long a read by key may return stale data."""
+        return self._settings.stale_reads_s
+
     def stand_among(self, readers: Mapping[str, SystemReader]) -> None:
         """Take these for the readers of the systems that may pair its keys; no read may be under way."""
         self.others = readers
@@ -143,7 +153,7 @@ class SystemReader(Caller):
             return {}
         returned = [row[KEY] for row in batches.rows]
         absent = without_record(spec.key_types, batches.instants, returned, spec.key_region)
-        if not absent or not registry.record_kind(self._settings).finds_mistaken:
+        if not absent or not self.kind.finds_mistaken:
             return {}
         again = replace(spec.keys_only(), mistaken=True)
         alone = self._batches(again)

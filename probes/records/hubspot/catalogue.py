@@ -142,7 +142,6 @@ def _results(document: Mapping[str, Any], needed: str) -> list[Mapping[str, Any]
 
 
 def _schema(name: str, path: str, properties: Properties) -> CollectionSchema:
-    # A first map uses the first field that looks like a stamp.
     first = (ID, stamp_of(path))
     names = sorted(properties, key=lambda each: (each not in first, each))
     fields = [
@@ -154,7 +153,7 @@ def _schema(name: str, path: str, properties: Properties) -> CollectionSchema:
         )
         for each in names
     ]
-    return CollectionSchema(name=name, fields=tuple(fields))
+    return CollectionSchema(name=name, fields=tuple(fields), changed_at=stamp_of(path))
 
 
 def _type(described: Mapping[str, Any]) -> str:

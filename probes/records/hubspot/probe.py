@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from probes.call_deadline import left, one_call, some_calls
 from probes.contract import (
+    DESCRIBING_CALLS,
     INSPECT_CALLS,
     MISSING,
     ClockSample,
@@ -98,7 +99,7 @@ class HubSpotProbe(Unranked):
         """There is no increasing number."""
         return None
 
-    @some_calls(INSPECT_CALLS)
+    @some_calls(DESCRIBING_CALLS)
     def collections(self) -> list[CollectionSchema]:
         """Describe the usual types of objects and the account's own, up to 40."""
         return self._catalogue.described()

@@ -17,6 +17,7 @@ from typing import Any
 
 from probes.call_deadline import left, one_call, some_calls, within
 from probes.contract import (
+    DESCRIBING_CALLS,
     INSPECT_CALLS,
     MISSING,
     Announcements,
@@ -65,6 +66,9 @@ OFTEN_USED = ("Account", "Contact", "Lead", "Opportunity", "Order", "Contract", 
 
 NUMBERS = frozenset({"int", "double", "currency", "percent", "long"})
 TEXTS = frozenset({"string", "email", "phone", "url", "picklist", "textarea", "combobox", "encryptedstring"})
+STAMP = "SystemModstamp"
+"""The stamp of a record's last change; LastModifiedDate misses those by the system itself."""
+
 _TYPES = {"boolean": "boolean", "int": "integer", "long": "integer", "date": "date", "datetime": "timestamp"}
 _TYPES |= {"double": "decimal", "currency": "decimal", "percent": "decimal", "multipicklist": "set"}
 _TYPES |= {"id": "salesforce_id", "reference": "salesforce_id"}
@@ -149,7 +153,7 @@ class SalesforceProbe(Unranked):
         """Salesforce has no increasing version number."""
         return None
 
-    @some_calls(INSPECT_CALLS)
+    @some_calls(DESCRIBING_CALLS)
     def collections(self) -> list[CollectionSchema]:
         """Describe the org's own objects and those of every CRM, 40 at most."""
         readable = [each for each in self._objects() if each.get("queryable") and each.get("retrieveable")]
@@ -166,10 +170,10 @@ class SalesforceProbe(Unranked):
                 described=str(each["type"]),
                 unique=each["type"] == "id" or bool(each.get("unique")),
             )
-            # A first map takes the first field that looks like a stamp; LastModifiedDate misses system changes.
-            for each in sorted(self._described(name).values(), key=lambda each: each["name"] != "SystemModstamp")
+            for each in sorted(self._described(name).values(), key=lambda each: each["name"] != STAMP)
         ]
-        return CollectionSchema(name=name, fields=tuple(fields))
+        stamp = fields[0].name if fields and fields[0].name == STAMP else None
+        return CollectionSchema(name=name, fields=tuple(fields), changed_at=stamp)
 
     def _objects(self) -> list[Mapping[str, Any]]:
         document = self._session.ask("GET", f"{self._session.data}/sobjects")

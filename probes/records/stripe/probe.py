@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from probes.call_deadline import begins, left, one_call, passed, some_calls
 from probes.contract import (
+    DESCRIBING_CALLS,
     INSPECT_CALLS,
     KEY,
     MISSING,
@@ -114,7 +115,7 @@ class StripeProbe(Unranked):
         """There is no increasing number."""
         return None
 
-    @some_calls(INSPECT_CALLS)
+    @some_calls(DESCRIBING_CALLS)
     def collections(self) -> list[CollectionSchema]:
         """Describe what the key may read: members as Stripe documents them, metadata keys as found in a sample."""
         described, denied = [], None
@@ -126,7 +127,8 @@ class StripeProbe(Unranked):
                     raise
                 denied = failure
                 continue
-            described.append(CollectionSchema(name=collection.name, fields=tuple(_described(collection, sample))))
+            fields = tuple(_described(collection, sample))
+            described.append(CollectionSchema(name=collection.name, fields=fields, changed_at=LATEST_EVENT))
         if denied is not None and not described:
             raise denied
         return described

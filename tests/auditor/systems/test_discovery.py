@@ -11,8 +11,9 @@ import pytest
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from auditor.systems.alike_names import alike, words_of
-from auditor.systems.discovery import _compared, discover
+from auditor.systems.discovery import discover
 from auditor.systems.matches import Found
+from auditor.systems.pairing import compared
 from auditor.systems.proposed_map import as_yaml, new_system
 from auditor.systems.reader import SystemReader
 from probes import registry
@@ -164,7 +165,7 @@ def test_codes_without_a_certain_meaning_are_left_for_a_person() -> None:
     text = FieldSchema(name="status", type="string", described="text")
     code = FieldSchema(name="status", type="integer", described="integer")
     pairs = [(("active", "lead", "churned")[each % 3], each // 30) for each in range(90)]
-    found = _compared(pairs, text, code, coded=True)
+    found = compared(pairs, text, code, coded=True)
     assert found.labels == {"0": None, "1": None, "2": None}
     assert found.equal == 0
 
