@@ -13,6 +13,7 @@ from probes.letter_case import CASELESS
 from probes.metering import UNMETERED, Meter, metered
 from probes.secrets import Scrubber
 from probes.settings import Binding, PluginSettings, SystemSettings
+from probes.sign_in_words import SignIn
 
 if TYPE_CHECKING:
     from probes.contract import RecordProbe
@@ -29,6 +30,7 @@ class RecordKind:
         binding: the model of `in: SYSTEM:`.
         probe: the probe class.
         statements: the function that writes a change in the system's own language; None if it has none.
+        sign_in: what a person enters to sign in to one; None for a kind that has to be described in the map.
         schemes: address schemes that identify a system of this kind by themselves.
         names_columns: field names are looked up as columns, and never evaluated as expressions.
         lists_all: its lists contain every record of a collection; false if an API's author has to ensure that.
@@ -46,6 +48,7 @@ class RecordKind:
     binding: str
     probe: str
     statements: str | None = None
+    sign_in: str | None = None
     schemes: tuple[str, ...] = ()
     names_columns: bool = False
     lists_all: bool = True
@@ -106,6 +109,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
     "salesforce": RecordKind(
         title="Salesforce",
         settings="probes.records.salesforce.settings:SalesforceSettings",
+        sign_in="probes.records.salesforce.settings:SIGN_IN",
         binding="probes.records.salesforce.settings:SalesforceBinding",
         probe="probes.records.salesforce.probe:SalesforceProbe",
         reads_by_any_field=True,
@@ -115,6 +119,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
     "stripe": RecordKind(
         title="Stripe",
         settings="probes.records.stripe.settings:StripeSettings",
+        sign_in="probes.records.stripe.settings:SIGN_IN",
         binding="probes.records.stripe.settings:StripeBinding",
         probe="probes.records.stripe.probe:StripeProbe",
         finds=WRITTEN_FREELY,
@@ -122,6 +127,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
     "hubspot": RecordKind(
         title="HubSpot",
         settings="probes.records.hubspot.settings:HubSpotSettings",
+        sign_in="probes.records.hubspot.settings:SIGN_IN",
         binding="probes.records.hubspot.settings:HubSpotBinding",
         probe="probes.records.hubspot.probe:HubSpotProbe",
         keys_are_unique=True,
@@ -173,6 +179,11 @@ def queue_settings(kind: str) -> type[PluginSettings]:
     """The settings model of a kind of queue. Raises KeyError for an unknown kind."""
     loaded: type[PluginSettings] = _load(QUEUE_KINDS[kind].settings)
     return loaded
+
+
+def sign_ins() -> dict[str, SignIn]:
+    """The kinds of system whose sign-in is described, each with what a person enters."""
+    return {name: _load(kind.sign_in) for name, kind in RECORD_KINDS.items() if kind.sign_in}
 
 
 def record_kind(settings: SystemSettings) -> RecordKind:

@@ -120,7 +120,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/map/validation.py": "auditor/map/test_loader.py",
         "auditor/senders/json_post.py": "auditor/senders/test_webhook.py",
         "auditor/senders/registry.py": "auditor/senders/test_senders.py",
-        "auditor/systems/alike_names.py": "auditor/systems/test_discovery.py",
         "auditor/systems/batches.py": "auditor/systems/test_reader.py",
         "auditor/systems/caller.py": "auditor/systems/test_reader.py",
         "auditor/systems/doctor.py": "auditor/cli/test_commands.py",

@@ -20,9 +20,26 @@ from auditor.cli.rows import err, out, print_rows, shown
 from auditor.escaping import block, visible
 from auditor.map.yaml_document import read_text
 from auditor.setup import files, reading, steps, trial
-from auditor.setup.addresses import EXAMPLE, Entered, NewSystem, needs_password, pair_of, system_of
+from auditor.setup.addresses import (
+    ADDRESS,
+    DATABASE,
+    EXAMPLE,
+    PASSWORD,
+    Entered,
+    NewSystem,
+    accounts,
+    asked,
+    kind_of,
+    kinds,
+    listed,
+    needs_password,
+    pair_of,
+    system_of,
+)
+from auditor.setup.reading import Catalogue
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step
+from probes.sign_in_words import SignInWord
 from probes.wording import counted
 
 AnswerT = TypeVar("AnswerT")
@@ -42,8 +59,8 @@ def ask(file: Path, data: Path) -> None:
     plan = Plan()
     try:
         _introduce(file)
-        plan = _connect()
-        plan = _discover(plan)
+        plan, catalogues = _connect()
+        plan = _discover(plan, catalogues)
         plan = _propose(plan, file)
         plan = _dry_run(plan)
         plan = _write(plan, file)
@@ -58,7 +75,7 @@ def _introduce(file: Path) -> None:
     write(
         visible(f"Plumbline reads two systems, proposes a map from what they hold, and writes it to {file}.") + "\n"
         "Nothing is written before you agree; press Ctrl-C to stop. Both logins need read access only.\n"
-        "For other systems than databases: auditor init --template\n"
+        f"For other systems than databases, {listed(accounts(), 'and')}: auditor init --template\n"
     )
 
 
@@ -67,59 +84,100 @@ def _heading(step: Step) -> None:
     write(f"\n{number} of {len(Step)}: {ABOUT[step].word}. {ABOUT[step].meaning}\n")
 
 
-def _connect() -> Plan:
+def _connect() -> tuple[Plan, tuple[Catalogue, Catalogue]]:
+    """Ask for both systems, and sign in to each as soon as it is entered."""
     _heading(Step.CONNECT)
-    write(f"An address is a URL such as {EXAMPLE} or sqlite:///FILE,\nor ${{NAME}} for one in the environment.\n")
-    owner = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ))
-    copy = _system("The system with the copies", lambda entered: pair_of(owner, entered, os.environ)[1])
-    return steps.connected(pair_of(owner, copy, os.environ))
+    write(
+        f"An address is a database URL such as {EXAMPLE} or sqlite:///FILE.\n"
+        f"For {listed(accounts())}, write the name instead.\n"
+        "Anything may be ${NAME} for what the environment holds.\n"
+    )
+    owner, ours = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ))
+    copy, theirs = _system("The system with the copies", lambda entered: pair_of(owner, entered, os.environ)[1])
+    return steps.connected(pair_of(owner, copy, os.environ)), (ours, theirs)
 
 
-def _system(which: str, check: Callable[[Entered], NewSystem]) -> Entered:
-    """Ask for one system; what cannot be used is asked for again, and nothing else."""
-
-    def whole(address: str) -> Entered:
-        password = ""
-        if needs_password(address):
-            password = str(
-                typer.prompt("  Password (not shown, Enter for none)", "", hide_input=True, show_default=False)
-            )
-        return Entered(address=address, password=password)
-
-    entered, found = _until_usable(check, lambda: whole(str(typer.prompt(f"{which}: address"))))
+def _system(which: str, check: Callable[[Entered], NewSystem]) -> tuple[Entered, Catalogue]:
+    """Ask for one system until it can be signed in to, then for its name and time zone."""
+    before: Entered | None = None
+    while True:
+        entered, found = _until_usable(check, partial(_sign_in, which, before))
+        before = entered
+        try:
+            catalogue = _working(partial(reading.catalogue, found))
+            break
+        except SetupError as error:
+            _complain(error)
     usual = found.name
     entered, _ = _until_usable(check, lambda: replace(entered, name=str(typer.prompt("  Name in the map", usual))))
+    if entered.kind != DATABASE:
+        return entered, catalogue
     zone = "  Time zone of its times without one"
-    return _until_usable(check, lambda: replace(entered, zone=str(typer.prompt(zone, "UTC"))))[0]
+    return _until_usable(check, lambda: replace(entered, zone=str(typer.prompt(zone, "UTC"))))[0], catalogue
+
+
+def _sign_in(which: str, before: Entered | None) -> Entered:
+    """Ask what a system is and how to sign in to it; Enter keeps what was entered before."""
+    again = dict(before.remembered.words) if before else {}
+    usual = None if before is None else again.get(ADDRESS.word) if before.kind == DATABASE else before.kind
+    text = str(typer.prompt(f"{which}: address, {listed([kind for kind in kinds() if kind != DATABASE])}", usual))
+    kind = kind_of(text)
+    held = dict(before.words) if before and before.kind == kind else {}
+    words = {ADDRESS.word: text} if kind == DATABASE else {}
+    for each in asked(kind):
+        if each.word in words or (each is PASSWORD and not needs_password(text)):
+            continue
+        words[each.word] = _word(each, held.get(each.word, ""), again.get(each.word, "") if held else "")
+    return Entered(kind=kind, words=words)
+
+
+def _word(each: SignInWord, held: str, again: str) -> str:
+    """Ask for one word.
+
+    Args:
+        held: what was entered before, "" for nothing.
+        again: the same if it is no secret.
+    """
+    if each is not PASSWORD:
+        write(f"  {each.help}\n")
+    if not each.secret:
+        return str(typer.prompt(f"  {each.label}", again or each.usual or None))
+    notes = ["not shown"] if each.hidden else []
+    notes += ["Enter keeps the one entered"] if held else ["Enter for none"] if each is PASSWORD else []
+    label = f"  {each.label} ({', '.join(notes)})" if notes else f"  {each.label}"
+    default = "" if held or each is PASSWORD else None
+    return str(typer.prompt(label, default, hide_input=each.hidden, show_default=False)) or held
 
 
 def _until_usable(check: Callable[[Entered], NewSystem], ask: Callable[[], Entered]) -> tuple[Entered, NewSystem]:
     while True:
-        entered = ask()
         try:
+            entered = ask()
             return entered, check(entered)
         except SetupError as error:
             _complain(error)
 
 
-def _discover(plan: Plan) -> Plan:
+def _discover(plan: Plan, catalogues: tuple[Catalogue, Catalogue]) -> Plan:
     _heading(Step.DISCOVER)
     while True:
         assert plan.systems is not None
         try:
-            found = _working(partial(reading.find, plan.systems))
+            found = _working(partial(reading.find, plan.systems, catalogues=catalogues))
             break
         except SetupError as error:
             _complain(error)
-            if not typer.confirm("Enter the addresses again?", default=True):
+            if not typer.confirm("Enter the systems again?", default=True):
                 _give_up()
-            plan = _connect()
+            plan, catalogues = _connect()
     plan = steps.discovered(plan, found)
     if not found.matches:
-        say("The two systems have no tables in common that could be recognised by their records.")
-        say("A login sees only what it may read: grant both SELECT on the tables to audit, then try again.")
+        for sentence in steps.nothing_found(found):
+            say(sentence)
         say("To write the map by hand, begin with: auditor init --template")
         fail("nothing has been written")
+    for sentence in steps.unread(found):
+        say(sentence)
     print_rows("", steps.pair_rows(found))
     usual = [str(at + 1) for at, match in enumerate(found.matches) if steps.usable(match)]
     while True:
@@ -205,7 +263,7 @@ def _write(plan: Plan, file: Path) -> Plan:
     variables = plan.unset
     if variables:
         named = ", ".join(variables)
-        write(visible(f"The map takes the addresses from the environment: {named}.") + "\n")
+        write(visible(f"The map takes the logins from the environment: {named}.") + "\n")
         if not typer.confirm(visible(f"Keep them in {environment}, which only you may read?"), default=True):
             variables = {}
     try:

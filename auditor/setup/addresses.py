@@ -1,13 +1,15 @@
-"""The two systems as a person enters them: address, password, name, time zone, and the variable that holds them.
+"""The two systems as a person enters them, and what becomes of it: settings, a map entry, and variables.
 
-The address with its login goes into the environment, never into the map, which names its variable. Pure but for the
-settings models, which are loaded by kind. No text of this module quotes an address.
+A system is a database, entered as an address with a login, or an account of a kind whose sign-in is described
+(`probes.registry.sign_ins`). Secrets, and addresses with a login, go into the environment, never into the map, which
+names their variables. Pure but for the settings models, which are loaded by kind. No text of this module quotes a
+secret or an address.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -18,12 +20,36 @@ from pydantic import ValidationError
 from auditor.map.map_reader import NAME
 from auditor.map.mistakes import of_settings
 from auditor.setup.setup_error import SetupError
-from auditor.systems.proposed_map import new_system, system_name
+from auditor.systems.proposed_map import described_system, new_system, system_name
 from probes import registry
 from probes.secrets import Scrubber
+from probes.sign_in_words import SignInWord
+from probes.wording import did_you_mean
 
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
 """How an address is written."""
+
+DATABASE = "database"
+"""A system that is entered by its address, which says its kind."""
+
+ADDRESS = SignInWord(
+    word="url",
+    label="Address",
+    help="A URL: postgresql://, mysql://, mariadb://, mongodb:// or sqlite:///FILE. Or `${NAME}` for one in the "
+    "environment.",
+    placeholder=EXAMPLE,
+    secret=True,
+)
+"""Of a database. It may hold a login."""
+
+PASSWORD = SignInWord(
+    word="password",
+    label="Password",
+    help="If the address names a user without one.",
+    secret=True,
+    hidden=True,
+)
+"""Of a database, if it is not in the address."""
 
 _REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 _LOGIN = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/?#@:]+)@(?P<rest>.*)", re.DOTALL)
@@ -34,16 +60,30 @@ class Entered:
     """What a person enters about one system.
 
     Attributes:
-        address: a database URL, or `${NAME}` for one in the environment.
-        password: if the address names a user without one; "" for none.
-        name: in the map; "" for one after the database.
-        zone: of times without one; "" if all have one.
+        kind: `DATABASE`, or a kind whose sign-in is described.
+        words: by the word that is asked for; each may be `${NAME}` for what the environment holds.
+        name: in the map; "" for one after the database or the kind.
+        zone: of a database's times without one; "" if all have one.
     """
 
-    address: str = field(repr=False)
-    password: str = field(default="", repr=False)
+    kind: str = DATABASE
+    words: Mapping[str, str] = field(default_factory=dict, repr=False)
     name: str = ""
     zone: str = "UTC"
+
+    @property
+    def remembered(self) -> Entered:
+        """The same without secrets."""
+        secret = {each.word for each in asked(self.kind) if each.secret}
+        words = {word: text for word, text in self.words.items() if word not in secret or not _tells(word, text)}
+        return replace(self, words=words)
+
+
+def _tells(word: str, text: str) -> bool:
+    """Whether a secret word says something that must not be shown again; an address alone does not."""
+    if _REFERENCE.fullmatch(text.strip()):
+        return False
+    return word != ADDRESS.word or bool(Scrubber.of_address(text).secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,31 +91,95 @@ class NewSystem:
     """A system that the map will name.
 
     Attributes:
-        variable: the environment variable that holds its address.
-        known: the environment has that variable already.
+        words: the words of its settings, in full.
+        variables: those that the map takes from the environment, each with the name of its variable.
+        known: the variables that the environment has already.
+        zone: of its times without one, "" for none.
     """
 
     name: str
     kind: str
-    address: str = field(repr=False)
-    variable: str
-    zone: str
-    known: bool
+    words: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str]
+    known: Collection[str] = frozenset()
+    zone: str = ""
 
     @property
     def text(self) -> str:
         """Its entry in the map."""
-        return new_system(self.name, self.kind, f"${{{self.variable}}}", self.zone or None)
+        if _is_database(self.kind):
+            return new_system(self.name, self.kind, f"${{{self.variables[ADDRESS.word]}}}", self.zone or None)
+        usual = {each.word: each.usual for each in asked(self.kind)}
+        words = {
+            word: f"${{{self.variables[word]}}}" if word in self.variables else text
+            for word, text in self.words.items()
+            if text != usual[word] or word in self.variables
+        }
+        return described_system(self.name, self.kind, words, _calls_per_s(self.kind))
 
     @property
     def settings(self) -> Any:
         """Its settings, to read it."""
-        return _settings(self.kind, self.address, self.zone)
+        return _settings(self.kind, self.words, self.zone)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Its variables with their values."""
+        return {variable: self.words[word] for word, variable in self.variables.items()}
+
+    @property
+    def secrets(self) -> dict[str, list[str]]:
+        """By word, what must stand in no text."""
+        secret = {each.word for each in asked(self.kind) if each.secret}
+        found = {word: [text] for word, text in self.words.items() if word in secret}
+        if _is_database(self.kind):
+            found[ADDRESS.word] += [each for each in self.scrub.secrets if "://" not in each]
+        return found
 
     @property
     def scrub(self) -> Scrubber:
         """Removes its secrets from texts."""
-        return Scrubber.of_address(self.address)
+        if _is_database(self.kind):
+            return Scrubber.of_address(self.words[ADDRESS.word])
+        return Scrubber.of(self.settings)
+
+
+def kinds() -> dict[str, str]:
+    """What a system may be, each with its title: a database first."""
+    titles = {name: registry.RECORD_KINDS[name].title for name in registry.sign_ins()}
+    return {DATABASE: "Database", **dict(sorted(titles.items(), key=lambda each: each[1]))}
+
+
+def accounts() -> list[str]:
+    """The titles of what is not a database."""
+    return [title for kind, title in kinds().items() if kind != DATABASE]
+
+
+def listed(words: Sequence[str], last: str = "or") -> str:
+    """Words in a sentence."""
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def asked(kind: str) -> tuple[SignInWord, ...]:
+    """What a person enters to sign in to a system of this kind."""
+    return (ADDRESS, PASSWORD) if kind == DATABASE or _is_database(kind) else registry.sign_ins()[kind].words
+
+
+def kind_of(text: str) -> str:
+    """What a person has entered where an address or the name of a kind is asked for: a kind, or `DATABASE`.
+
+    Raises:
+        SetupError: neither; says what to enter instead.
+    """
+    word = text.strip()
+    if word.lower() in kinds():
+        return word.lower()
+    if not word or "://" in word or _REFERENCE.fullmatch(word):
+        return DATABASE
+    names = [each for each in kinds() if each != DATABASE]
+    meant = did_you_mean(word.lower(), names)
+    hint = meant if meant.startswith("; did you mean") else f", or {listed(names)}"
+    raise SetupError(f"not a database URL; write for example {EXAMPLE}{hint}")
 
 
 def system_of(entered: Entered, at: int, environment: Mapping[str, str]) -> NewSystem:
@@ -88,22 +192,28 @@ def system_of(entered: Entered, at: int, environment: Mapping[str, str]) -> NewS
     Raises:
         SetupError: it cannot be used; says what to enter instead.
     """
-    address, variable = _address(entered, environment)
-    kind = registry.kind_of_address(address)
-    zone = entered.zone.strip()
+    if entered.kind == DATABASE:
+        words, given = _address(entered, environment)
+        kind, zone = registry.kind_of_address(words[ADDRESS.word]), entered.zone.strip()
+        usual = system_name(words[ADDRESS.word], at)
+    else:
+        words, given = _account(entered, environment)
+        kind, zone, usual = entered.kind, "", entered.kind
     _check_zone(zone)
     try:
-        _settings(kind, address, zone)
+        _settings(kind, words, zone)
     except ValidationError as error:
-        raise SetupError(_why(error)) from None
-    name = entered.name.strip() or system_name(address, at)
+        raise SetupError(_why(error, kind)) from None
+    name = entered.name.strip() or usual
     if not NAME.fullmatch(name):
         raise SetupError("the name of a system is a letter followed by up to 62 letters, digits, - or _")
-    if variable:
-        return NewSystem(name=name, kind=kind, address=address, variable=variable, zone=zone, known=True)
-    variable = _variable(name, address, environment)
-    known = environment.get(variable) == address
-    return NewSystem(name=name, kind=kind, address=address, variable=variable, zone=zone, known=known)
+    secret = [each.word for each in asked(kind) if each.secret and each.word in words]
+    variables = {
+        **_variables(name, {word: words[word] for word in secret if word not in given}, environment),
+        **given,
+    }
+    known = frozenset(each for word, each in variables.items() if environment.get(each) == words[word])
+    return NewSystem(name=name, kind=kind, words=words, variables=variables, known=known, zone=zone)
 
 
 def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tuple[NewSystem, NewSystem]:
@@ -113,20 +223,27 @@ def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tu
         SetupError: one cannot be used, or both are the same; begins with which.
     """
     systems: list[NewSystem] = []
-    for at, (entered, which) in enumerate(((owner, "source of truth"), (copy, "system with the copies"))):
-        taken = {each.variable: each.address for each in systems}
+    for at, (entered, which) in enumerate(zip((owner, copy), WHICH, strict=True)):
+        taken = {variable: value for each in systems for variable, value in each.values.items()}
         try:
-            systems.append(system_of(entered, at, {**environment, **taken}))
+            system = system_of(entered, at, {**environment, **taken})
         except SetupError as error:
             raise SetupError(f"{which}: {error}") from None
+        unset = frozenset(each for each in taken if environment.get(each) != taken[each])
+        systems.append(replace(system, known=frozenset(system.known) - unset))
     mine, theirs = systems
-    if mine.address == theirs.address:
-        raise SetupError("system with the copies: this is the address of the source of truth; enter another")
+    if (mine.kind, mine.words) == (theirs.kind, theirs.words):
+        same = "address" if _is_database(mine.kind) else "account"
+        raise SetupError(f"{WHICH[1]}: this is the {same} of the source of truth; enter another")
     if mine.name == theirs.name:
         if not copy.name.strip():
             return pair_of(owner, replace(copy, name=f"{mine.name}_copy"), environment)
-        raise SetupError(f"system with the copies: {mine.name} is the name of the source of truth; enter another")
+        raise SetupError(f"{WHICH[1]}: {mine.name} is the name of the source of truth; enter another")
     return mine, theirs
+
+
+WHICH = ("source of truth", "system with the copies")
+"""The two systems."""
 
 
 def needs_password(address: str) -> bool:
@@ -134,36 +251,74 @@ def needs_password(address: str) -> bool:
     return _LOGIN.fullmatch(address.strip()) is not None
 
 
-def _address(entered: Entered, environment: Mapping[str, str]) -> tuple[str, str]:
-    """The whole address, and the variable that holds it already, "" for none."""
-    text = entered.address.strip()
+def _is_database(kind: str) -> bool:
+    return kind in registry.RECORD_KINDS and bool(registry.RECORD_KINDS[kind].schemes)
+
+
+def _calls_per_s(kind: str) -> int | None:
+    return registry.sign_ins()[kind].calls_per_s
+
+
+def _address(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The whole address, and the variable that holds it already."""
+    text = entered.words.get(ADDRESS.word, "").strip()
+    password, _ = _looked_up(entered.words.get(PASSWORD.word, ""), environment)
     if not text:
         raise SetupError(f"enter an address, such as {EXAMPLE}")
-    if reference := _REFERENCE.fullmatch(text):
-        variable = str(reference[1] or reference[2])
-        if not environment.get(variable):
-            raise SetupError(f"environment variable {variable} is not set")
-        return environment[variable], variable
+    text, variable = _looked_up(text, environment)
+    if variable:
+        return {ADDRESS.word: text}, {ADDRESS.word: variable}
     if "://" not in text:
         raise SetupError(f"not a database URL; write for example {EXAMPLE}")
-    if entered.password:
+    if password:
         login = _LOGIN.fullmatch(text)
         if login is None:
             raise SetupError("a password needs a user without one in the address, such as postgresql://USER@HOST")
-        text = f"{login['scheme']}{login['user']}:{quote(entered.password, safe='')}@{login['rest']}"
+        text = f"{login['scheme']}{login['user']}:{quote(password, safe='')}@{login['rest']}"
     # A .env file would replace ${...} in it.
-    return text.replace("${", "%24{"), ""
+    return {ADDRESS.word: text.replace("${", "%24{")}, {}
 
 
-def _settings(kind: str, address: str, zone: str) -> Any:
-    return registry.record_settings(kind).model_validate({"kind": kind, "url": address, "zone": zone or None})
+def _account(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The words of an account, and the variables that hold some of them already."""
+    words: dict[str, str] = {}
+    given: dict[str, str] = {}
+    for each in asked(entered.kind):
+        text, variable = _looked_up(entered.words.get(each.word, "").strip() or each.usual, environment)
+        if not text:
+            raise SetupError(f"enter {each.label[:1].lower()}{each.label[1:]}")
+        words[each.word] = text
+        if variable:
+            given[each.word] = variable
+    return words, given
 
 
-def _why(error: ValidationError) -> str:
+def _looked_up(text: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """A text, or what the variable holds that it names, and then that variable."""
+    reference = _REFERENCE.fullmatch(text.strip())
+    if reference is None:
+        return text, ""
+    variable = str(reference[1] or reference[2])
+    if not environment.get(variable):
+        raise SetupError(f"environment variable {variable} is not set")
+    return environment[variable], variable
+
+
+def _settings(kind: str, words: Mapping[str, str], zone: str) -> Any:
+    document: dict[str, Any] = {"kind": kind, **words, "zone": zone or None}
+    if not _is_database(kind) and (calls := _calls_per_s(kind)):
+        document["budget"] = {"calls_per_s": calls}
+    return registry.record_settings(kind).model_validate(document)
+
+
+def _why(error: ValidationError, kind: str) -> str:
     first = error.errors(include_url=False)[0]
-    word = str(first["loc"][0]) if first["loc"] else "url"
+    word = str(first["loc"][0]) if first["loc"] else ADDRESS.word
     message = of_settings(first)
-    return message if word == "url" else f"{word}: {message}"
+    if _is_database(kind):
+        return message if word == ADDRESS.word else f"{word}: {message}"
+    labels = {each.word: each.label for each in asked(kind)}
+    return f"{labels.get(word, word).lower()}: {message}"
 
 
 def _check_zone(zone: str) -> None:
@@ -173,11 +328,18 @@ def _check_zone(zone: str) -> None:
         raise SetupError("unknown time zone; write a name such as UTC or Europe/Berlin") from None
 
 
-def _variable(name: str, address: str, environment: Mapping[str, str]) -> str:
-    """A variable that holds this address already or is not set."""
-    stem = re.sub(r"\W", "_", name, flags=re.ASCII).upper()
-    variable, number = f"{stem}_URL", 1
-    while environment.get(variable, address) != address:
+def _variables(name: str, words: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """For each word a variable that holds its value already or is not set; all have the same number, if any."""
+    for stem in _stems(re.sub(r"\W", "_", name, flags=re.ASCII).upper()):
+        variables = {word: f"{stem}_{word.upper()}" for word in words}
+        if all(environment.get(each, words[word]) == words[word] for word, each in variables.items()):
+            return variables
+    raise AssertionError  # there are infinitely many numbers
+
+
+def _stems(stem: str) -> Iterator[str]:
+    yield stem
+    number = 1
+    while True:
         number += 1
-        variable = f"{stem}_{number}_URL"
-    return variable
+        yield f"{stem}_{number}"

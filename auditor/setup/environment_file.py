@@ -1,4 +1,4 @@
-"""The `.env` file that keeps the addresses with their logins: read, and extended without losing anything.
+"""The `.env` file that keeps addresses with their logins, and tokens: read, and extended without losing anything.
 
 A value stands in single quotes, in which python-dotenv and Compose read it as written but for `\\` and `'`.
 """
@@ -34,8 +34,8 @@ def with_variables(text: str, variables: Mapping[str, str]) -> str:
     whole = text if not text or text.endswith("\n") else f"{text}\n"
     written = whole + "".join(lines)
     after = values_of(written)
-    if any(after.get(name) != value for name, value in variables.items()):
-        raise SetupError("the address cannot be kept in a .env file; set the variable yourself")
+    for name in (name for name, value in variables.items() if after.get(name) != value):
+        raise SetupError(f"the value of {name} cannot be kept in a .env file; set the variable yourself")
     return written
 
 

@@ -1,4 +1,4 @@
-"""Writing what a set-up came to: the map, and the addresses beside it. A map that exists is never changed."""
+"""Writing what a set-up came to: the map, and its secrets beside it. A map that exists is never changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_there(file: Path) -> bool:
 
 
 def write(file: Path, text: str, environment: Path, variables: Mapping[str, str]) -> None:
-    """Write the map, and the addresses into the `.env` file; both or neither.
+    """Write the map, and its secrets into the `.env` file; both or neither.
 
     Args:
         environment: the `.env` file.

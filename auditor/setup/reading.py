@@ -1,9 +1,10 @@
-"""What the steps read: both systems' tables, and every record once, into the ledger."""
+"""What the steps read: what both systems hold, and every record once, into the ledger."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,12 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.setup.addresses import NewSystem
 from auditor.setup.setup_error import SetupError
 from auditor.storage.ledger_error import LedgerError
-from auditor.systems.discovery import discover
+from auditor.systems.discovery import describe, discover
 from auditor.systems.matches import Found
 from auditor.systems.reader import SystemReader
 from auditor.workspace import Workspace
 from probes import registry
-from probes.contract import ProbeError
+from probes.contract import CollectionSchema, ProbeError
 
 if TYPE_CHECKING:
     from auditor.audit.once import Report
@@ -25,26 +26,54 @@ WAIT_S = 60.0
 """How long the first verdicts wait for records that are still within their window."""
 
 
-def find(systems: tuple[NewSystem, NewSystem], *, tell: Callable[[str], None]) -> Found:
-    """Compare what two systems hold.
+Catalogue = Sequence[CollectionSchema]
+"""What a system holds, as it describes it."""
+
+
+def catalogue(system: NewSystem, *, tell: Callable[[str], None]) -> Catalogue:
+    """Sign in to a system, and read what it holds.
 
     Args:
         tell: called with progress messages.
 
     Raises:
+        SetupError: it cannot be connected, does not let the login in, or lets it read nothing.
+    """
+    with _opened(system) as reader:
+        return describe(reader, tell=tell)
+
+
+def find(
+    systems: tuple[NewSystem, NewSystem],
+    *,
+    catalogues: tuple[Catalogue, Catalogue] | None = None,
+    tell: Callable[[str], None],
+) -> Found:
+    """Compare what two systems hold.
+
+    Args:
+        catalogues: of both; None to read them.
+        tell: called with progress messages.
+
+    Raises:
         SetupError: one cannot be connected or read.
     """
-    readers: list[SystemReader] = []
+    with _opened(systems[0]) as owner, _opened(systems[1]) as copy:
+        return discover(owner, copy, described=catalogues, tell=tell)
+
+
+@contextmanager
+def _opened(system: NewSystem) -> Iterator[SystemReader]:
+    """A reader of a system; what fails meanwhile is a `SetupError`."""
     try:
-        for each in systems:
-            settings = each.settings
-            readers.append(SystemReader(each.name, settings, registry.open_record_probe(settings)))
-        return discover(*readers, tell=tell)
+        settings = system.settings
+        reader = SystemReader(system.name, settings, registry.open_record_probe(settings))
+        try:
+            yield reader
+        finally:
+            reader.close()
     except ProbeError as error:
         raise SetupError(str(error)) from None
-    finally:
-        for reader in readers:
-            reader.close()
 
 
 def first_verdicts(

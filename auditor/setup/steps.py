@@ -40,8 +40,8 @@ class About:
 
 ABOUT = complete(
     {
-        Step.CONNECT: About(word="Connect", meaning="Enter the addresses of two systems."),
-        Step.DISCOVER: About(word="Discover", meaning="Choose which of the tables found in both are audited."),
+        Step.CONNECT: About(word="Connect", meaning="Enter two systems and how to sign in to them."),
+        Step.DISCOVER: About(word="Discover", meaning="Choose which of the collections found in both are audited."),
         Step.PROPOSE: About(word="Propose", meaning="Read the proposed map, and edit it."),
         Step.CHECK: About(word="Check", meaning="Correct the map's mistakes."),
         Step.DRY_RUN: About(word="Dry run", meaning="Connect as the auditor would, and read the first records."),
@@ -74,16 +74,17 @@ class Plan:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables of the systems, with their addresses."""
-        return {each.variable: each.address for each in self.systems or ()}
+        """The environment variables of the systems, with their values."""
+        return {variable: value for each in self.systems or () for variable, value in each.values.items()}
 
     @property
     def unset(self) -> dict[str, str]:
         """Those that the environment does not have yet."""
-        return {each.variable: each.address for each in self.systems or () if not each.known}
+        known = {variable for each in self.systems or () for variable in each.known}
+        return {variable: value for variable, value in self.variables.items() if variable not in known}
 
     def scrub(self, text: str) -> str:
-        """The text without the secrets of the addresses."""
+        """The text without the secrets of the systems."""
         for each in self.systems or ():
             text = each.scrub(text)
         return text
@@ -122,7 +123,7 @@ def proposed(plan: Plan, chosen: Collection[int]) -> Plan:
     assert plan.found is not None
     pairs = sorted({*chosen})
     if not pairs:
-        raise SetupError("choose at least one pair of tables")
+        raise SetupError("choose at least one pair of collections")
     if not 0 <= pairs[0] <= pairs[-1] < len(plan.found.matches):
         raise SetupError(f"choose pairs from 1 to {len(plan.found.matches)}")
     matches = [plan.found.matches[at] for at in pairs]
@@ -134,14 +135,15 @@ def checked(plan: Plan, result: Checked) -> Plan:
     """The text, as it is or edited, is checked.
 
     Raises:
-        SetupError: it has an address with its login in it.
+        SetupError: it has an address or a secret in it.
     """
     for each in plan.systems or ():
-        if each.address in result.text or any(secret in result.text for secret in _logins(each)):
-            raise SetupError(
-                f"the map holds the login of {each.name}, and a map is no place for secrets: write "
-                f'url: "${{{each.variable}}}"'
-            )
+        for word, secrets in each.secrets.items():
+            if any(secret in result.text for secret in secrets if len(secret) >= LEAST_SECRET or "://" in secret):
+                raise SetupError(
+                    f"the map holds the login of {each.name}, and a map is no place for secrets: write "
+                    f'{word}: "${{{each.variables[word]}}}"'
+                )
     return replace(plan, text=result.text, checked=result, trial=None)
 
 
@@ -159,18 +161,33 @@ LEAST_SECRET = 6
 """Shorter secrets may stand in a map by chance."""
 
 
-def _logins(system: NewSystem) -> list[str]:
-    secrets = system.scrub.secrets
-    return [each for each in secrets if len(each) >= LEAST_SECRET and "://" not in each]
-
-
 def usable(match: Match) -> bool:
     """Whether a pair is proposed unless a person objects: some records are in both, and some field is comparable."""
     return match.common > 0 and not all(each.incomparable for each in match.fields)
 
 
+def nothing_found(found: Found) -> list[str]:
+    """Why two systems may have nothing in common, and what to do, in sentences."""
+    told = [f"{system} holds no records that this login may read." for system in found.empty]
+    return [
+        "The two systems have no collections in common that could be recognised by their records.",
+        *told,
+        *unread(found),
+        "A login sees only what it may read: grant both read access to what is to be audited, then connect again.",
+    ]
+
+
+def unread(found: Found) -> list[str]:
+    """What could not be read, in sentences."""
+    return [
+        f"{collection} of {system} cannot be read: {why}."
+        for system, each in found.unread.items()
+        for collection, why in each.items()
+    ]
+
+
 def pair_rows(found: Found) -> list[Mapping[str, Any]]:
-    """The pairs of tables that were found, with the evidence, as rows of a table."""
+    """The pairs of collections that were found, with the evidence, as rows of a table."""
     return [pair_row(at, match, found.systems) for at, match in enumerate(found.matches)]
 
 
@@ -179,8 +196,8 @@ def pair_row(at: int, match: Match, systems: Sequence[str]) -> Mapping[str, Any]
     keys = " = ".join(", ".join(each.name for each in key) for key in match.keys)
     return {
         "pair": at + 1,
-        f"table in {systems[0]}": match.left.name,
-        f"table in {systems[1]}": match.right.name,
+        f"collection in {systems[0]}": match.left.name,
+        f"collection in {systems[1]}": match.right.name,
         "records in both": f"{match.common} of {match.asked}",
         "key": keys,
         "fields": len([each for each in match.fields if not each.incomparable]),

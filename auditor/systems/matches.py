@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,11 @@ from auditor.systems.alike_names import alike
 from probes.contract import CollectionSchema, FieldSchema
 
 NUMBERS = ("integer", "decimal", "float")
+
+ENOUGH = 5
+"""Fewer values than this prove nothing."""
+
+_CREATED = re.compile(r"creat", re.IGNORECASE)
 
 KeyFields = tuple[FieldSchema, ...]
 """The fields that hold a key, one for most."""
@@ -90,11 +96,17 @@ class FieldMatch:
 
     @property
     def incomparable(self) -> bool:
-        """Whether one side has text and the other numbers, none of them equal."""
+        """Whether no values are equal, and cannot be: text and numbers, or what each system has of its own."""
         types = {self.left.type, self.right.type}
-        return bool(
-            self.of and not self.equal and not self.compared.labels and "string" in types and types & set(NUMBERS)
-        )
+        apart = bool("string" in types and types & set(NUMBERS))
+        return bool(self.of and not self.equal and not self.compared.labels and (apart or self.own))
+
+    @property
+    def own(self) -> bool:
+        """Whether each system seems to have its own: an id, or the instant at which it created its record."""
+        sides = (self.left, self.right)
+        unique = any(each.unique for each in sides) or all(_CREATED.search(each.name) for each in sides)
+        return unique and self.of >= ENOUGH and not self.equal and not self.compared.labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from operator import eq
 from typing import Any
 
 from auditor.systems.alike_names import alike, alike_from
-from auditor.systems.matches import NUMBERS, Compared, FieldMatch, KeyFields
+from auditor.systems.matches import ENOUGH, NUMBERS, Compared, FieldMatch, KeyFields
 from checks.fields import FieldRule, parser_for
 from checks.values import UnreadableError
 from probes.contract import MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Row
@@ -24,9 +24,6 @@ ALIKE = 0.55
 
 HELD = 0.5
 """From this share of equal values on, two fields are matched whatever their names."""
-
-ENOUGH = 5
-"""Fewer values than this match no fields of different names."""
 
 CODED = frozenset({"string", "enum", "integer"})
 """Types of fields that may hold codes or labels."""
@@ -88,6 +85,8 @@ class FieldPairs:
                 if other in keys[1]:
                     continue
                 found = _compared(one, other, ours[at], others[to], coded=near >= ALIKE)
+                if near < 1.0 and one.unique != other.unique and not found.equal and len(common) >= ENOUGH:
+                    continue  # an id, and a reference to something else
                 if near or (found.of >= ENOUGH and found.share >= HELD):
                     near = near or alike(one.name, other.name)
                     pairs.append((at, to, FieldMatch(left=one, right=other, alike=near, compared=found)))

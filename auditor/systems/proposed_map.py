@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from auditor.escaping import visible
 from auditor.systems.alike_names import words_of
@@ -16,6 +16,7 @@ STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
 """Names of fields that say when a record changed."""
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9]+")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_]\w*\}")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS_OF_YAML = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 _LONGEST_NAME = 63
@@ -55,6 +56,19 @@ def new_system(name: str, kind: str, url: str, zone: str | None = None) -> str:
     if zone is None:
         return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: needed if its times have no time zone'
     return f'  {_name(name)}: {{kind: {kind}, url: "{url}", zone: {_value(zone)}}}'
+
+
+def described_system(name: str, kind: str, words: Mapping[str, str], calls_per_s: int | None) -> str:
+    """The map entry of a system that is in no map yet, by the words of its kind's settings.
+
+    Args:
+        words: each as it stands in the map, such as `${CRM_TOKEN}`; what is no variable is quoted.
+        calls_per_s: its budget, None for none.
+    """
+    texts = [("kind", kind)]
+    texts += [(word, f'"{text}"' if _VARIABLE.fullmatch(text) else _value(text)) for word, text in words.items()]
+    texts += [("budget", _mapping([("calls_per_s", str(calls_per_s))]))] if calls_per_s else []
+    return f"  {_name(name)}: {_mapping(texts)}"
 
 
 def system_name(address: str, at: int) -> str:
@@ -178,7 +192,8 @@ def _data_type(name: str, match: Match, proposal: Found) -> Iterator[str]:
             yield f"      {_comment(f'TODO not proposed, its name is too long for a key: {pair.left.name[:60]}…')}"
             continue
         if pair.incomparable:
-            why = f"{pair.left.name}: TODO not compared: {pair.evidence}; set type: and map:, or remove the field"
+            todo = "each system seems to have its own" if pair.own else "set type: and map:, or remove the field"
+            why = f"{pair.left.name}: TODO not compared: {pair.evidence}; {todo}"
             yield f"      {_comment(why)}"
             continue
         yield f"      {_name(pair.left.name)}: {{{_rule(pair, (left, right))}}}  {_comment(pair.evidence)}"
@@ -198,7 +213,11 @@ def _data_type(name: str, match: Match, proposal: Found) -> Iterator[str]:
         words = [("collection", _value(side.name)), ("key", fields[0] if len(fields) == 1 else _list(fields))]
         words += [("changed_at", _value(stamp))] if stamp else []
         if at:
-            pairs = [(_name(one), _value(other)) for one, other in renamed.items() if one != stamps[0]]
+            pairs = [
+                (_name(one), _value(other))
+                for one, other in renamed.items()
+                if one != stamps[0] and other != stamps[1]
+            ]
             words += [("fields", _mapping(pairs))] if pairs else []
         yield f"      {_name(system)}: {_mapping(words)}"
         if match.unmatched[at]:

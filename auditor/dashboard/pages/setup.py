@@ -1,10 +1,11 @@
-"""Set up: from two addresses to a written map and its first verdicts, for the person who started the dashboard."""
+"""Set up: from two logins to a written map and its first verdicts, for the person who started the dashboard."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -16,17 +17,19 @@ from auditor.dashboard import acting, components, look, navigation, setup_code, 
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.frames import frame
 from auditor.setup import files, reading, steps, trial
-from auditor.setup.addresses import EXAMPLE, Entered, pair_of
+from auditor.setup.addresses import DATABASE, WHICH, Entered, NewSystem, accounts, asked, kinds, listed, pair_of
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step
-from auditor.systems.matches import Match
+from auditor.systems.matches import Found, Match
 from auditor.workspace import Workspace
 from checks.escalation import RefusedError
 from checks.tables import complete
-from probes.addresses import login_of
+from probes.sign_in_words import SignInWord
 from probes.wording import counted, heading
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from auditor.audit.once import Report
 
 AnswerT = TypeVar("AnswerT")
@@ -51,15 +54,22 @@ class Progress:
 
     Attributes:
         open: the code was entered.
-        entered: what was entered about both systems, without passwords.
+        entered: what was entered about both systems, without secrets.
+        held: the words that were entered if the systems could not be connected, secrets included; they are kept until
+            they can, and never shown.
+        tries: how often the systems were entered: each time the fields are new ones, which hold no secret.
+        failures: why the last try failed.
         at: the step that is shown.
-        kept: the addresses are in the `.env` file.
+        kept: the secrets are in the `.env` file.
         reports: the first verdicts.
     """
 
     open: bool = False
     plan: Plan = field(default_factory=Plan)
-    entered: tuple[Entered, Entered] = (Entered(address=""), Entered(address=""))
+    entered: tuple[Entered, Entered] = (Entered(), Entered())
+    held: tuple[Mapping[str, str], Mapping[str, str]] = field(default_factory=lambda: ({}, {}), repr=False)
+    tries: int = 0
+    failures: list[str] = field(default_factory=list)
     at: Step = Step.CONNECT
     kept: bool = False
     reports: list[Report] | None = None
@@ -113,8 +123,8 @@ def _told_what_to_run(asks: Person | Onlooker, location: Path) -> None:
 
 def _unlock(person: Person, progress: Progress, location: Path) -> None:
     st.markdown(
-        f"There is no integration map at {escaping.markdown(location)} yet. This page leads you from the addresses "
-        "of two databases to a map and its first verdicts. Nothing is written before you agree."
+        f"There is no integration map at {escaping.markdown(location)} yet. This page leads you from the logins of "
+        "two systems to a map and its first verdicts. Nothing is written before you agree."
     )
     with st.form("unlock", border=True):
         entered = st.text_input(
@@ -149,80 +159,145 @@ def _rail(progress: Progress) -> None:
 
 
 def _connect(person: Person, progress: Progress, _location: Path) -> None:
+    chosen = [_kind(column, progress, at) for at, column in enumerate(st.columns(2, gap="medium"))]
     with st.form("connect", border=False):
-        left, right = st.columns(2, gap="medium")
-        with left, st.container(border=True):
-            st.subheader("Source of truth", anchor=False)
-            owner = _system(progress.entered[0], 0)
-        with right, st.container(border=True):
-            st.subheader("System with the copies", anchor=False)
-            copy = _system(progress.entered[1], 1)
+        entered = []
+        for at, column in enumerate(st.columns(2, gap="medium")):
+            with column, st.container(border=True):
+                st.subheader(escaping.markdown(f"{_begun(WHICH[at])}: {kinds()[chosen[at]]}"), anchor=False)
+                entered.append(_system(progress, at, chosen[at]))
         st.caption(
-            "The logins need read access only. Addresses and passwords never go into the map: it names variables, "
-            "whose values you can keep in a file that only you may read. For other systems than databases, run "
+            "The logins need read access only. Secrets never go into the map: it names variables, whose values you "
+            "can keep in a file that only you may read. Any field takes `${NAME}` for what the environment of the "
+            f"dashboard holds. For other systems than databases, {escaping.markdown(listed(accounts(), 'and'))}, run "
             "`auditor init --template`."
         )
         pressed = st.form_submit_button("Connect and compare", type="primary", icon=":material/cable:")
-    if not pressed:
-        return
-    acting.confirmed(person)
-    systems = pair_of(owner, copy, os.environ)
-    progress.entered = _remembered(owner), _remembered(copy)
-    progress.plan = steps.connected(systems)
-    found = _working("Connecting", lambda tell: reading.find(systems, tell=tell))
-    progress.plan = steps.discovered(progress.plan, found)
-    _go(progress, Step.DISCOVER)
+    if pressed:
+        acting.confirmed(person)
+        progress.failures = _connected(progress, entered[0], entered[1])
+        progress.tries += 1
+        if not progress.failures:
+            progress.held = {}, {}
+            progress.at = Step.DISCOVER
+        st.rerun()
+    for failure in progress.failures:
+        st.error(escaping.markdown(failure), icon=":material/error:")
 
 
-def _system(before: Entered, at: int) -> Entered:
+def _connected(progress: Progress, owner: Entered, copy: Entered) -> list[str]:
+    """Sign in to both systems and compare them; why that failed, nothing if it did not."""
+    both = _with_held(progress, 0, owner), _with_held(progress, 1, copy)
+    progress.entered = both[0].remembered, both[1].remembered
+    progress.held = both[0].words, both[1].words
+    try:
+        systems = pair_of(*both, os.environ)
+    except SetupError as error:
+        return [str(error)]
+    catalogues, failures = [], []
+    for which, system in zip(WHICH, systems, strict=True):
+        try:
+            catalogues.append(_working("Connecting", partial(_catalogue, system)))
+        except SetupError as error:
+            failures.append(f"{which}: {error}")
+    if failures:
+        return failures
+    try:
+        found = _working("Comparing", partial(_find, systems, (catalogues[0], catalogues[1])))
+    except SetupError as error:
+        return [str(error)]
+    progress.plan = steps.discovered(steps.connected(systems), found)
+    return []
+
+
+def _catalogue(system: NewSystem, tell: Callable[[str], None]) -> reading.Catalogue:
+    return reading.catalogue(system, tell=tell)
+
+
+def _find(
+    systems: tuple[NewSystem, NewSystem],
+    catalogues: tuple[reading.Catalogue, reading.Catalogue],
+    tell: Callable[[str], None],
+) -> Found:
+    return reading.find(systems, catalogues=catalogues, tell=tell)
+
+
+def _with_held(progress: Progress, at: int, entered: Entered) -> Entered:
+    """What was entered, with the secrets of the failed try before where their fields were left empty."""
+    held = progress.held[at] if progress.entered[at].kind == entered.kind else {}
+    secret = {each.word for each in asked(entered.kind) if each.secret}
+    words = {word: text or (held.get(word, "") if word in secret else "") for word, text in entered.words.items()}
+    return replace(entered, words=words)
+
+
+def _kind(column: DeltaGenerator, progress: Progress, at: int) -> str:
+    """The choice of what a system is."""
+    titles = {title: kind for kind, title in kinds().items()}
+    chosen = column.radio(
+        escaping.markdown(f"{_begun(WHICH[at])}: what is it?"),
+        [*titles],
+        index=[*titles.values()].index(progress.entered[at].kind),
+        format_func=escaping.markdown,
+        horizontal=True,
+        key=f"kind-{at}-{progress.tries}",
+    )
+    return titles[str(chosen)]
+
+
+def _begun(words: str) -> str:
+    """Words at the beginning of a sentence."""
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def _system(progress: Progress, at: int, kind: str) -> Entered:
     """The fields of one system."""
-    address = st.text_input(
-        "Address",
-        value=before.address,
-        placeholder=EXAMPLE,
-        key=f"address-{at}",
-        autocomplete="off",
-        help="A URL: postgresql://, mysql://, mariadb://, mongodb:// or sqlite:///FILE. Or `${NAME}` for one in "
-        "the environment of the dashboard.",
-    )
-    password = st.text_input(
-        "Password",
-        type="password",
-        key=f"password-{at}",
-        autocomplete="new-password",
-        help="If the address names a user without one.",
-    )
+    same = progress.entered[at].kind == kind
+    before = progress.entered[at] if same else Entered(kind=kind)
+    held = progress.held[at] if same else {}
+    place = f"{kind}-{at}-{progress.tries}"
+    words = {each.word: _field(each, before, held, place) for each in asked(kind)}
+    if kind != DATABASE:
+        name = st.text_input("Name in the map", value=before.name, placeholder=kind, key=f"name-{place}")
+        return Entered(kind=kind, words=words, name=name)
     left, right = st.columns(2)
-    name = left.text_input("Name in the map", value=before.name, placeholder="like the database", key=f"name-{at}")
+    name = left.text_input("Name in the map", value=before.name, placeholder="like the database", key=f"name-{place}")
     zone = right.text_input(
-        "Time zone", value=before.zone, key=f"zone-{at}", help="Of times that the system keeps without one."
+        "Time zone", value=before.zone, key=f"zone-{place}", help="Of times that the system keeps without one."
     )
-    return Entered(address=address, password=password, name=name, zone=zone)
+    return Entered(kind=kind, words=words, name=name, zone=zone)
 
 
-def _remembered(entered: Entered) -> Entered:
-    """What is shown again when a person goes back: no password."""
-    address = "" if login_of(entered.address).password else entered.address
-    return Entered(address=address, name=entered.name, zone=entered.zone)
+def _field(each: SignInWord, before: Entered, held: Mapping[str, str], place: str) -> str:
+    """The field of one word. A secret is never shown again: an empty field keeps what a failed try held."""
+    value = before.words.get(each.word, "" if each.secret else each.usual)
+    kept = each.secret and not value and bool(held.get(each.word))
+    text = st.text_input(
+        escaping.markdown(each.label),
+        value=value,
+        type="password" if each.hidden else "default",
+        placeholder="Entered; leave empty to keep it" if kept else each.placeholder,
+        key=f"{each.word}-{place}",
+        autocomplete="new-password" if each.hidden else "off",
+    )
+    st.caption(escaping.markdown(each.help))
+    return str(text)
 
 
 def _discover(person: Person, progress: Progress, _location: Path) -> None:
     found = progress.plan.found
     assert found is not None
-    owner, copy = (escaping.markdown(each) for each in found.systems)
     if not found.matches:
-        components.nothing(
-            f"{owner} and {copy} have no tables in common that could be recognised by their records. A login sees "
-            "only what it may read: grant both SELECT on the tables to audit, then go back and connect again. To "
-            "write the map by hand, begin with `auditor init --template`."
-        )
+        told = " ".join(escaping.markdown(sentence) for sentence in steps.nothing_found(found))
+        components.nothing(f"{told} To write the map by hand, begin with `auditor init --template`.")
         _back(progress, Step.CONNECT)
         return
+    for sentence in steps.unread(found):
+        st.warning(escaping.markdown(sentence), icon=":material/warning:")
     chosen = [at for at, match in enumerate(found.matches) if _pair(at, match, found.systems)]
     for system, alone in found.alone.items():
         if alone:
             named = escaping.markdown(", ".join(alone))
-            st.caption(f"Tables of {escaping.markdown(system)} without a counterpart: {named}")
+            st.caption(f"Collections of {escaping.markdown(system)} without a counterpart: {named}")
     with st.container(horizontal=True):
         pressed = st.button("Propose a map", type="primary", icon=":material/edit_document:")
         _back(progress, Step.CONNECT)
@@ -234,7 +309,7 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
 
 
 def _pair(at: int, match: Match, systems: tuple[str, str]) -> bool:
-    """One pair of tables with its evidence; whether it is chosen."""
+    """One pair of collections with its evidence; whether it is chosen."""
     row = steps.pair_row(at, match, systems)
     with st.container(border=True):
         chosen = st.checkbox(
@@ -249,7 +324,7 @@ def _pair(at: int, match: Match, systems: tuple[str, str]) -> bool:
                 tables.table(
                     frame(steps.field_rows(match)),
                     key=f"fields-{at}",
-                    alt="The matched fields of a pair of tables, with the evidence for each",
+                    alt="The matched fields of a pair of collections, with the evidence for each",
                     column_config={"evidence": st.column_config.TextColumn(width="large")},
                 )
     return bool(chosen)
@@ -345,7 +420,7 @@ def _verdicts(person: Person, progress: Progress, location: Path) -> None:
         named = escaping.markdown(", ".join(plan.unset))
         st.warning(
             f"Set {named} wherever you start the auditor and the dashboard, and start the dashboard again: the map "
-            "takes the addresses from there.",
+            "takes the logins from there.",
             icon=":material/key:",
         )
     if progress.reports is None:

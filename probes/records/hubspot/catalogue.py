@@ -101,7 +101,8 @@ class Catalogue:
             except ProbeError as failure:
                 if failure.reason not in {Reason.PERMISSION, Reason.QUERY}:
                     raise
-                refused = failure
+                if refused is None or failure.reason is Reason.PERMISSION:
+                    refused = failure
         if not schemas and refused is not None:
             raise refused
         return schemas

@@ -144,6 +144,8 @@ def _explained(refusal: Refusal) -> Meaning | None:
         hint = f"grant the app one of these scopes: {', '.join(scopes)}"
     elif reason is Reason.PERMISSION:
         hint = "grant the app the read scope of this type of objects (crm.objects.TYPE.read)"
+    elif reason is Reason.AUTH:
+        hint = "check token: it may have been rotated, or not copied whole"
     rest_s = _REST_S.get(policy, 10.0) if reason is Reason.OVER_BUDGET else None
     return Meaning(reason=reason, words=words, hint=hint, retry_after_s=rest_s)
 

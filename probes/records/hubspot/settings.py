@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from probes.durations import Duration
 from probes.http.settings import Retries, check_api_address, check_header_value
 from probes.settings import Binding, OperationLimits, SystemSettings
+from probes.sign_in_words import SignIn, SignInWord
 
 INDEX_LAG_S = 300.0
 """How long a change may be missing from the search. HubSpot says "a few moments", without a bound ("Search the CRM",
@@ -25,6 +26,32 @@ Source: "API usage guidelines and limits"; changelog "CRM Search API Rate Limit 
 
 ASSOCIATIONS = "associations."
 """Begins the name of a field that holds the ids of associated records."""
+
+API = "https://api.hubapi.com"
+
+SIGN_IN = SignIn(
+    words=(
+        SignInWord(
+            word="token",
+            label="Access token",
+            help="Of a private app, which HubSpot's settings list under Private Apps. Give it read scopes alone: "
+            "crm.objects.contacts.read, crm.objects.companies.read and so on for what is audited, and "
+            "crm.schemas.custom.read for custom objects.",
+            placeholder="pat-eu1-...",
+            secret=True,
+            hidden=True,
+        ),
+        SignInWord(
+            word="url",
+            label="API address",
+            help="Another one than HubSpot's own only behind a proxy.",
+            placeholder=API,
+            usual=API,
+        ),
+    ),
+    calls_per_s=9,
+)
+"""A free account allows 100 calls in ten seconds. Source: "API usage guidelines and limits"."""
 
 _COLLECTION = re.compile(r"[A-Za-z]\w{0,250}|\d{1,9}-\d{1,18}")
 _PROPERTY = re.compile(r"\w{1,250}", re.ASCII)
@@ -48,7 +75,7 @@ class HubSpotSettings(SystemSettings):
     client_id: str | None = Field(default=None, min_length=1)
     client_secret: SecretStr | None = Field(default=None, min_length=1)
     refresh_token: SecretStr | None = Field(default=None, min_length=1)
-    url: str = "https://api.hubapi.com"
+    url: str = API
     retries: Retries = 2
     delay_floor_s: Duration = Field(default=INDEX_LAG_S, alias="delay_floor")
 

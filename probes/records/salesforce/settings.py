@@ -11,12 +11,40 @@ from probes.durations import Duration
 from probes.http.settings import Retries, check_api_address, check_private_key
 from probes.record_links import COLLECTION, KEY, OWN_KEY
 from probes.settings import Binding, SystemSettings
+from probes.sign_in_words import SignIn, SignInWord
 
 LATE_COMMIT_S = 600.0
 """How long after its SystemModstamp a change may be committed: a call of the API ends after ten minutes.
 
 Source: Salesforce Developer Limits and Allocations, "API Timeout Limits"; SOAP API Developer Guide,
 "GetUpdatedResult" (a long-running transaction commits records with earlier stamps)."""
+
+SIGN_IN = SignIn(
+    words=(
+        SignInWord(
+            word="url",
+            label="Address of the org",
+            help="The org's own (My Domain).",
+            placeholder="https://example.my.salesforce.com",
+        ),
+        SignInWord(
+            word="client_id",
+            label="Consumer key",
+            help="Of a connected app with the scope api and the client credentials flow. The user that it runs as "
+            "needs read access to the objects and fields that are audited, with View All.",
+            placeholder="3MVG9...",
+            secret=True,
+        ),
+        SignInWord(
+            word="client_secret",
+            label="Consumer secret",
+            help="Of the same app.",
+            secret=True,
+            hidden=True,
+        ),
+    ),
+)
+"""For the client credentials flow; the other flows are set in the map. Calls are limited by the day alone."""
 
 _NAME = re.compile(r"[A-Za-z]\w{0,254}")
 _PATH = re.compile(r"[A-Za-z]\w{0,254}(\.[A-Za-z]\w{0,254})?")

@@ -14,6 +14,7 @@ from probes.http.settings import Retries, check_api_address, check_header_value
 from probes.letter_case import CASELESS
 from probes.records.stripe.shapes import COLLECTIONS, VERSION
 from probes.settings import Binding, SystemSettings
+from probes.sign_in_words import SignIn, SignInWord
 from probes.wording import did_you_mean
 
 LATEST_EVENT = "event.created"
@@ -22,6 +23,31 @@ LATEST_EVENT = "event.created"
 LATE_EVENT_S = 5.0
 """How long after the time of its event a change may be committed: events count whole seconds, and Stripe
 does not document how close the two are."""
+
+API = "https://api.stripe.com"
+
+SIGN_IN = SignIn(
+    words=(
+        SignInWord(
+            word="key",
+            label="Restricted key",
+            help="Stripe's Dashboard creates one under API keys. Give it read permission for what is audited, such "
+            "as customers and subscriptions, and for events; every other permission is None.",
+            placeholder="rk_live_...",
+            secret=True,
+            hidden=True,
+        ),
+        SignInWord(
+            word="url",
+            label="API address",
+            help="Another one than Stripe's own only behind a proxy.",
+            placeholder=API,
+            usual=API,
+        ),
+    ),
+    calls_per_s=20,
+)
+"""An endpoint allows 25 calls a second, and so does a sandbox as a whole. Source: docs.stripe.com/rate-limits."""
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[^.\[\]]{1,100}){0,8}")
 
@@ -41,7 +67,7 @@ class StripeSettings(SystemSettings):
     key: SecretStr
     account: str | None = Field(default=None, pattern=r"^acct_\w{1,100}$")
     api_version: str = Field(default=VERSION, pattern=r"^\d{4}-\d\d-\d\d(\.[a-z]{1,40})?$")
-    url: str = "https://api.stripe.com"
+    url: str = API
     retries: Retries = 2
     clock_slack_s: Duration = Field(default=LATE_EVENT_S, alias="clock_slack")
 

@@ -12,7 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
@@ -22,6 +22,7 @@ from auditor.cli.template import TEMPLATE
 from auditor.map.loader import load_map
 from tests import HOME
 from tests.auditor.cli.test_commands import auditor
+from tests.auditor.setup.accounts import Accounts
 from tests.auditor.setup.pair import fill
 from tests.waiting import wait_until
 
@@ -201,17 +202,18 @@ def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
             ("The system with the copies: address", "${GIVEN}"),
             ("this is the address of the source of truth", None),
             ("The system with the copies: address", f"sqlite:///{tmp_path}/none.sqlite"),
+            ("none: ", None),
+            ("The system with the copies: address", f"sqlite:///{tmp_path}/warehouse.sqlite"),
             ("Name in the map", "9 lives"),
             ("the name of a system is", None),
             ("Name in the map", "crm"),
             ("crm is the name of the source of truth", None),
             ("Name in the map", ""),
             ("Time zone of its times", ""),
-            ("Enter the addresses again?", "n"),
+            ("Pairs to audit", INTERRUPT),
         ],
     )
     assert code == 130, terminal.shown
-    assert "none: " in terminal.shown
     assert "␣" not in terminal.shown
     assert "stopped; nothing has been written" in terminal.shown
 
@@ -262,13 +264,58 @@ def test_a_map_is_corrected_in_an_editor(tmp_path: Path) -> None:
     assert not (tmp_path / ".env").exists()
 
 
+def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        accounts = Accounts(stack)
+        accounts.fill(tmp_path)
+        token, address = accounts.words["hubspot"].values()
+        terminal = Terminal(tmp_path, "init")
+        code = talk(
+            terminal,
+            [
+                ("The source of truth: address", "hubspott"),
+                ("did you mean 'hubspot'", None),
+                ("The source of truth: address", "hubspot"),
+                ("crm.objects.contacts.read", None),
+                ("Access token (not shown)", HIDDEN + "hunter2-0123456789"),
+                ("API address", address),
+                ("hubspot: auth: ", None),
+                ("The source of truth: address", ""),
+                ("Access token (not shown, Enter keeps the one entered)", HIDDEN + token),
+                ("API address", ""),
+                ("Name in the map [hubspot]", ""),
+                ("The system with the copies: address", "HubSpot"),
+                ("Access token (not shown)", HIDDEN + token),
+                ("API address", address),
+                ("this is the account of the source of truth", None),
+                ("The system with the copies: address", f"sqlite:///{tmp_path}/copies.sqlite"),
+                ("Name in the map", ""),
+                ("Time zone of its times", ""),
+                ("Pairs to audit", ""),
+                ("Change it in an editor first?", "n"),
+                ("The map has no mistakes", None),
+                ("Write plumbline.yaml?", ""),
+                ("which only you may read?", ""),
+                ("Audit every record once now?", ""),
+            ],
+        )
+    assert code == 0, terminal.shown
+    assert "12 of 12" in terminal.shown
+    for text in (terminal.shown, (tmp_path / "plumbline.yaml").read_text()):
+        assert token not in text
+        assert "hunter2" not in text
+    assert f"HUBSPOT_TOKEN='{token}'" in (tmp_path / ".env").read_text()
+    assert 'token: "${HUBSPOT_TOKEN}"' in (tmp_path / "plumbline.yaml").read_text()
+    assert auditor("check", cwd=tmp_path).returncode == 0
+
+
 def test_systems_with_nothing_in_common_are_told_apart(tmp_path: Path) -> None:
     fill(tmp_path)
     with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as warehouse, warehouse:
         warehouse.executescript("DROP TABLE dim_customer; CREATE TABLE zz (q blob);")
     terminal = Terminal(tmp_path, "init")
     assert talk(terminal, connecting(tmp_path)) == 2
-    assert "no tables in common" in terminal.shown
+    assert "no collections in common" in terminal.shown
     assert "error: nothing has been written" in terminal.shown
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from auditor.dashboard.access import LOCAL, Access, Asks, Onlooker, Person
 from auditor.dashboard.components import _open
 from auditor.dashboard.pages.setup import Progress
 from auditor.map.loader import load_map
+from auditor.setup.addresses import kinds
 from auditor.setup.steps import Step
 from tests import HOME, engines
 from tests.auditor.dashboard.test_accessible import BESIDE, broken_rules
 from tests.auditor.dashboard.test_pages import ONLOOKER, button, seat, seen, table_with, text
 from tests.auditor.screens import chromium
+from tests.auditor.setup.accounts import Accounts
 from tests.auditor.setup.pair import fill
 from tests.servers import free_port, wait_for_port
 from tests.waiting import wait_until
@@ -57,9 +60,14 @@ def press(app: AppTest, name: str) -> AppTest:
     return app
 
 
+def field(app: AppTest, word: str, at: int, kind: str = "database") -> Any:
+    """The field of a word of one of the systems."""
+    return app.text_input(key=f"{word}-{kind}-{at}-{progress(app).tries}")
+
+
 def enter(app: AppTest, *addresses: str) -> AppTest:
     for at, address in enumerate(addresses):
-        app.text_input(key=f"address-{at}").set_value(address)
+        field(app, "url", at).set_value(address)
     return press(app, "Connect and compare")
 
 
@@ -130,7 +138,7 @@ def test_the_steps_lead_to_a_map_and_its_first_verdicts(place: Path) -> None:
 def test_what_cannot_be_used_is_said_without_the_password(place: Path) -> None:
     app = begun()
     assert "source of truth: enter an address" in text(enter(app))
-    app.text_input(key="password-0").set_value("hunter2-0123456789")
+    field(app, "password", 0).set_value("hunter2-0123456789")
     told = text(enter(app, "postgresql://ada@127.0.0.1:1/crm", f"sqlite:///{place}/warehouse.sqlite"))
     assert "crm: unreachable" in told
     assert "hunter2" not in told
@@ -153,7 +161,7 @@ def test_mistakes_of_an_edited_map_stand_where_they_are(place: Path) -> None:
     press(app, "Back")
     assert app.text_area[0].value == proposed
     press(press(app, "Back"), "Back")
-    assert app.text_input(key="address-0").value == f"sqlite:///{place}/crm.sqlite"
+    assert field(app, "url", 0).value == f"sqlite:///{place}/crm.sqlite"
 
 
 def test_a_map_that_someone_else_has_written_meanwhile_stays(place: Path) -> None:
@@ -176,7 +184,7 @@ def test_a_person_may_set_the_variables_themselves(place: Path) -> None:
 def test_no_pair_is_no_map(place: Path) -> None:
     app = compared(place)
     app.checkbox[0].set_value(False)
-    assert "choose at least one pair of tables" in text(press(app, "Propose a map"))
+    assert "choose at least one pair of collections" in text(press(app, "Propose a map"))
 
 
 def test_whoever_may_not_act_any_more_changes_nothing(place: Path) -> None:
@@ -185,6 +193,61 @@ def test_whoever_may_not_act_any_more_changes_nothing(place: Path) -> None:
     app.run()
     assert "may only look" in text(app)
     assert [*app.button] == []
+
+
+def choose(app: AppTest, at: int, kind: str) -> AppTest:
+    app.radio(key=f"kind-{at}-{progress(app).tries}").set_value(kinds()[kind]).run()
+    assert not app.exception
+    return app
+
+
+def test_an_account_is_signed_in_to_and_its_secret_is_never_shown_again(place: Path) -> None:
+    secret = "rk_hunter2_0123456789"
+    with ExitStack() as stack:
+        accounts = Accounts(stack)
+        accounts.fill(place)
+        key, address = accounts.words["stripe"].values()
+        app = choose(begun(), 1, "stripe")
+        field(app, "url", 0).set_value("postgresql://ada@127.0.0.1:1/crm")
+        field(app, "password", 0).set_value(secret)
+        field(app, "key", 1, "stripe").set_value(secret)
+        field(app, "url", 1, "stripe").set_value(address)
+        press(app, "Connect and compare")
+        source, copies = (str(each.value) for each in app.error)
+        assert source.startswith("source of truth: crm: unreachable")
+        assert copies.startswith("system with the copies: stripe: auth")
+        assert progress(app).at is Step.CONNECT
+        assert secret not in text(app) + repr(progress(app)) + repr([each.value for each in app.text_input])
+        assert field(app, "key", 1, "stripe").placeholder == "Entered; leave empty to keep it"
+        assert field(app, "url", 1, "stripe").value == address
+        field(app, "url", 0).set_value(f"sqlite:///{place}/copies.sqlite")
+        field(app, "key", 1, "stripe").set_value(key)
+        held = progress(app).held[0]
+        assert held["password"] == secret
+        press(app, "Connect and compare")
+        assert "a password needs a user" in text(app)
+        choose(choose(app, 0, "hubspot"), 0, "database")
+        assert field(app, "url", 0).value == f"sqlite:///{place}/copies.sqlite"
+
+
+def test_an_account_leads_to_a_map(place: Path) -> None:
+    with ExitStack() as stack:
+        accounts = Accounts(stack)
+        accounts.fill(place)
+        app = choose(begun(), 0, "hubspot")
+        for word, entered in accounts.words["hubspot"].items():
+            field(app, word, 0, "hubspot").set_value(entered)
+        field(app, "url", 1).set_value(f"sqlite:///{place}/copies.sqlite")
+        press(app, "Connect and compare")
+        assert "12 of 12 records are in both, by the key email = email." in text(app)
+        assert progress(app).held == ({}, {})
+        press(app, "Propose a map")
+        assert 'token: "${HUBSPOT_TOKEN}"' in str(app.text_area[0].value)
+        press(app, "Check and try it")
+        assert "Every system can be audited" in str(app.success[0].value)
+        press(app, "Write plumbline.yaml")
+    assert "HUBSPOT_TOKEN=" in (place / ".env").read_text()
+    assert accounts.words["hubspot"]["token"] not in (place / "plumbline.yaml").read_text()
 
 
 def faults(page: Page) -> list[Any]:
@@ -201,10 +264,9 @@ def faults(page: Page) -> list[Any]:
     return found
 
 
-@pytest.mark.browser
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
+@contextmanager
+def served(place: Path) -> Iterator[tuple[str, Path]]:
+    """A dashboard without a map: its address and its log."""
     port, log = free_port(), place / "log.txt"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
     command = [sys.executable, "-m", "auditor", "dashboard", "--port", str(port)]
@@ -214,30 +276,73 @@ def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
         )
     try:
         wait_for_port(port, process, 120)
-        with chromium() as browser:
-            page = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
-            page.goto(f"http://127.0.0.1:{port}/drift")
-            wait_until(lambda: SAID.search(log.read_text()))
-            page.get_by_role("textbox", name="Set-up code").fill(SAID.findall(log.read_text())[0])
-            page.get_by_role("button", name="Begin").click()
-            expect(page.get_by_role("button", name="Connect and compare")).to_be_visible()
-            broken = faults(page)
-            for at, name in enumerate(("crm", "warehouse")):
-                page.get_by_role("textbox", name="Address").nth(at).fill(f"sqlite:///{place}/{name}.sqlite")
-            page.get_by_role("button", name="Connect and compare").click()
-            expect(page.get_by_text("12 of 12 records are in both")).to_be_visible()
-            page.get_by_role("button", name="Propose a map").click()
-            page.get_by_role("button", name="Check and try it").click()
-            expect(page.get_by_text("Every system can be audited")).to_be_visible()
-            broken += faults(page)
-            assert str(place) not in page.url
-            page.get_by_role("button", name="Write plumbline.yaml").click()
-            page.get_by_role("button", name="Audit once").click()
-            page.get_by_role("link", name="Open the Overview").click()
-            expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-            assert broken == []
+        yield f"http://127.0.0.1:{port}", log
     finally:
         process.terminate()
         process.wait(60)
     assert "Traceback" not in log.read_text()
+
+
+def begin(page: Page, address: str, log: Path) -> None:
+    page.goto(f"{address}/drift")
+    wait_until(lambda: SAID.search(log.read_text()))
+    page.get_by_role("textbox", name="Set-up code").fill(SAID.findall(log.read_text())[0])
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_role("button", name="Connect and compare")).to_be_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
+    with served(place) as (address, log), chromium() as browser:
+        page = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+        begin(page, address, log)
+        broken = faults(page)
+        for at, name in enumerate(("crm", "warehouse")):
+            page.get_by_role("textbox", name="Address", exact=True).nth(at).fill(f"sqlite:///{place}/{name}.sqlite")
+        page.get_by_role("button", name="Connect and compare").click()
+        expect(page.get_by_text("12 of 12 records are in both")).to_be_visible()
+        page.get_by_role("button", name="Propose a map").click()
+        page.get_by_role("button", name="Check and try it").click()
+        expect(page.get_by_text("Every system can be audited")).to_be_visible()
+        broken += faults(page)
+        assert str(place) not in page.url
+        page.get_by_role("button", name="Write plumbline.yaml").click()
+        page.get_by_role("button", name="Audit once").click()
+        page.get_by_role("link", name="Open the Overview").click()
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        assert broken == []
     assert (place / "plumbline.yaml").exists()
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(600)
+def test_an_account_is_chosen_and_signed_in_to_in_a_browser(place: Path) -> None:
+    with ExitStack() as stack:
+        accounts = Accounts(stack)
+        accounts.fill(place)
+        token, api = accounts.words["hubspot"].values()
+        address, log = stack.enter_context(served(place))
+        page = stack.enter_context(chromium()).new_page(viewport={"width": 1440, "height": 1000})
+        begin(page, address, log)
+        page.get_by_text("HubSpot", exact=True).first.click()
+        field = page.get_by_role("textbox", name="Access token")
+        expect(field).to_be_visible()
+        broken = faults(page)
+        field.fill("hunter2-0123456789")
+        page.get_by_role("textbox", name="API address").fill(api)
+        page.get_by_role("textbox", name="Address", exact=True).fill(f"sqlite:///{place}/copies.sqlite")
+        page.get_by_role("button", name="Connect and compare").click()
+        expect(page.get_by_text("source of truth: hubspot: auth")).to_be_visible()
+        assert "hunter2" not in page.content()
+        broken += faults(page)
+        page.get_by_role("textbox", name="Access token").fill(token)
+        page.get_by_role("button", name="Connect and compare").click()
+        expect(page.get_by_text("12 of 12 records are in both")).to_be_visible(timeout=60_000)
+        assert token not in page.content()
+        page.get_by_role("button", name="Back").click()
+        expect(page.get_by_role("textbox", name="Access token")).to_have_value("")
+        assert token not in page.content()
+        assert broken == []
+        assert token not in log.read_text()

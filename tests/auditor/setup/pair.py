@@ -30,7 +30,13 @@ def fill(place: Path, *, alike: bool = False) -> None:
         warehouse.executemany("INSERT INTO dim_customer VALUES (?, ?, ?)", copies)
 
 
+def database(address: str, password: str = "", **more: str) -> Entered:
+    """A database, as a person enters it."""
+    words = {"url": address, **({"password": password} if password else {})}
+    return Entered(words=words, **more)
+
+
 def systems_in(place: Path) -> tuple[NewSystem, NewSystem]:
     """Both systems, as entered."""
-    owner, copy = (Entered(address=f"sqlite:///{place}/{name}.sqlite") for name in ("crm", "warehouse"))
+    owner, copy = (database(f"sqlite:///{place}/{name}.sqlite") for name in ("crm", "warehouse"))
     return pair_of(owner, copy, {})

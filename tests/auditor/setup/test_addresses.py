@@ -4,67 +4,64 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.setup.addresses import Entered, needs_password, pair_of, system_of
+from auditor.setup.addresses import Entered, asked, kind_of, kinds, needs_password, pair_of, system_of
 from auditor.setup.setup_error import SetupError
+from tests.auditor.setup.pair import database
 
 SECRET = "hunter2-0123456789"
 
 
-def entered(address: str, **more: str) -> Entered:
-    return Entered(address=address, **more)
-
-
 def test_an_address_becomes_a_system_whose_map_entry_names_a_variable() -> None:
-    system = system_of(entered(f"postgresql://ada:{SECRET}@db.example.com/crm"), 0, {})
-    assert (system.name, system.kind, system.variable, system.known) == ("crm", "sql", "CRM_URL", False)
+    system = system_of(database(f"postgresql://ada:{SECRET}@db.example.com/crm"), 0, {})
+    assert (system.name, system.kind, [*system.values], {*system.known}) == ("crm", "sql", ["CRM_URL"], set())
     assert system.text == '  crm: {kind: sql, url: "${CRM_URL}", zone: UTC}'
     assert SECRET not in repr(system)
-    assert SECRET not in system.scrub(f"cannot connect to {system.address}")
+    assert SECRET not in system.scrub(f"cannot connect to {system.words['url']}")
 
 
 def test_a_password_entered_apart_is_encoded_into_the_address() -> None:
-    system = system_of(entered("postgresql://ada@h/crm", password="p@ss/w: rd${X}"), 0, {})
-    assert system.address == "postgresql://ada:p%40ss%2Fw%3A%20rd%24%7BX%7D@h/crm"
-    assert system.settings.url.get_secret_value() == system.address
+    system = system_of(database("postgresql://ada@h/crm", password="p@ss/w: rd${X}"), 0, {})
+    assert system.words["url"] == "postgresql://ada:p%40ss%2Fw%3A%20rd%24%7BX%7D@h/crm"
+    assert system.settings.url.get_secret_value() == system.words["url"]
 
 
 def test_a_variable_stands_for_the_address_that_it_holds() -> None:
     for written in ("${CRM_ADDRESS}", "$CRM_ADDRESS", " ${CRM_ADDRESS} "):
-        system = system_of(entered(written), 0, {"CRM_ADDRESS": "sqlite:////data/crm.sqlite"})
-        assert (system.variable, system.known, system.name) == ("CRM_ADDRESS", True, "crm")
+        system = system_of(database(written), 0, {"CRM_ADDRESS": "sqlite:////data/crm.sqlite"})
+        assert (system.variables, {*system.known}, system.name) == ({"url": "CRM_ADDRESS"}, {"CRM_ADDRESS"}, "crm")
     with pytest.raises(SetupError, match="environment variable CRM_ADDRESS is not set"):
-        system_of(entered("${CRM_ADDRESS}"), 0, {})
+        system_of(database("${CRM_ADDRESS}"), 0, {})
 
 
 def test_a_variable_that_holds_something_else_is_left_alone() -> None:
     address = "sqlite:////data/crm.sqlite"
     other = {"CRM_URL": "sqlite:////data/other.sqlite", "CRM_2_URL": ""}
-    assert system_of(entered(address), 0, other).variable == "CRM_3_URL"
-    same = system_of(entered(address), 0, {"CRM_URL": address})
-    assert (same.variable, same.known) == ("CRM_URL", True)
+    assert system_of(database(address), 0, other).variables == {"url": "CRM_3_URL"}
+    same = system_of(database(address), 0, {"CRM_URL": address})
+    assert (same.variables, {*same.known}) == ({"url": "CRM_URL"}, {"CRM_URL"})
 
 
 def test_what_a_env_file_would_replace_is_encoded() -> None:
-    assert system_of(entered("sqlite:////data/${x}.sqlite"), 0, {}).address == "sqlite:////data/%24{x}.sqlite"
+    assert system_of(database("sqlite:////data/${x}.sqlite"), 0, {}).words["url"] == "sqlite:////data/%24{x}.sqlite"
 
 
 def test_a_host_without_a_database_gives_the_name_and_no_login_does() -> None:
-    system = system_of(entered(f"postgresql://ada:{SECRET}@db.example.com"), 0, {})
+    system = system_of(database(f"postgresql://ada:{SECRET}@db.example.com"), 0, {})
     assert system.name == "db"
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (entered(""), "enter an address"),
-        (entered("crm.sqlite"), "not a database URL"),
-        (entered(f"oracle://ada:{SECRET}@h/x"), "no SQL probe for 'oracle'"),
-        (entered(f"postgresql://ada:{SECRET}@@h/x"), "must be percent-encoded"),
-        (entered(f"postgresql://ada:{SECRET}@h/x?timeout=3"), "timeout is not honoured"),
-        (entered("postgresql://h/x", password=SECRET), "a password needs a user"),
-        (entered(f"postgresql://ada:{SECRET}@h/x", password=SECRET), "a password needs a user"),
-        (entered("sqlite:///a", zone="Mars/Base"), "unknown time zone"),
-        (entered("sqlite:///a", name="9 lives"), "a letter followed by"),
+        (database(""), "enter an address"),
+        (database("crm.sqlite"), "not a database URL"),
+        (database(f"oracle://ada:{SECRET}@h/x"), "no SQL probe for 'oracle'"),
+        (database(f"postgresql://ada:{SECRET}@@h/x"), "must be percent-encoded"),
+        (database(f"postgresql://ada:{SECRET}@h/x?timeout=3"), "timeout is not honoured"),
+        (database("postgresql://h/x", password=SECRET), "a password needs a user"),
+        (database(f"postgresql://ada:{SECRET}@h/x", password=SECRET), "a password needs a user"),
+        (database("sqlite:///a", zone="Mars/Base"), "unknown time zone"),
+        (database("sqlite:///a", name="9 lives"), "a letter followed by"),
     ],
 )
 def test_what_cannot_be_used_is_refused_without_its_secret(given: Entered, why: str) -> None:
@@ -75,19 +72,114 @@ def test_what_cannot_be_used_is_refused_without_its_secret(given: Entered, why: 
 
 
 def test_two_systems_are_two() -> None:
-    one, other = entered("sqlite:///a/crm.sqlite"), entered("sqlite:///b/crm.sqlite")
+    one, other = database("sqlite:///a/crm.sqlite"), database("sqlite:///b/crm.sqlite")
     with pytest.raises(SetupError, match="is the address of the source of truth"):
         pair_of(one, one, {})
     assert [each.name for each in pair_of(one, other, {})] == ["crm", "crm_copy"]
     with pytest.raises(SetupError, match="crm is the name of the source of truth"):
-        pair_of(one, entered("sqlite:///b/crm.sqlite", name="crm"), {})
-    mine, theirs = pair_of(one, entered("sqlite:///b/crm.sqlite", name="CRM"), {})
-    assert (mine.variable, theirs.variable) == ("CRM_URL", "CRM_2_URL")
+        pair_of(one, database("sqlite:///b/crm.sqlite", name="crm"), {})
+    mine, theirs = pair_of(one, database("sqlite:///b/crm.sqlite", name="CRM"), {})
+    assert (mine.variables, theirs.variables) == ({"url": "CRM_URL"}, {"url": "CRM_2_URL"})
     with pytest.raises(SetupError, match="system with the copies: enter an address"):
-        pair_of(one, entered(""), {})
+        pair_of(one, database(""), {})
 
 
 def test_who_is_asked_for_a_password() -> None:
     assert needs_password("postgresql://ada@h/x")
     for address in ("postgresql://ada:x@h/x", "postgresql://h/x", "sqlite:////a@b/c", "${CRM_URL}"):
         assert not needs_password(address)
+
+
+TOKEN = "pat-eu1-hunter2-0123456789"
+
+
+def account(kind: str, **words: str) -> Entered:
+    return Entered(kind=kind, words=words)
+
+
+def test_an_account_becomes_a_system_whose_secrets_the_map_takes_from_variables() -> None:
+    hubspot = system_of(account("hubspot", token=f" {TOKEN}\n"), 0, {})
+    assert (hubspot.name, hubspot.values) == ("hubspot", {"HUBSPOT_TOKEN": TOKEN})
+    assert hubspot.text == '  hubspot: {kind: hubspot, token: "${HUBSPOT_TOKEN}", budget: {calls_per_s: 9}}'
+    assert hubspot.settings.token.get_secret_value() == TOKEN
+    assert hubspot.settings.budget.calls_per_s == 9
+    words = {"url": "https://example.my.salesforce.com", "client_id": "3MVG9.abcdef", "client_secret": TOKEN}
+    salesforce = system_of(account("salesforce", **words), 1, {})
+    assert salesforce.text == (
+        '  salesforce: {kind: salesforce, url: "https://example.my.salesforce.com", '
+        'client_id: "${SALESFORCE_CLIENT_ID}", client_secret: "${SALESFORCE_CLIENT_SECRET}"}'
+    )
+    for each in (hubspot, salesforce):
+        assert TOKEN not in repr(each)
+        assert TOKEN not in each.scrub(f"refused {TOKEN}")
+        assert each.known == frozenset()
+
+
+def test_an_address_of_an_api_stands_in_the_map_unless_it_is_the_usual_one() -> None:
+    proxy = system_of(account("stripe", key=f"rk_{TOKEN}", url="https://proxy.example.com"), 0, {})
+    assert 'url: "https://proxy.example.com"' in proxy.text
+    assert "url" not in system_of(account("stripe", key=f"rk_{TOKEN}", url=""), 0, {}).text
+
+
+def test_any_word_of_an_account_may_be_a_variable() -> None:
+    environment = {"MY_TOKEN": TOKEN, "PROXY": "https://proxy.example.com"}
+    system = system_of(account("hubspot", token="${MY_TOKEN}", url="$PROXY"), 0, environment)
+    assert system.values == environment
+    assert {*system.known} == {*environment}
+    assert 'token: "${MY_TOKEN}", url: "${PROXY}"' in system.text
+    with pytest.raises(SetupError, match="environment variable NOT_SET is not set"):
+        system_of(account("hubspot", token="${NOT_SET}"), 0, environment)
+    postgresql = database("postgresql://ada@h/crm", "${MY_TOKEN}")
+    assert system_of(postgresql, 0, environment).words["url"] == f"postgresql://ada:{TOKEN}@h/crm"
+
+
+def test_variables_of_one_account_have_one_number() -> None:
+    words = {"url": "https://example.my.salesforce.com", "client_id": "3MVG9.abcdef", "client_secret": TOKEN}
+    taken = {"SALESFORCE_CLIENT_SECRET": "another"}
+    system = system_of(account("salesforce", **words), 0, taken)
+    assert [*system.values] == ["SALESFORCE_2_CLIENT_ID", "SALESFORCE_2_CLIENT_SECRET"]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (account("hubspot"), "enter access token"),
+        (account("hubspot", token=f"{TOKEN}\n{TOKEN}"), "access token: contains a line break"),
+        (account("stripe", key=f"pk_{TOKEN}"), "restricted key: a publishable key"),
+        (account("salesforce", url=f"https://{TOKEN}@h", client_id="x", client_secret=TOKEN), "address of the org: "),
+        (account("salesforce", url="https://h.example.com", client_id="x"), "enter consumer secret"),
+    ],
+)
+def test_an_account_that_cannot_be_used_is_refused_without_its_secret(given: Entered, why: str) -> None:
+    with pytest.raises(SetupError) as refused:
+        system_of(given, 0, {})
+    assert why in str(refused.value)
+    assert TOKEN not in str(refused.value)
+
+
+def test_two_accounts_are_two() -> None:
+    one = account("hubspot", token=TOKEN)
+    with pytest.raises(SetupError, match="this is the account of the source of truth"):
+        pair_of(one, one, {})
+    mine, theirs = pair_of(one, account("hubspot", token=f"{TOKEN}-of-another"), {})
+    assert (mine.name, theirs.name) == ("hubspot", "hubspot_copy")
+    assert (mine.variables, theirs.variables) == ({"token": "HUBSPOT_TOKEN"}, {"token": "HUBSPOT_COPY_TOKEN"})
+
+
+def test_a_kind_is_entered_by_name_where_an_address_is_asked_for() -> None:
+    assert [*kinds()] == ["database", "hubspot", "salesforce", "stripe"]
+    assert [kind_of(each) for each in ("HubSpot ", "sqlite:///a", "${CRM}", "")] == ["hubspot", *["database"] * 3]
+    with pytest.raises(SetupError, match="did you mean 'hubspot'"):
+        kind_of("hubspott")
+    with pytest.raises(SetupError, match="hubspot, salesforce or stripe"):
+        kind_of("crm.sqlite")
+
+
+def test_what_is_remembered_is_no_secret() -> None:
+    words = {"url": "https://example.my.salesforce.com", "client_id": "3MVG9.abcdef", "client_secret": TOKEN}
+    assert account("salesforce", **words).remembered.words == {"url": words["url"]}
+    assert account("hubspot", token="${MY_TOKEN}").remembered.words == {"token": "${MY_TOKEN}"}
+    assert database(f"postgresql://ada:{TOKEN}@h/crm", TOKEN).remembered.words == {}
+    assert database("postgresql://ada@h/crm", TOKEN).remembered.words == {"url": "postgresql://ada@h/crm"}
+    assert TOKEN not in repr(account("hubspot", token=TOKEN))
+    assert [each.word for each in asked("database")] == ["url", "password"]

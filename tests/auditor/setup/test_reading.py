@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from auditor.setup import steps
-from auditor.setup.addresses import Entered, pair_of
+from auditor.setup.addresses import pair_of
 from auditor.setup.reading import command, find, first_verdicts
 from auditor.setup.setup_error import SetupError
 from auditor.setup.trial import check
 from auditor.workspace import Workspace
-from tests.auditor.setup.pair import fill, systems_in
+from tests.auditor.setup.pair import database, fill, systems_in
 
 
 def test_the_tables_of_a_postgresql_and_a_sqlite_are_matched(postgresql_url: str, tmp_path: Path) -> None:
@@ -21,8 +21,8 @@ def test_the_tables_of_a_postgresql_and_a_sqlite_are_matched(postgresql_url: str
     with psycopg.connect(postgresql_url) as connection:
         connection.execute("CREATE TABLE customers (id int PRIMARY KEY, name text, balance numeric)")
         connection.execute("INSERT INTO customers SELECT n, 'Customer ' || n, n / 4.0 FROM generate_series(1, 12) n")
-    copy = Entered(address=f"sqlite:///{tmp_path}/warehouse.sqlite")
-    systems = pair_of(Entered(address=postgresql_url, name="crm"), copy, {})
+    copy = database(f"sqlite:///{tmp_path}/warehouse.sqlite")
+    systems = pair_of(database(postgresql_url, name="crm"), copy, {})
     told: list[str] = []
     (match,) = find(systems, tell=told.append).matches
     assert (match.left.name, match.right.name, match.common) == ("customers", "dim_customer", 11)
@@ -31,8 +31,8 @@ def test_the_tables_of_a_postgresql_and_a_sqlite_are_matched(postgresql_url: str
 
 def test_a_system_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
     fill(tmp_path)
-    owner = Entered(address="postgresql://ada@127.0.0.1:1/crm", password="hunter2-0123456789")
-    systems = pair_of(owner, Entered(address=f"sqlite:///{tmp_path}/warehouse.sqlite"), {})
+    owner = database("postgresql://ada@127.0.0.1:1/crm", "hunter2-0123456789")
+    systems = pair_of(owner, database(f"sqlite:///{tmp_path}/warehouse.sqlite"), {})
     with pytest.raises(SetupError) as failed:
         find(systems, tell=lambda _: None)
     assert "hunter2" not in str(failed.value)

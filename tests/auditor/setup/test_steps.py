@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from auditor.setup import steps
+from auditor.setup.addresses import Entered, system_of
 from auditor.setup.reading import find
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step, step_of
 from auditor.setup.trial import Trial, check
+from auditor.systems.matches import Found
 from tests.auditor.setup.pair import fill, systems_in
 
 
@@ -57,8 +59,8 @@ def test_the_pairs_are_shown_with_their_evidence(plan: Plan) -> None:
     (row,) = steps.pair_rows(plan.found)
     assert row == {
         "pair": 1,
-        "table in crm": "customers",
-        "table in warehouse": "dim_customer",
+        "collection in crm": "customers",
+        "collection in warehouse": "dim_customer",
         "records in both": "11 of 12",
         "key": "id = customer_id",
         "fields": 2,
@@ -83,17 +85,44 @@ def test_a_map_with_the_login_of_a_system_is_refused(plan: Plan) -> None:
     assert proposed.text is not None
     assert proposed.systems is not None
     written, secret = proposed.text, "hunter2-0123456789"
-    one = replace(proposed.systems[0], address=f"postgresql://ada:{secret}@h/crm")
+    one = replace(proposed.systems[0], words={"url": f"postgresql://ada:{secret}@h/crm"})
     proposed = replace(proposed, systems=(one, proposed.systems[1]))
-    for text in (written.replace("${CRM_URL}", one.address), f"{written}# {secret}\n"):
+    for text in (written.replace("${CRM_URL}", one.words["url"]), f"{written}# {secret}\n"):
         with pytest.raises(SetupError, match=r"the map holds the login of crm.*\$\{CRM_URL\}") as refused:
             after_check(proposed, text)
         assert secret not in str(refused.value)
 
 
+def test_a_map_with_the_token_of_an_account_is_refused(plan: Plan) -> None:
+    proposed = steps.proposed(plan, [0])
+    assert proposed.text is not None
+    assert proposed.systems is not None
+    secret = "hunter2-0123456789"
+    account = system_of(Entered(kind="hubspot", words={"token": secret}), 0, {})
+    proposed = replace(proposed, systems=(account, proposed.systems[1]))
+    with pytest.raises(
+        SetupError, match=r"the map holds the login of hubspot.*token: .*\$\{HUBSPOT_TOKEN\}"
+    ) as refused:
+        after_check(proposed, f"{proposed.text}# {secret}\n")
+    assert secret not in str(refused.value)
+    assert proposed.unset["HUBSPOT_TOKEN"] == secret
+    assert secret not in proposed.scrub(f"refused {secret}")
+
+
+def test_why_nothing_was_found_is_told_with_what_to_do() -> None:
+    found = Found(
+        systems=("crm", "hubspot"),
+        empty=("hubspot",),
+        unread={"hubspot": {"contacts": "permission: no (grant the app one of these scopes: a)"}},
+    )
+    told = " ".join(steps.nothing_found(found))
+    assert "hubspot holds no records" in told
+    assert "contacts of hubspot cannot be read: permission: no (grant the app one of these scopes: a)." in told
+
+
 def test_only_what_the_environment_lacks_is_to_be_kept(plan: Plan) -> None:
     assert plan.systems is not None
     one, other = plan.systems
-    known = replace(plan, systems=(replace(one, known=True), other))
+    known = replace(plan, systems=(replace(one, known={"CRM_URL"}), other))
     assert [*known.variables] == ["CRM_URL", "WAREHOUSE_URL"]
     assert [*known.unset] == ["WAREHOUSE_URL"]

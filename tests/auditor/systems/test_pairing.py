@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from auditor.systems.alike_names import alike
-from auditor.systems.pairing import ALIKE, ENOUGH, HELD, FieldPairs, common_key_type, compared
+from auditor.systems.matches import ENOUGH
+from auditor.systems.pairing import ALIKE, HELD, FieldPairs, common_key_type, compared
 from probes.contract import MISSING, CollectionSchema, FieldSchema, Row
 
 WORDS = ("first", "last", "mail", "city", "zip", "total", "code", "state")
@@ -88,6 +89,17 @@ def test_fields_of_the_key_are_paired_with_nothing() -> None:
     common: list[tuple[Row, Row]] = [((n, None, n, f"n{n}"), (n, None, n, f"n{n}")) for n in range(9)]
     keys = ((mine.fields[0],), (mine.fields[0],))
     assert [each.left.name for each in FieldPairs(mine, mine).matched(keys, common)] == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "records", "own"), [("created", 9, True), ("created", 4, False), ("city", 9, False)]
+)
+def test_what_each_system_has_of_its_own_is_not_compared(name: str, records: int, own: bool) -> None:
+    mine = CollectionSchema(name="a", fields=(field(f"{name}_at"),))
+    theirs = CollectionSchema(name="b", fields=(field(f"{name}at"),))
+    common: list[tuple[Row, Row]] = [((n, None, f"a{n}"), (n, None, f"b{n}")) for n in range(records)]
+    (found,) = FieldPairs(mine, theirs).matched(((), ()), common)
+    assert (found.own, found.incomparable) == (own, own)
 
 
 @pytest.mark.parametrize(

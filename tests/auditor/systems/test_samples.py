@@ -61,7 +61,7 @@ def test_of_keys_that_an_api_reads_one_by_one_only_those_are_looked_up_that_it_m
 ) -> None:
     account = opened.enter_context(Stripe())
     account.each_operation = account.everything.most = 10_000
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             n,
             f"c{n}@x.example",
