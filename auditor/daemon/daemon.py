@@ -8,7 +8,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,10 +24,12 @@ from auditor.audit.shares import Shares
 from auditor.audit.tenure import Tenure, take_now
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
+from auditor.daemon.archiving import ARCHIVE_EVERY_S, ARCHIVE_HANGS_S, Archiving
 from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
 from auditor.daemon.heartbeat import Cycles, Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.messages import SEND_EVERY_S, SEND_FOR_S, Messages
+from auditor.daemon.own_clock import OwnClock
 from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
 from auditor.daemon.reloading import RefusedMapError
 from auditor.daemon.slack_listener import ButtonsInSlack
@@ -37,7 +38,6 @@ from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import FailedAudits, News, Trouble
 from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_limits, vitals_of
 from auditor.escaping import visible
-from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, Ledger, LedgerError
 from auditor.map.integration_map import IntegrationMap
 from auditor.senders.contract import TIMEOUT_S
@@ -58,22 +58,12 @@ DEADLINES_AT_MOST_EVERY_S = 0.2
 ESCALATE_EVERY_S = 5.0
 WAKE_EVERY_S = 5.0
 
-ARCHIVE_EVERY_S = 900.0
-
 HANGS_S = 40.0
 """A job hangs if it runs for longer than this, besides the calls of the system that it needs. A ledger that is
 locked, or whose server is silent, fails earlier."""
 
-ARCHIVE_HANGS_S = 3_600.0
-
 CHECK_EVERY_S = 10.0
 """Time between two checks of the auditor's own jobs and senders."""
-
-TOLD_STEP_S = 10.0
-"""People hear of a clock of this machine that is set by more than this."""
-
-STEADY_S = 300.0
-"""The message about it is over when the clock has not been set for so long."""
 
 LATE_S = 300.0
 """A receiver that has not accepted a message for this long makes the auditor unhealthy."""
@@ -185,10 +175,10 @@ class Daemon:
             heartbeat = Heartbeat(alerts.heartbeat, timeout_s=self._alert_timeout_s)
             self._cycles = Cycles(heartbeat, alerts.heartbeat.every_s, self.ledger, self.vitals)
         self._watch = LedgerWatch(list(self._senders))
-        self._archiving = threading.Lock()
         self._reporter = Reporter.of_map(self.ledger, integration_map, list(self._senders))
         self._failed_audits = FailedAudits()
-        self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
+        self._archiving = Archiving(self._workspace.archive, self._watch.tell)
+        self._own_clock = OwnClock(self._watch.tell)
         self._job_trouble = Trouble("their work is not done", self._watch.tell)
         self._pulse_file = PulseFile(self._workspace.folder)
         kept = {} if before is None else before._readers_kept(integration_map)
@@ -236,9 +226,9 @@ class Daemon:
             name: Lane(name, THREADS - ALIKE, doubted=lambda reader=reader: not reader.answers)  # type: ignore[misc]
             for name, reader in self.readers.items()
         }
-        self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
+        # Another clock may take its place, see `_go_on_from`.
+        self.timetable = Timetable(THREADS, clock_set=lambda by_s: self._own_clock.was_set(by_s))  # noqa: PLW0108
         self._buttons = ButtonsInSlack(integration_map, self._workspace, self._senders, self.tenure, self.tell)
-        self._clock_set: tuple[float, News] | None = None
         self._jobs: dict[str, Job] = {}
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
@@ -459,37 +449,10 @@ class Daemon:
             jobs.append(("renewing the lease", unrenewed_s))
         return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in jobs]
 
-    def _clock_was_set(self, by_s: float) -> None:
-        """Tell people that this machine's clock was set: no verdict tells them, since systems may share it."""
-        if abs(by_s) < TOLD_STEP_S:
-            return
-        way = "forward" if by_s > 0 else "back"
-        words = f"the clock of this machine was set {way} by {format_duration(round(abs(by_s)))}"
-        log.warning("%s", words)
-        now = datetime.now(UTC)
-        news = News(
-            transition="opened",
-            since_at=now,
-            at=now,
-            summary=f"{words[:1].upper()}{words[1:]}",
-            detail="Instants recorded before and after that cannot be compared. Verdicts of changes whose window was "
-            "open then are doubtful.",
-            breach="clock_step",
-        )
-        self._watch.tell(news)
-        self._clock_set = time.monotonic(), news
-
-    def _clock_is_steady(self) -> None:
-        """Tell people that it has not been set again."""
-        if self._clock_set is not None and time.monotonic() - self._clock_set[0] > STEADY_S:
-            news, self._clock_set = self._clock_set[1], None
-            steady = "The clock of this machine has not been set again"
-            self._watch.tell(replace(news, transition="resolved", at=datetime.now(UTC), summary=steady, detail=""))
-
     def _check(self) -> None:
         """Look after the auditor's own jobs and senders: people hear of a job that hangs, `/healthz` shows both."""
         now = datetime.now(UTC)
-        self._clock_is_steady()
+        self._own_clock.look()
         hanging = self._hanging()
         if hanging and not self._watch.trouble.lasts:  # what waits for a ledger that fails does not hang
             self._job_trouble.failed(f"jobs of the auditor hang, restart it: {', '.join(hanging)}", now)
@@ -523,28 +486,7 @@ class Daemon:
     def _archive(self) -> None:
         self._close_leftovers()
         self.ledger.rechecks.forget(datetime.now(UTC))
-        if not self._archiving.acquire(blocking=False):
-            return  # that of an older map goes on
-        try:
-            self._archive_rows()
-        finally:
-            self._archiving.release()
-
-    def _archive_rows(self) -> None:
-        location = self._workspace.archive
-        try:
-            archive_settled(self.ledger, location, datetime.now(UTC))
-        except LedgerError:
-            raise
-        except Exception as error:
-            # Every kind of storage has its own errors; with a folder, errors other than the system's are our bugs.
-            if not isinstance(error, OSError) and "://" not in location:
-                raise
-            why = getattr(error, "strerror", None) or type(error).__name__
-            remedy = "make room there, and let the auditor's user write"
-            self._archive_trouble.failed(f"cannot write the archive {location}: {why}; {remedy}", datetime.now(UTC))
-        else:
-            self._archive_trouble.worked(datetime.now(UTC))
+        self._archiving.turn(self.ledger)
 
     def replaced_by(self, newer: IntegrationMap, stopping: threading.Event) -> Daemon | None:
         """Let what is running finish, and hand over to a daemon of a newer map, which is to be started next.
@@ -613,9 +555,8 @@ class Daemon:
 
     def _go_on_from(self, before: Daemon) -> None:
         """Take over what the daemon of an older map remembers, now that nothing of it runs."""
-        self._watch, self._clock_set = before._watch, before._clock_set
-        self._archive_trouble, self._job_trouble = before._archive_trouble, before._job_trouble
-        self._failed_audits, self._archiving = before._failed_audits, before._archiving
+        self._watch, self._own_clock, self._archiving = before._watch, before._own_clock, before._archiving
+        self._job_trouble, self._failed_audits = before._job_trouble, before._failed_audits
         if self._cycles is not None and before._cycles is not None:
             self._cycles.begun_s = before._cycles.begun_s
         self._watch.report_to(list(self._senders))

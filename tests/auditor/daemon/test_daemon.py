@@ -326,8 +326,8 @@ def test_people_hear_of_a_job_that_hangs_and_of_a_clock_that_was_set(stand: Stan
 
     daemon._add("reading in vain", 1.0, lambda: wait_until(hung.is_set), longest_s=0.0)
     daemon.start()
-    daemon._clock_was_set(1.0)
-    daemon._clock_was_set(-3600.0)
+    for by_s in (1.0, -3600.0):
+        daemon._own_clock.was_set(by_s)
     wait_until(lambda: told("The clock of this machine was set back by 60 min"))
     wait_until(lambda: daemon.vitals.health().hanging)
     wait_until(lambda: told("obs of the auditor hang, restart it: reading in vain: runs for"))
