@@ -85,8 +85,11 @@ class FieldPairs:
                 if other in keys[1]:
                     continue
                 found = _compared(one, other, ours[at], others[to], coded=near >= ALIKE)
-                if near < 1.0 and one.unique != other.unique and not found.equal and len(common) >= ENOUGH:
-                    continue  # an id, and a reference to something else
+                if near < 1.0 and not found.equal and len(common) >= ENOUGH:
+                    if one.unique != other.unique:
+                        continue  # an id, and a reference to something else
+                    if not found.of and one.type != other.type:
+                        continue  # nothing but a part of the name speaks for it
                 if near or (found.of >= ENOUGH and found.share >= HELD):
                     near = near or alike(one.name, other.name)
                     pairs.append((at, to, FieldMatch(left=one, right=other, alike=near, compared=found)))

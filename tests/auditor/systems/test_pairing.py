@@ -54,6 +54,8 @@ def each_with_each(mine: CollectionSchema, theirs: CollectionSchema, common: lis
             near = alike(one.name, other.name)
             values = [(left[2 + at], right[2 + to]) for left, right in common]
             found = compared(values, one, other, coded=near >= ALIKE)
+            if near < 1.0 and not found.of and one.type != other.type and len(common) >= ENOUGH:
+                continue
             if near >= ALIKE or (found.of >= ENOUGH and found.share >= HELD):
                 pairs.append((one, other, near, found))
     chosen: list[Any] = []
