@@ -66,6 +66,29 @@ def test_a_sign_in_is_forgotten_once_no_setting_lets_it_last(tmp_path: Path) -> 
     assert [again.holds(name, BEGAN) for name in "abc"] == [False, True, True]
 
 
+def test_dashboards_that_share_a_folder_know_what_each_has_ended(tmp_path: Path) -> None:
+    one, other = started(tmp_path), started(tmp_path)
+    one.end("a", BEGAN, NOW)
+    assert other.holds("a", BEGAN)
+    other.end("b", BEGAN, NOW)
+    assert one.holds("b", BEGAN)
+    one.end("c", BEGAN, NOW)
+    assert all(started(tmp_path).holds(name, BEGAN) for name in "abc")
+
+
+def test_what_damages_the_file_later_ends_nothing_and_is_written_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = started(tmp_path)
+    found.end("a", BEGAN, NOW)
+    (tmp_path / signed_out.NAME).write_bytes(b"[]")
+    with caplog.at_level(logging.WARNING):
+        assert [found.holds(name, BEGAN) for name in "abab"] == [True, False, True, False]
+    assert caplog.text.count("is not known") == 1
+    found.end("b", BEGAN, NOW)
+    assert all(started(tmp_path).holds(name, BEGAN) for name in "ab")
+
+
 def test_more_than_are_kept_apart_end_all_that_began_as_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
