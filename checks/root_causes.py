@@ -258,7 +258,11 @@ def _clock_set(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
 
 def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
-    if mine is None or other is None or cause.queue is None or breach.breach not in _ON_THE_WAY | {Breach.BACKLOG}:
+    # A record that was created and changed before both were seen to agree is late, too, and cannot be told from one
+    # that will never match; where more do not match than messages wait, some never will.
+    waits = breach.breach is Breach.UNEXPLAINED and breach.peak <= cause.peak
+    late = waits or breach.breach in _ON_THE_WAY | {Breach.BACKLOG}
+    if mine is None or other is None or cause.queue is None or not late:
         return False
     return cause.flow == breach.flow or _identity(mine, cause.queue) in {
         each.identity for each in other.queues.values()

@@ -84,6 +84,17 @@ def test_a_stopped_consumer_explains_what_passes_through_its_queue_on_all_flows(
     ]
 
 
+def test_records_that_never_matched_are_explained_by_as_many_messages_that_wait() -> None:
+    def with_stalled(what: str, never_matched: int) -> list[str]:
+        found = grouped(breach("unexplained", number=never_matched), breach(what, queue="jobs", after_s=9, number=5))
+        return [cause for cause, _, _ in found]
+
+    assert with_stalled("stalled", 5) == ["stopped_consumer"]
+    assert with_stalled("backlog", 5) == ["slow_consumer"]
+    assert with_stalled("stalled", 6) == ["unexplained", "stopped_consumer"]
+    assert with_stalled("unread_queue", 5) == ["unexplained", "unread_queue"]
+
+
 def test_an_unreachable_system_takes_what_depends_on_it() -> None:
     assert grouped(
         breach("unreachable", system="billing", reason="timeout"),
