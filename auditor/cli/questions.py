@@ -101,9 +101,9 @@ def _system(which: str, check: Callable[[Entered], NewSystem]) -> tuple[Entered,
     """Ask for one system until it can be signed in to, then for its name and time zone."""
     before: Entered | None = None
     while True:
-        entered, found = _until_usable(check, partial(_sign_in, which, before))
-        before = entered
         try:
+            before = entered = _sign_in(which, before)
+            found = check(entered)
             catalogue = _working(partial(reading.catalogue, found))
             break
         except SetupError as error:

@@ -2,12 +2,13 @@
 
 A system is a database, entered as an address with a login, or an account of a kind whose sign-in is described
 (`probes.registry.sign_ins`). Secrets, and addresses with a login, go into the environment, never into the map, which
-names their variables. Pure but for the settings models, which are loaded by kind. No text of this module quotes a
-secret or an address.
+names their variables. Pure but for the settings models, which are loaded by kind, and for where a SQLite file really
+is. No text of this module quotes a secret or an address.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,17 +74,17 @@ class Entered:
 
     @property
     def remembered(self) -> Entered:
-        """The same without secrets."""
-        secret = {each.word for each in asked(self.kind) if each.secret}
-        words = {word: text for word, text in self.words.items() if word not in secret or not _tells(word, text)}
+        """The same without secrets, and without addresses that hold a login."""
+        secret = {each.word for each in asked(self.kind) if each.secret} - {ADDRESS.word}
+        words = {word: text for word, text in self.words.items() if not _tells(text, secret=word in secret)}
         return replace(self, words=words)
 
 
-def _tells(word: str, text: str) -> bool:
-    """Whether a secret word says something that must not be shown again; an address alone does not."""
+def _tells(text: str, *, secret: bool) -> bool:
+    """Whether a word says something that must not be shown again; a variable's name does not."""
     if _REFERENCE.fullmatch(text.strip()):
         return False
-    return word != ADDRESS.word or bool(Scrubber.of_address(text).secrets)
+    return secret or bool(Scrubber.of_address(text).secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +233,7 @@ def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tu
         unset = frozenset(each for each in taken if environment.get(each) != taken[each])
         systems.append(replace(system, known=frozenset(system.known) - unset))
     mine, theirs = systems
-    if (mine.kind, mine.words) == (theirs.kind, theirs.words):
+    if _identity(mine) == _identity(theirs):
         same = "address" if _is_database(mine.kind) else "account"
         raise SetupError(f"{WHICH[1]}: this is the {same} of the source of truth; enter another")
     if mine.name == theirs.name:
@@ -240,6 +241,36 @@ def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tu
             return pair_of(owner, replace(copy, name=f"{mine.name}_copy"), environment)
         raise SetupError(f"{WHICH[1]}: {mine.name} is the name of the source of truth; enter another")
     return mine, theirs
+
+
+_ALIKE = {"postgres": "postgresql", "mariadb": "mysql"}
+"""Schemes of addresses that mean another one, too."""
+
+_PORTS = {"postgresql": 5432, "mysql": 3306, "http": 80, "https": 443}
+"""By scheme, the port of an address that names none."""
+
+
+def _identity(system: NewSystem) -> tuple[str, ...]:
+    """The same for two entries of one database or account, however its address is written."""
+    return tuple(
+        _one_form(each) if "://" in each else each for each in (system.words[one] for one in sorted(system.words))
+    )
+
+
+def _one_form(address: str) -> str:
+    """An address in the one form that all ways to write it share: for a SQLite file, where it really is."""
+    scheme, _, rest = address.partition("://")
+    scheme = scheme.partition("+")[0].lower()
+    scheme = _ALIKE.get(scheme, scheme)
+    if scheme == "sqlite":
+        path, _, query = rest.removeprefix("/").partition("?")
+        return f"sqlite:{os.path.realpath(path)}?{query}"
+    place, slash, path = rest.partition("/")
+    login, at, host = place.rpartition("@")
+    host = host.lower()
+    if not re.search(r":\d+$", host) and scheme in _PORTS:
+        host = f"{host}:{_PORTS[scheme]}"
+    return f"{scheme}://{login}{at}{host}{slash}{path}".rstrip("/")
 
 
 WHICH = ("source of truth", "system with the copies")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from auditor.setup.addresses import Entered, asked, kind_of, kinds, needs_password, pair_of, system_of
@@ -84,6 +86,33 @@ def test_two_systems_are_two() -> None:
         pair_of(one, database(""), {})
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("postgresql://a:b@h/d", "postgres://a:b@H:5432/d", True),
+        ("postgresql://a:b@h/d", "postgresql+psycopg://a:b@h/d", True),
+        ("postgresql://a:b@h/d", "postgresql://A:b@h/d", False),
+        ("postgresql://h/d", "postgresql://h/D", False),
+        ("postgresql://h:5433/d", "postgresql://h/d", False),
+        ("mysql://a:b@h/d", "mariadb://a:b@h:3306/d", True),
+        ("sqlite:////data/crm.sqlite", "sqlite:////data/x/../crm.sqlite", True),
+        ("sqlite:////data/crm.sqlite", "sqlite:////data/CRM.sqlite", False),
+    ],
+)
+def test_one_database_is_one_however_its_address_is_written(one: str, other: str, same: bool) -> None:
+    if not same:
+        assert len(pair_of(database(one), database(other, name="copy"), {})) == 2
+        return
+    with pytest.raises(SetupError, match="this is the address of the source of truth"):
+        pair_of(database(one), database(other, name="copy"), {})
+
+
+def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "crm.sqlite")
+    with pytest.raises(SetupError, match="this is the address of the source of truth"):
+        pair_of(database(f"sqlite:///{tmp_path}/crm.sqlite"), database(f"sqlite:///{tmp_path}/link.sqlite"), {})
+
+
 def test_who_is_asked_for_a_password() -> None:
     assert needs_password("postgresql://ada@h/x")
     for address in ("postgresql://ada:x@h/x", "postgresql://h/x", "sqlite:////a@b/c", "${CRM_URL}"):
@@ -161,6 +190,8 @@ def test_two_accounts_are_two() -> None:
     one = account("hubspot", token=TOKEN)
     with pytest.raises(SetupError, match="this is the account of the source of truth"):
         pair_of(one, one, {})
+    with pytest.raises(SetupError, match="this is the account of the source of truth"):
+        pair_of(one, account("hubspot", token=TOKEN, url="https://API.hubapi.com:443/"), {})
     mine, theirs = pair_of(one, account("hubspot", token=f"{TOKEN}-of-another"), {})
     assert (mine.name, theirs.name) == ("hubspot", "hubspot_copy")
     assert (mine.variables, theirs.variables) == ({"token": "HUBSPOT_TOKEN"}, {"token": "HUBSPOT_COPY_TOKEN"})
@@ -181,5 +212,6 @@ def test_what_is_remembered_is_no_secret() -> None:
     assert account("hubspot", token="${MY_TOKEN}").remembered.words == {"token": "${MY_TOKEN}"}
     assert database(f"postgresql://ada:{TOKEN}@h/crm", TOKEN).remembered.words == {}
     assert database("postgresql://ada@h/crm", TOKEN).remembered.words == {"url": "postgresql://ada@h/crm"}
+    assert account("hubspot", token=TOKEN, url=f"https://ada:{TOKEN}@h/").remembered.words == {}
     assert TOKEN not in repr(account("hubspot", token=TOKEN))
     assert [each.word for each in asked("database")] == ["url", "password"]
