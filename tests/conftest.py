@@ -7,6 +7,7 @@ import functools
 import gc
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,10 @@ settings.load_profile("patient")
 
 # The test runner would build the parser of all commands anew for each, which takes longer than most of them.
 vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
+
+# Under nohup, every daemon would inherit that this signal is ignored, and rightly keep ignoring it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # What is imported and collected is no garbage; `pytest_collection_finish` begins to look for some.
 gc.disable()
