@@ -39,6 +39,8 @@ def init(
         file = file or DEFAULT_MAP
         if is_there(file, "a map"):
             fail(f"{file} exists, and nothing is changed in it; `auditor check --map {file}` lists its mistakes")
+        if not file.parent.is_dir():
+            fail(f"there is no folder {short(file.parent)}; make it first")
         ask(file, data)
         return
     _write(file, force=force, preset=preset)

@@ -180,8 +180,14 @@ def _discover(plan: Plan, catalogues: tuple[Catalogue, Catalogue]) -> Plan:
         say(sentence)
     print_rows("", steps.pair_rows(found))
     usual = [str(at + 1) for at, match in enumerate(found.matches) if steps.usable(match)]
+    if not usual:
+        say("No pair has records in both systems and fields to compare, so none of them is proposed.")
+        if typer.confirm("Enter the systems again?", default=True):
+            return _discover(*_connect())
     while True:
-        answer = str(typer.prompt("Pairs to audit", ", ".join(usual) or None))
+        answer = str(
+            typer.prompt("Pairs to audit" if usual else "Pairs to audit, such as 1, 2", ", ".join(usual) or None)
+        )
         try:
             if not _NUMBERS.fullmatch(answer.strip()):
                 raise SetupError("write the numbers of pairs, such as 1, 2")
@@ -243,33 +249,39 @@ def _dry_run(plan: Plan) -> Plan:
     assert plan.checked is not None
     loaded = plan.checked.loaded
     assert loaded is not None
-    result = _working(partial(trial.dry_run, loaded))
-    print_rows("", [each.as_row() for each in result.reports])
-    for report in result.reports:
-        for remark in report.remarks:
-            out.print(visible(f"{report.system}: {remark}"), markup=False, highlight=False, soft_wrap=True)
-    print_rows("First reading; nothing is stored", [each.as_row() for each in result.readings])
-    return steps.tried(plan, result)
+    while True:
+        result = _working(partial(trial.dry_run, loaded))
+        print_rows("", [each.as_row() for each in result.reports])
+        for report in result.reports:
+            for remark in report.remarks:
+                out.print(visible(f"{report.system}: {remark}"), markup=False, highlight=False, soft_wrap=True)
+        print_rows("First reading; nothing is stored", [each.as_row() for each in result.readings])
+        if result.ok or not typer.confirm("The dry run met problems. Try it again?", default=True):
+            return steps.tried(plan, result)
 
 
 def _write(plan: Plan, file: Path) -> Plan:
     _heading(Step.VERDICTS)
     assert plan.text is not None
     assert plan.trial is not None
-    question = f"Write {file}?" if plan.trial.ok else f"The dry run met problems. Write {file} nevertheless?"
+    question = f"Write {file}?" if plan.trial.ok else f"Write {file} nevertheless?"
     if not typer.confirm(visible(question), default=plan.trial.ok):
         _give_up()
     environment = Path.cwd() / ".env"
-    variables = plan.unset
-    if variables:
-        named = ", ".join(variables)
-        write(visible(f"The map takes the logins from the environment: {named}.") + "\n")
-        if not typer.confirm(visible(f"Keep them in {environment}, which only you may read?"), default=True):
-            variables = {}
-    try:
-        files.write(file, plan.text, environment, variables)
-    except SetupError as error:
-        fail(f"{error}; nothing has been written")
+    while True:
+        variables = plan.unset
+        if variables:
+            named = ", ".join(variables)
+            write(visible(f"The map takes the logins from the environment: {named}.") + "\n")
+            if not typer.confirm(visible(f"Keep them in {environment}, which only you may read?"), default=True):
+                variables = {}
+        try:
+            files.write(file, plan.text, environment, variables)
+            break
+        except SetupError as error:
+            _complain(SetupError(f"{error}; nothing has been written"))
+            if not typer.confirm("Try again?", default=True):
+                _give_up()
     write(visible(f"wrote {file}" + (f" and {environment}" if variables else "")) + "\n")
     if plan.unset and not variables:
         write(visible(f"set {', '.join(plan.unset)} wherever you start the auditor and the dashboard") + "\n")

@@ -323,6 +323,66 @@ def test_systems_with_nothing_in_common_are_told_apart(tmp_path: Path) -> None:
     assert "error: nothing has been written" in terminal.shown
 
 
+def test_what_cannot_be_written_is_asked_for_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / ".env").mkdir()
+    terminal = Terminal(tmp_path, "init")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "n"),
+            ("Write plumbline.yaml?", ""),
+            ("which only you may read?", ""),
+            ("Is a directory; nothing has been written", None),
+            ("Try again?", ""),
+            ("which only you may read?", "n"),
+            ("wherever you start the auditor", None),
+            ("Audit every record once now?", "n"),
+        ],
+    )
+    assert code == 0, terminal.shown
+    assert (tmp_path / "plumbline.yaml").exists()
+
+
+def test_a_dry_run_is_tried_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    terminal = Terminal(tmp_path, "init")
+    for question, answer in [*connecting(tmp_path), ("Pairs to audit", "")]:
+        terminal.answer(question, answer)
+    terminal.until("Change it in an editor first?")
+    (tmp_path / "warehouse.sqlite").rename(tmp_path / "away.sqlite")
+    terminal.answer("", "n")
+    terminal.until("The dry run met problems. Try it again?")
+    (tmp_path / "away.sqlite").rename(tmp_path / "warehouse.sqlite")
+    code = talk(terminal, [("", ""), ("Write plumbline.yaml?", INTERRUPT)])
+    assert code == 130, terminal.shown
+
+
+def test_pairs_without_common_records_are_not_proposed(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as warehouse, warehouse:
+        warehouse.execute("DELETE FROM dim_customer")
+    terminal = Terminal(tmp_path, "init")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("No pair has records in both systems", None),
+            ("Enter the systems again?", "n"),
+            ("Pairs to audit, such as 1, 2", INTERRUPT),
+        ],
+    )
+    assert code == 130, terminal.shown
+
+
+def test_a_folder_that_does_not_exist_is_told_before_the_first_question(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "init", "no/such/map.yaml")
+    assert terminal.end() == 2
+    assert "there is no folder no/such; make it first" in terminal.shown
+
+
 def test_an_existing_map_is_not_asked_about(tmp_path: Path) -> None:
     (tmp_path / "plumbline.yaml").write_text("mine\n")
     terminal = Terminal(tmp_path, "init")
