@@ -340,6 +340,8 @@ def test_an_account_is_chosen_and_signed_in_to_in_a_browser(place: Path) -> None
         page.get_by_role("textbox", name="Access token").fill(token)
         page.get_by_role("button", name="Connect and compare").click()
         expect(page.get_by_text("12 of 12 records are in both")).to_be_visible(timeout=60_000)
+        # What stood there before stays until the whole page has been drawn.
+        expect(page.get_by_role("textbox", name="Access token")).to_have_count(0, timeout=60_000)
         assert token not in page.content()
         page.get_by_role("button", name="Back").click()
         expect(page.get_by_role("textbox", name="Access token")).to_have_value("")
