@@ -48,6 +48,9 @@ SECRET_PARAMETER = re.compile(r"pass(word|wd)?$|secret|token|api_?key|^key$|^sig
 WEB = ("http", "https")
 """Schemes of web addresses."""
 
+BEGINNINGS = ("postgresql://", "mariadb://", "mysql://", "mongodb://", "sqlite:///")
+"""How addresses of databases begin."""
+
 
 def check_address(text: str, *, login: bool = True, schemes: Collection[str] = ()) -> str:
     """Check that every driver reads an address the same way.
@@ -62,7 +65,7 @@ def check_address(text: str, *, login: bool = True, schemes: Collection[str] = (
     """
     scheme, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        beginning = " or ".join(f"{each}://" for each in schemes) or "SCHEME://"
+        beginning = " or ".join(f"{each}://" for each in schemes) or "a scheme, such as https:// or postgresql://"
         raise ValueError(f"not a URL; it begins with {beginning}")
     if schemes and scheme.lower() not in schemes:
         raise ValueError(f"the URL must begin with {' or '.join(f'{each}://' for each in schemes)}")

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from auditor.map.mistakes import of_settings
 from auditor.setup.setup_error import SetupError
 from auditor.systems.proposed_map import described_system, new_system, system_name
 from probes import registry
+from probes.addresses import BEGINNINGS, WEB
 from probes.secrets import Scrubber
 from probes.sign_in_words import SignInWord
 from probes.wording import did_you_mean
@@ -36,7 +37,7 @@ DATABASE = "database"
 ADDRESS = SignInWord(
     word="url",
     label="Address",
-    help="A URL: postgresql://, mysql://, mariadb://, mongodb:// or sqlite:///FILE. Or `${NAME}` for one in the "
+    help="A URL: postgresql://, mysql://, mariadb://, mongodb:// or sqlite:///FILE. Or ${NAME} for one in the "
     "environment.",
     placeholder=EXAMPLE,
     secret=True,
@@ -84,7 +85,8 @@ def _tells(text: str, *, secret: bool) -> bool:
     """Whether a word says something that must not be shown again; a variable's name does not."""
     if _REFERENCE.fullmatch(text.strip()):
         return False
-    return secret or bool(Scrubber.of_address(text).secrets)
+    address = text if "://" in text else f"https://{text}"
+    return secret or bool(Scrubber.of_address(address).secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,15 +248,20 @@ def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tu
 _ALIKE = {"postgres": "postgresql", "mariadb": "mysql"}
 """Schemes of addresses that mean another one, too."""
 
-_PORTS = {"postgresql": 5432, "mysql": 3306, "http": 80, "https": 443}
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mongodb": 27017, "http": 80, "https": 443}
 """By scheme, the port of an address that names none."""
+
+_PLACES = frozenset({"host", "port", "options"})
+"""Parameters of an address that say what is read; others only how."""
 
 
 def _identity(system: NewSystem) -> tuple[str, ...]:
     """The same for two entries of one database or account, however its address is written."""
-    return tuple(
-        _one_form(each) if "://" in each else each for each in (system.words[one] for one in sorted(system.words))
-    )
+    words = dict(system.words)
+    if ADDRESS.word in words:
+        address = words[ADDRESS.word]
+        words[ADDRESS.word] = _one_form(address if "://" in address else f"https://{address}")
+    return tuple(words[each] for each in sorted(words))
 
 
 def _one_form(address: str) -> str:
@@ -263,14 +270,17 @@ def _one_form(address: str) -> str:
     scheme = scheme.partition("+")[0].lower()
     scheme = _ALIKE.get(scheme, scheme)
     if scheme == "sqlite":
-        path, _, query = rest.removeprefix("/").partition("?")
-        return f"sqlite:{os.path.realpath(path)}?{query}"
-    place, slash, path = rest.partition("/")
+        path = unquote(rest.removeprefix("/").partition("?")[0]).removeprefix("file:")
+        return f"sqlite:{os.path.realpath(path)}"
+    rest, _, query = rest.partition("?")
+    place, _, path = rest.partition("/")
     login, at, host = place.rpartition("@")
+    user = unquote(login.partition(":")[0])
+    further = sorted(each for each in parse_qsl(query) if each[0] in _PLACES)
     host = host.lower()
     if not re.search(r":\d+$", host) and scheme in _PORTS:
         host = f"{host}:{_PORTS[scheme]}"
-    return f"{scheme}://{login}{at}{host}{slash}{path}".rstrip("/")
+    return f"{scheme}://{user}{at}{host}/{unquote(path).rstrip('/')}?{further}"
 
 
 WHICH = ("source of truth", "system with the copies")
@@ -301,6 +311,11 @@ def _address(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str
         return {ADDRESS.word: text}, {ADDRESS.word: variable}
     if "://" not in text:
         raise SetupError(f"not a database URL; write for example {EXAMPLE}")
+    if text.partition("://")[0].lower() in WEB:
+        raise SetupError(
+            f"this is a web address, not a database's, which begins with {listed(BEGINNINGS)}; for an account of "
+            f"{listed(accounts())}, choose that kind"
+        )
     if password:
         login = _LOGIN.fullmatch(text)
         if login is None:

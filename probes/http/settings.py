@@ -13,6 +13,7 @@ from probes.addresses import check_address
 from probes.settings import PluginSettings
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_BARE_HOST = re.compile(r"(?=[^:]*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?")
 _OF_THE_TRANSPORT = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding", "accept", "te"}
 )
@@ -42,15 +43,23 @@ def check_token_url(text: str) -> str:
 def check_api_address(text: str, refusal: str) -> str:
     """The address of an API whose paths are fixed: scheme, host and port; secrets go there.
 
+    A bare host, such as `example.my.salesforce.com`, gets `https://`.
+
     Args:
         refusal: the message for anything else.
 
     Raises:
         ValueError: for anything else.
     """
-    text = check_address(text.strip().rstrip("/"), login=False)
-    address = urlsplit(text)
+    text = text.strip().rstrip("/")
+    if _BARE_HOST.fullmatch(text):
+        text = f"https://{text}"
+    if "://" not in text:
+        raise ValueError("not a URL; it begins with https://")
+    address = urlsplit(check_address(text, login=False))
     host = address.hostname or ""
+    if address.scheme == "http" and not on_this_machine(host):
+        raise ValueError(f"{refusal}; http:// is accepted for this machine alone")
     safe = address.scheme == "https" or (address.scheme == "http" and on_this_machine(host))
     if not safe or not host or address.path or address.query or address.fragment or "@" in address.netloc:
         raise ValueError(refusal)

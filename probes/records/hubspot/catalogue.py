@@ -103,6 +103,13 @@ class Catalogue:
                     raise
                 if refused is None or failure.reason is Reason.PERMISSION:
                     refused = failure
+        if not schemas and refused is not None and refused.reason is Reason.PERMISSION:
+            raise ProbeError(
+                Reason.PERMISSION,
+                "the token may read no type of objects",
+                hint="the app needs read access to what is to be audited, such as contacts and companies: grant it "
+                "the scopes crm.objects.contacts.read and crm.objects.companies.read, and so on",
+            )
         if not schemas and refused is not None:
             raise refused
         return schemas

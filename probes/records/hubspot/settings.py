@@ -88,7 +88,7 @@ class HubSpotSettings(SystemSettings):
     @classmethod
     def _is_address(cls, url: str) -> str:
         return check_api_address(
-            url, "not the address of an API; leave url out, or write for example https://proxy.example.com"
+            url, f"not the address of an API; it is {API}, or a proxy's, such as https://proxy.example.com"
         )
 
     @field_validator("token")

@@ -46,6 +46,12 @@ SIGN_IN = SignIn(
 )
 """For the client credentials flow; the other flows are set in the map. Calls are limited by the day alone."""
 
+_SHARED = frozenset({"login.salesforce.com", "test.salesforce.com"})
+"""Where people of any org log in."""
+
+_PAGES = (".lightning.force.com", ".salesforce-setup.com")
+"""End the hosts of an org's pages, which have no API."""
+
 _NAME = re.compile(r"[A-Za-z]\w{0,254}")
 _PATH = re.compile(r"[A-Za-z]\w{0,254}(\.[A-Za-z]\w{0,254})?")
 _PLACE = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}")
@@ -87,7 +93,14 @@ class SalesforceSettings(SystemSettings):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        return check_api_address(url, "not an org's address; write for example https://example.my.salesforce.com")
+        address = check_api_address(url, "not an org's address; write for example https://example.my.salesforce.com")
+        host = address.partition("://")[2].partition(":")[0].lower()
+        if host in _SHARED or host.endswith(_PAGES):
+            raise ValueError(
+                "not the org's own address; write its My Domain, such as https://example.my.salesforce.com, which "
+                "Salesforce's Setup shows under My Domain"
+            )
+        return address
 
     @field_validator("event_bus")
     @classmethod

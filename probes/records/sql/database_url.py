@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote
 
-from probes.addresses import check_address
+from probes.addresses import BEGINNINGS, WEB, check_address
 from probes.ranking import Dialect
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ def read_url(text: str) -> DatabaseUrl:
     if parts is None:
         raise ValueError("not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE")
     dialect = parts["dialect"]
+    if dialect in WEB:
+        raise ValueError(f"this is a web address, not a database's, which begins with {', '.join(BEGINNINGS)}")
     if dialect not in DIALECTS:
         raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DIALECTS)}")
     query: dict[str, list[str]] = {}

@@ -130,8 +130,27 @@ class StripeProbe(Unranked):
             fields = tuple(_described(collection, sample))
             described.append(CollectionSchema(name=collection.name, fields=fields, changed_at=LATEST_EVENT))
         if denied is not None and not described:
-            raise denied
+            raise ProbeError(
+                Reason.PERMISSION,
+                "the key may read nothing that can be audited",
+                hint="the restricted key needs read permission for what is to be audited, such as Customers and "
+                "Subscriptions, and for Events",
+            )
+        self._check_events()
         return described
+
+    def _check_events(self) -> None:
+        """Raises ProbeError if the key may not read events, by which changes are found."""
+        try:
+            self._session.ask(EVENTS, [("limit", "1")])
+        except ProbeError as failure:
+            if failure.reason is not Reason.PERMISSION:
+                raise
+            raise ProbeError(
+                Reason.PERMISSION,
+                f"the key may not read /v1/{EVENTS}, by which changes are found",
+                hint="grant the restricted key read permission for Events",
+            ) from None
 
     # -- reading by key
 

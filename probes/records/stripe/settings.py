@@ -87,7 +87,7 @@ class StripeSettings(SystemSettings):
     @classmethod
     def _is_address(cls, url: str) -> str:
         return check_api_address(
-            url, "not the address of Stripe's API; leave url out, or write for example https://HOST"
+            url, f"not the address of Stripe's API; it is {API}, or a proxy's, such as https://proxy.example.com"
         )
 
 

@@ -87,10 +87,15 @@ def test_an_account_that_does_not_answer_is_named(kind: str, accounts: Accounts)
 
 def test_a_login_that_may_read_nothing_is_told_what_it_lacks(accounts: Accounts) -> None:
     accounts.hubspot.scopes.clear()
-    with pytest.raises(SetupError, match=r"^hubspot: permission: .*grant the app one of these scopes: crm\."):
+    with pytest.raises(
+        SetupError, match=r"^hubspot: permission: .*such as contacts and companies: .*crm\.objects\.con"
+    ):
         catalogue(system_of(accounts.entered("hubspot"), 0, {}), tell=quiet)
+    accounts.stripe.refused_paths.add("events")
+    with pytest.raises(SetupError, match=r"^stripe: permission: .*/v1/events.* read permission for Events"):
+        catalogue(system_of(accounts.entered("stripe"), 0, {}), tell=quiet)
     accounts.stripe.fail(faults.refused(403), on="*", times=100)
-    with pytest.raises(SetupError, match=r"^stripe: permission: .*grant the restricted key read permission"):
+    with pytest.raises(SetupError, match=r"^stripe: permission: .*such as Customers and Subscriptions, and for Ev"):
         catalogue(system_of(accounts.entered("stripe"), 0, {}), tell=quiet)
 
 

@@ -97,6 +97,10 @@ def test_two_systems_are_two() -> None:
         ("mysql://a:b@h/d", "mariadb://a:b@h:3306/d", True),
         ("sqlite:////data/crm.sqlite", "sqlite:////data/x/../crm.sqlite", True),
         ("sqlite:////data/crm.sqlite", "sqlite:////data/CRM.sqlite", False),
+        ("sqlite:////data/crm.sqlite", "sqlite:///file:/data/crm.sqlite?mode=ro", True),
+        ("postgresql://a:b@h/d", "postgresql://a:%62@h/%64/?sslmode=require", True),
+        ("postgresql://h/d", "postgresql://h/d?options=-csearch_path%3Dcopy", False),
+        ("mongodb://a:b@h/d", "mongodb://a:b@h:27017/d?replicaSet=x", True),
     ],
 )
 def test_one_database_is_one_however_its_address_is_written(one: str, other: str, same: bool) -> None:
@@ -173,6 +177,10 @@ def test_variables_of_one_account_have_one_number() -> None:
     ("given", "why"),
     [
         (account("hubspot"), "enter access token"),
+        (account("hubspot", token=TOKEN, url="proxy"), "api address: not a URL; it begins with https://"),
+        (account("hubspot", token=TOKEN, url="http://h.example.com"), "http:// is accepted for this machine alone"),
+        (account("stripe", key=f"rk_{TOKEN}", url="https://h.example.com/v1"), "it is https://api.stripe.com, or a"),
+        (database("https://app.hubspot.com/contacts/1"), "mongodb:// or sqlite:///; for an account of HubSpot"),
         (account("hubspot", token=f"{TOKEN}\n{TOKEN}"), "access token: contains a line break"),
         (account("stripe", key=f"pk_{TOKEN}"), "restricted key: a publishable key"),
         (account("salesforce", url=f"https://{TOKEN}@h", client_id="x", client_secret=TOKEN), "address of the org: "),
@@ -190,8 +198,9 @@ def test_two_accounts_are_two() -> None:
     one = account("hubspot", token=TOKEN)
     with pytest.raises(SetupError, match="this is the account of the source of truth"):
         pair_of(one, one, {})
-    with pytest.raises(SetupError, match="this is the account of the source of truth"):
-        pair_of(one, account("hubspot", token=TOKEN, url="https://API.hubapi.com:443/"), {})
+    for same in ("https://API.hubapi.com:443/", "api.hubapi.com"):
+        with pytest.raises(SetupError, match="this is the account of the source of truth"):
+            pair_of(one, account("hubspot", token=TOKEN, url=same), {})
     mine, theirs = pair_of(one, account("hubspot", token=f"{TOKEN}-of-another"), {})
     assert (mine.name, theirs.name) == ("hubspot", "hubspot_copy")
     assert (mine.variables, theirs.variables) == ({"token": "HUBSPOT_TOKEN"}, {"token": "HUBSPOT_COPY_TOKEN"})
@@ -213,5 +222,8 @@ def test_what_is_remembered_is_no_secret() -> None:
     assert database(f"postgresql://ada:{TOKEN}@h/crm", TOKEN).remembered.words == {}
     assert database("postgresql://ada@h/crm", TOKEN).remembered.words == {"url": "postgresql://ada@h/crm"}
     assert account("hubspot", token=TOKEN, url=f"https://ada:{TOKEN}@h/").remembered.words == {}
+    assert account("stripe", key=TOKEN, url=f"ada:{TOKEN}@h/").remembered.words == {}
+    assert database(f"ada:{TOKEN}@h/crm").remembered.words == {}
+    assert database("${CRM_URL}").remembered.words == {"url": "${CRM_URL}"}
     assert TOKEN not in repr(account("hubspot", token=TOKEN))
     assert [each.word for each in asked("database")] == ["url", "password"]

@@ -91,7 +91,7 @@ def test_the_form_has_what_the_map_adds() -> None:
         ({"kind": "header", "name": "X Key", "value": "k"}, "not the name of a header"),
         ({"kind": "header", "name": "Host", "value": "k"}, "signs nobody in"),
         ({**CLIENT, "token_url": "http://login.example.com/token"}, "must begin with https://"),
-        ({**CLIENT, "token_url": "login.example.com/token"}, "SCHEME"),
+        ({**CLIENT, "token_url": "login.example.com/token"}, "a scheme, such as"),
         ({**CLIENT, "token_url": "ftp://login.example.com/token"}, "must begin with https://"),
         ({**CLIENT, "token_url": "https://me:pw@login.example.com/"}, "not the address of a token endpoint"),
         ({**CLIENT, "token_url": "https:///token"}, "not the address of a token endpoint"),

@@ -345,3 +345,9 @@ def test_what_the_account_holds_is_described(account: HubSpot, probe: HubSpotPro
     assert (types["kinds"], types["numberofemployees"], types["createdate"]) == ("set", "decimal", "timestamp")
     assert {each.name for each in found["contacts"] if each.unique} == {"hs_object_id", "email"}
     assert "lastmodifieddate" in [each.name for each in found["contacts"][:2]]
+
+
+def test_a_token_without_any_type_is_told_what_it_needs(account: HubSpot, probe: HubSpotProbe) -> None:
+    account.scopes.clear()
+    refused = failure(probe.collections)
+    assert (refused.reason, "crm.objects.contacts.read" in refused.hint) == (Reason.PERMISSION, True)

@@ -29,6 +29,8 @@ def test_an_org_is_its_address_and_an_app() -> None:
     ("changed", "said"),
     [
         ({"url": "http://example.my.salesforce.com"}, "not an org's address"),
+        ({"url": "https://example.lightning.force.com"}, "My Domain"),
+        ({"url": "https://Login.salesforce.com/"}, "My Domain"),
         ({"url": "https://user:word@example.my.salesforce.com"}, "not an org's address"),
         ({"url": "https://example.my.salesforce.com/services/data"}, "not an org's address"),
         ({"client_secret": None}, "client_secret"),

@@ -50,6 +50,8 @@ def test_says_which_driver_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refuses_an_unknown_dialect() -> None:
     with pytest.raises(ValueError, match="no SQL probe for 'oracle'"):
         SqlSettings(kind="sql", url="oracle://u@h/x")
+    with pytest.raises(ValueError, match="a web address, not a database's, which begins with postgresql://"):
+        SqlSettings(kind="sql", url="https://app.hubspot.com/contacts/1")
 
 
 def test_gives_way_to_a_lock(postgresql_url: str) -> None:

@@ -29,6 +29,8 @@ def test_an_account_is_its_key() -> None:
         ({"account": "cus_1"}, "account"),
         ({"api_version": "latest"}, "api_version"),
         ({"url": "http://api.stripe.com"}, "not the address of Stripe's API"),
+        ({"url": "http://proxy.example.com"}, "http:// is accepted for this machine alone"),
+        ({"url": "proxy"}, "not a URL; it begins with https://"),
         ({"url": "https://api.stripe.com/v1"}, "not the address of Stripe's API"),
         ({"url": "https://user:word@api.stripe.com"}, "not the address of Stripe's API"),
         ({"retries": 11}, "retries"),
