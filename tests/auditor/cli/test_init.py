@@ -32,8 +32,8 @@ SIGNS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 INTERRUPT = "\x03"
 """As an answer: Ctrl-C."""
 
-HIDDEN = "\x00"
-"""Before an answer: it is typed once the terminal hides what is typed, which drops what came before."""
+NOT_SHOWN = "not shown"
+"""In every question whose answer is hidden."""
 
 
 class Terminal:
@@ -80,7 +80,10 @@ class Terminal:
         return bool(content)
 
     def answer(self, question: str, text: str | None) -> None:
-        """Wait for a question, and answer it; None for what is no question."""
+        """Wait for a question, and answer it; None for what is no question.
+
+        A hidden answer is typed once the terminal hides what is typed, which drops what came before.
+        """
         self.until(question)
         if text is None:
             return
@@ -89,9 +92,10 @@ class Terminal:
             # Python notices a signal that comes just before it waits for a line when it gets one.
             os.write(self._mine, b"\n")
             return
-        if text.startswith(HIDDEN):
+        self.until(": ")
+        if NOT_SHOWN in self.shown[: self._seen].rpartition("\n")[2]:
             wait_until(lambda: not termios.tcgetattr(self._mine)[3] & termios.ECHO)
-        os.write(self._mine, f"{text.removeprefix(HIDDEN)}\n".encode())
+        os.write(self._mine, f"{text}\n".encode())
 
     def end(self) -> int:
         """The exit code, with all that was shown until then."""
@@ -163,7 +167,7 @@ def test_a_password_is_asked_for_apart_and_stands_in_no_text(postgresql_url: str
         terminal,
         [
             ("The source of truth: address", place),
-            ("Password (not shown", HIDDEN + "hunter2-0123456789"),
+            ("Password (not shown", "hunter2-0123456789"),
             ("Name in the map", "crm"),
             ("Time zone of its times", ""),
             *copies,
@@ -277,11 +281,11 @@ def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> Non
                 ("did you mean 'hubspot'", None),
                 ("The source of truth: address", "hubspot"),
                 ("crm.objects.contacts.read", None),
-                ("Access token (not shown)", HIDDEN + "hunter2-0123456789"),
+                ("Access token (not shown)", "hunter2-0123456789"),
                 ("API address", address),
                 ("hubspot: auth: ", None),
                 ("The source of truth: address", ""),
-                ("Access token (not shown, Enter keeps the one entered)", HIDDEN + token),
+                ("Access token (not shown, Enter keeps the one entered)", token),
                 ("API address", "127.0.0.1:1"),
                 ("api address: not a URL", None),
                 ("The source of truth: address", ""),
@@ -289,7 +293,7 @@ def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> Non
                 ("API address", address),
                 ("Name in the map [hubspot]", ""),
                 ("The system with the copies: address", "HubSpot"),
-                ("Access token (not shown)", HIDDEN + token),
+                ("Access token (not shown)", token),
                 ("API address", address),
                 ("this is the account of the source of truth", None),
                 ("The system with the copies: address", f"sqlite:///{tmp_path}/copies.sqlite"),
