@@ -11,6 +11,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import acting, header, look, navigation
+from auditor.dashboard.access import Person
 from auditor.dashboard.data import Data, NoLedgerError
 from auditor.dashboard.time_range import TimeRange
 from auditor.ledger import LedgerError
@@ -31,8 +32,12 @@ def _open(map_file: str, folder: str) -> Data:
     return Data(load_map(Path(map_file)), workspace)
 
 
-def open_data() -> Data:
-    """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without a map, the page Set up is opened."""
+def open_data(without_ledger: Callable[[], None] | None = None) -> Data:
+    """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without a map, the page Set up is opened.
+
+    Args:
+        without_ledger: what is drawn besides where there is a map alone.
+    """
     map_file = navigation.map_location()
     folder = os.environ.get("AUDITOR_DATA", "var")
     if not navigation.there_is_a_map():
@@ -47,10 +52,24 @@ def open_data() -> Data:
         st.stop()
     except NoLedgerError as error:
         _await_ledger(str(error), map_file, folder)
+        if isinstance(viewer := acting.sender(), Person) and viewer.name is None:
+            navigation.link("Audit once on the page Set up", navigation.Target(page="setup", shows={}))
+        if without_ledger is not None:
+            without_ledger()
         st.stop()
     except LedgerError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         st.stop()
+
+
+def nothing_audited() -> bool:
+    """Whether the map can be read, and nothing was audited with it yet."""
+    try:
+        return _open(navigation.map_location(), os.environ.get("AUDITOR_DATA", "var")).last_audit_at() is None
+    except NoLedgerError:
+        return True
+    except (MapError, LedgerError):
+        return False
 
 
 @st.fragment(run_every=2.0)
@@ -72,16 +91,18 @@ def framed(
     *,
     live: bool = True,
     busy: Callable[[], bool] = lambda: False,
+    without_ledger: Callable[[], None] | None = None,
 ) -> None:
     """Draw a page: its title, how fresh the data are, what is failing, and the body.
 
     Args:
         draw: the body; with `live` it is redrawn automatically.
         busy: whether someone is at work on what the page shows, so that it is not redrawn under their hands.
+        without_ledger: what is drawn below the note that nothing is recorded yet.
     """
     acting.asks()
     navigation.follow()
-    data = open_data()
+    data = open_data(without_ledger)
     chosen_s = navigation.refresh_every_s() if live else None
     every_s = None if busy() else chosen_s
 

@@ -41,7 +41,15 @@ SECTIONS = ("systems", "data_types", "flows", "alerts")
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Configuration", _draw, live=False)
+    components.framed("Configuration", _draw, live=False, without_ledger=_of_the_file)
+
+
+def _of_the_file() -> None:
+    """Draw what is known of a map that no auditor has read yet."""
+    location = Path(navigation.map_location())
+    loaded, remarks = check_map(location)
+    _as_it_stands(location, (), remarks)
+    _effective(effective(loaded), of_daemon=False)
 
 
 def _draw(data: Data, span: TimeRange) -> None:

@@ -3,76 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import acting, components, look, navigation, setup_code, tables
+from auditor.dashboard import acting, components, look, navigation, setup_code, setup_connect, setup_verdicts, tables
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.frames import frame
-from auditor.setup import files, reading, steps, trial
-from auditor.setup.addresses import DATABASE, WHICH, Entered, NewSystem, accounts, asked, kinds, listed, pair_of
+from auditor.dashboard.setup_progress import Progress, back, go, rows, working
+from auditor.map.loader import load_map
+from auditor.map.problems import MapError
+from auditor.setup import files, steps, trial
 from auditor.setup.setup_error import SetupError
-from auditor.setup.steps import ABOUT, Plan, Step
-from auditor.systems.matches import Found, Match
-from auditor.workspace import Workspace
+from auditor.setup.steps import ABOUT, Step
+from auditor.systems.matches import Match
 from checks.escalation import RefusedError
 from checks.tables import complete
-from probes.sign_in_words import SignInWord
-from probes.wording import counted, heading
-
-if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
-
-    from auditor.audit.once import Report
-
-AnswerT = TypeVar("AnswerT")
-
-
-class _Told(Protocol):
-    """What is shown as one row of a table."""
-
-    def as_row(self) -> dict[str, Any]: ...
-
+from probes.wording import counted
 
 _STATE = "_setup"
 
 EDITOR_HEIGHT = 420
-
-COLUMNS = {"latency_ms": "latency (ms)", "read_only": "read-only"}
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far this session's set-up has come.
-
-    Attributes:
-        open: the code was entered.
-        entered: what was entered about both systems, without secrets.
-        held: the words that were entered if the systems could not be connected, secrets included; they are kept until
-            they can, and never shown.
-        tries: how often the systems were entered: each time the fields are new ones, which hold no secret.
-        failures: why the last try failed.
-        at: the step that is shown.
-        kept: the secrets are in the `.env` file.
-        reports: the first verdicts.
-    """
-
-    open: bool = False
-    plan: Plan = field(default_factory=Plan)
-    entered: tuple[Entered, Entered] = (Entered(), Entered())
-    held: tuple[Mapping[str, str], Mapping[str, str]] = field(default_factory=lambda: ({}, {}), repr=False)
-    tries: int = 0
-    failures: list[str] = field(default_factory=list)
-    at: Step = Step.CONNECT
-    kept: bool = False
-    reports: list[Report] | None = None
 
 
 def page() -> None:
@@ -86,7 +38,10 @@ def draw(asks: Person | Onlooker) -> None:
     st.title("Set up", anchor=False)
     location = Path(navigation.map_location())
     if not progress.plan.written and navigation.there_is_a_map():
-        _there_is_a_map(location)
+        try:
+            _there_is_a_map(asks, progress, location)
+        except (SetupError, RefusedError) as error:
+            st.error(escaping.markdown(error), icon=":material/error:")
         return
     if not isinstance(asks, Person) or asks.name is not None:
         _told_what_to_run(asks, location)
@@ -101,7 +56,21 @@ def draw(asks: Person | Onlooker) -> None:
         st.error(escaping.markdown(error), icon=":material/error:")
 
 
-def _there_is_a_map(location: Path) -> None:
+def _there_is_a_map(asks: Person | Onlooker, progress: Progress, location: Path) -> None:
+    """Say so; until it was audited, a local operator is offered that."""
+    if isinstance(asks, Person) and asks.name is None and (progress.reports or components.nothing_audited()):
+        try:
+            loaded = load_map(location)
+        except MapError:
+            pass
+        else:
+            if progress.reports is None:
+                components.nothing(
+                    f"There is a map at {escaping.markdown(location.resolve())}, and nothing has been audited yet."
+                )
+            navigation.link("Read the map", navigation.Target(page="configuration", shows={}))
+            setup_verdicts.audit(asks, progress, loaded, location)
+            return
     components.nothing(
         f"There is a map at {escaping.markdown(location)}, and a set-up never changes one. The page Configuration "
         "shows it, with its mistakes.",
@@ -158,138 +127,13 @@ def _rail(progress: Progress) -> None:
     st.caption(ABOUT[progress.at].meaning)
 
 
-def _connect(person: Person, progress: Progress, _location: Path) -> None:
-    chosen = [_kind(column, progress, at) for at, column in enumerate(st.columns(2, gap="medium"))]
-    with st.form("connect", border=False):
-        entered = []
-        for at, column in enumerate(st.columns(2, gap="medium")):
-            with column, st.container(border=True):
-                st.subheader(escaping.markdown(f"{_begun(WHICH[at])}: {kinds()[chosen[at]]}"), anchor=False)
-                entered.append(_system(progress, at, chosen[at]))
-        st.caption(
-            "The logins need read access only. Secrets never go into the map: it names variables, whose values you "
-            "can keep in a file that only you may read. Any field takes `${NAME}` for what the environment of the "
-            f"dashboard holds. For other systems than databases, {escaping.markdown(listed(accounts(), 'and'))}, run "
-            "`auditor init --template`."
-        )
-        pressed = st.form_submit_button("Connect and compare", type="primary", icon=":material/cable:")
-    if pressed:
-        acting.confirmed(person)
-        progress.failures = _connected(progress, entered[0], entered[1])
-        progress.tries += 1
-        if not progress.failures:
-            progress.held = {}, {}
-            progress.at = Step.DISCOVER
-        st.rerun()
-    for failure in progress.failures:
-        st.error(escaping.markdown(failure), icon=":material/error:")
-
-
-def _connected(progress: Progress, owner: Entered, copy: Entered) -> list[str]:
-    """Sign in to both systems and compare them; why that failed, nothing if it did not."""
-    both = _with_held(progress, 0, owner), _with_held(progress, 1, copy)
-    progress.entered = both[0].remembered, both[1].remembered
-    progress.held = both[0].words, both[1].words
-    try:
-        systems = pair_of(*both, os.environ)
-    except SetupError as error:
-        return [str(error)]
-    catalogues, failures = [], []
-    for which, system in zip(WHICH, systems, strict=True):
-        try:
-            catalogues.append(_working("Connecting", partial(_catalogue, system)))
-        except SetupError as error:
-            failures.append(f"{which}: {error}")
-    if failures:
-        return failures
-    try:
-        found = _working("Comparing", partial(_find, systems, (catalogues[0], catalogues[1])))
-    except SetupError as error:
-        return [str(error)]
-    progress.plan = steps.discovered(steps.connected(systems), found)
-    return []
-
-
-def _catalogue(system: NewSystem, tell: Callable[[str], None]) -> reading.Catalogue:
-    return reading.catalogue(system, tell=tell)
-
-
-def _find(
-    systems: tuple[NewSystem, NewSystem],
-    catalogues: tuple[reading.Catalogue, reading.Catalogue],
-    tell: Callable[[str], None],
-) -> Found:
-    return reading.find(systems, catalogues=catalogues, tell=tell)
-
-
-def _with_held(progress: Progress, at: int, entered: Entered) -> Entered:
-    """What was entered, with the secrets of the failed try before where their fields were left empty."""
-    held = progress.held[at] if progress.entered[at].kind == entered.kind else {}
-    secret = {each.word for each in asked(entered.kind) if each.secret}
-    words = {word: text or (held.get(word, "") if word in secret else "") for word, text in entered.words.items()}
-    return replace(entered, words=words)
-
-
-def _kind(column: DeltaGenerator, progress: Progress, at: int) -> str:
-    """The choice of what a system is."""
-    titles = {title: kind for kind, title in kinds().items()}
-    chosen = column.radio(
-        escaping.markdown(f"{_begun(WHICH[at])}: what is it?"),
-        [*titles],
-        index=[*titles.values()].index(progress.entered[at].kind),
-        format_func=escaping.markdown,
-        horizontal=True,
-        key=f"kind-{at}-{progress.tries}",
-    )
-    return titles[str(chosen)]
-
-
-def _begun(words: str) -> str:
-    """Words at the beginning of a sentence."""
-    return f"{words[:1].upper()}{words[1:]}"
-
-
-def _system(progress: Progress, at: int, kind: str) -> Entered:
-    """The fields of one system."""
-    same = progress.entered[at].kind == kind
-    before = progress.entered[at] if same else Entered(kind=kind)
-    held = progress.held[at] if same else {}
-    place = f"{kind}-{at}-{progress.tries}"
-    words = {each.word: _field(each, before, held, place) for each in asked(kind)}
-    if kind != DATABASE:
-        name = st.text_input("Name in the map", value=before.name, placeholder=kind, key=f"name-{place}")
-        return Entered(kind=kind, words=words, name=name)
-    left, right = st.columns(2)
-    name = left.text_input("Name in the map", value=before.name, placeholder="like the database", key=f"name-{place}")
-    zone = right.text_input(
-        "Time zone", value=before.zone, key=f"zone-{place}", help="Of times that the system keeps without one."
-    )
-    return Entered(kind=kind, words=words, name=name, zone=zone)
-
-
-def _field(each: SignInWord, before: Entered, held: Mapping[str, str], place: str) -> str:
-    """The field of one word. A secret is never shown again: an empty field keeps what a failed try held."""
-    value = before.words.get(each.word, "" if each.secret else each.usual)
-    kept = each.secret and not value and bool(held.get(each.word))
-    text = st.text_input(
-        escaping.markdown(each.label),
-        value=value,
-        type="password" if each.hidden else "default",
-        placeholder="Entered; leave empty to keep it" if kept else each.placeholder,
-        key=f"{each.word}-{place}",
-        autocomplete="new-password" if each.hidden else "off",
-    )
-    st.caption(escaping.markdown(each.help))
-    return str(text)
-
-
 def _discover(person: Person, progress: Progress, _location: Path) -> None:
     found = progress.plan.found
     assert found is not None
     if not found.matches:
         told = " ".join(escaping.markdown(sentence) for sentence in steps.nothing_found(found))
         components.nothing(f"{told} To write the map by hand, begin with `auditor init --template`.")
-        _back(progress, Step.CONNECT)
+        back(progress, Step.CONNECT)
         return
     for sentence in steps.unread(found):
         st.warning(escaping.markdown(sentence), icon=":material/warning:")
@@ -300,12 +144,12 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
             st.caption(f"Collections of {escaping.markdown(system)} without a counterpart: {named}")
     with st.container(horizontal=True):
         pressed = st.button("Propose a map", type="primary", icon=":material/edit_document:")
-        _back(progress, Step.CONNECT)
+        back(progress, Step.CONNECT)
     if pressed:
         acting.confirmed(person)
         progress.plan = steps.proposed(progress.plan, chosen)
         st.session_state["map-text"] = progress.plan.text
-        _go(progress, Step.PROPOSE)
+        go(progress, Step.PROPOSE)
 
 
 def _pair(at: int, match: Match, systems: tuple[str, str]) -> bool:
@@ -344,7 +188,7 @@ def _propose(person: Person, progress: Progress, location: Path) -> None:
     st.caption("Lines marked TODO hold guesses, such as which system is right and how long a copy may differ.")
     with st.container(horizontal=True):
         pressed = st.button("Check and try it", type="primary", icon=":material/fact_check:")
-        _back(progress, Step.DISCOVER)
+        back(progress, Step.DISCOVER)
     if pressed:
         mistakes.empty()
         acting.confirmed(person)
@@ -353,11 +197,11 @@ def _propose(person: Person, progress: Progress, location: Path) -> None:
         progress.plan = steps.checked(plan, checked)
         loaded = checked.loaded
         if loaded is None:
-            _go(progress, Step.CHECK)
+            go(progress, Step.CHECK)
         else:
-            result = _working("Connecting", lambda tell: trial.dry_run(loaded, tell=tell))
+            result = working("Connecting", lambda tell: trial.dry_run(loaded, tell=tell))
             progress.plan = steps.tried(progress.plan, result)
-            _go(progress, Step.DRY_RUN)
+            go(progress, Step.DRY_RUN)
 
 
 def _dry_run(person: Person, progress: Progress, location: Path) -> None:
@@ -368,7 +212,7 @@ def _dry_run(person: Person, progress: Progress, location: Path) -> None:
     else:
         st.warning("The dry run met problems: the auditor would meet them, too.", icon=":material/warning:")
     tables.table(
-        _rows(result.reports),
+        rows(result.reports),
         key="reports",
         alt="Whether each system of the map can be audited",
         column_config={"read-only": st.column_config.TextColumn(width="large")},
@@ -381,7 +225,7 @@ def _dry_run(person: Person, progress: Progress, location: Path) -> None:
     st.subheader("First reading", anchor=False)
     st.caption("The first records of each data type, read once. Whether a difference counts, the audits decide.")
     tables.table(
-        _rows(result.readings),
+        rows(result.readings),
         key="readings",
         alt="How the first records of each data type compare",
     )
@@ -402,90 +246,23 @@ def _writing(person: Person, progress: Progress, location: Path) -> None:
         )
     with st.container(horizontal=True):
         pressed = st.button(f"Write {escaping.markdown(location.name)}", type="primary", icon=":material/save:")
-        _back(progress, Step.PROPOSE)
+        back(progress, Step.PROPOSE)
     if pressed:
         acting.confirmed(person)
         files.write(location, plan.text, environment, plan.unset if keep else {})
-        progress.plan, progress.kept = steps.written(plan), keep
-        _go(progress, Step.VERDICTS)
-
-
-def _verdicts(person: Person, progress: Progress, location: Path) -> None:
-    plan, data = progress.plan, Path(os.environ.get("AUDITOR_DATA", "var"))
-    assert plan.checked is not None
-    loaded = plan.checked.loaded
-    assert loaded is not None
-    st.success(f"The map is in {escaping.markdown(location.resolve())}.", icon=":material/check_circle:")
-    if plan.unset and not progress.kept:
-        named = escaping.markdown(", ".join(plan.unset))
-        st.warning(
-            f"Set {named} wherever you start the auditor and the dashboard, and start the dashboard again: the map "
-            "takes the logins from there.",
-            icon=":material/key:",
-        )
-    if progress.reports is None:
-        st.markdown("Audit every record once now; records that differ are looked at for a minute before they count.")
-        if st.button("Audit once", type="primary", icon=":material/play_arrow:"):
-            acting.confirmed(person)
-            workspace = _workspace(data)
-            progress.reports = _working("Starting", lambda tell: reading.first_verdicts(loaded, workspace, tell=tell))
-            st.rerun()
-    else:
-        tables.table(
-            _rows(progress.reports),
-            key="verdicts",
-            alt="The first verdicts, one row per flow",
-        )
-        navigation.link("Open the Overview", navigation.Target(page="overview", shows={}))
-    st.subheader("From now on", anchor=False)
-    st.caption("Start the auditor in a terminal. It audits continuously until you press Ctrl-C.")
-    st.code(escaping.block(reading.command("run", location, data)), language="shell")
-
-
-def _rows(told: Sequence[_Told]) -> pd.DataFrame:
-    """Rows of a table, with words for the names of columns."""
-    return frame(
-        [{COLUMNS.get(name, heading(name)): value for name, value in each.as_row().items()} for each in told]
-    )
-
-
-def _workspace(data: Path) -> Workspace:
-    try:
-        return Workspace.at(
-            data, ledger_url=os.environ.get("AUDITOR_LEDGER"), archive=os.environ.get("AUDITOR_ARCHIVE")
-        )
-    except (OSError, ValueError) as error:
-        raise SetupError(f"cannot use the folder {data}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _working(begin: str, work: Callable[[Callable[[str], None]], AnswerT]) -> AnswerT:
-    """Work while a line shows what is being done."""
-    place = st.empty()
-    try:
-        with place, st.status(f"{escaping.markdown(begin)} …") as status:
-            return work(lambda text: status.update(label=f"{escaping.markdown(text[:1].upper() + text[1:])} …"))
-    finally:
-        place.empty()
-
-
-def _back(progress: Progress, to: Step) -> None:
-    if st.button("Back", type="tertiary", icon=":material/arrow_back:"):
-        _go(progress, to)
-
-
-def _go(progress: Progress, to: Step) -> None:
-    progress.at = to
-    st.rerun()
+        progress.plan, progress.kept = steps.written(plan), str(environment) if keep else ""
+        progress.held = {}, {}
+        go(progress, Step.VERDICTS)
 
 
 _DRAWN = complete(
     {
-        Step.CONNECT: _connect,
+        Step.CONNECT: setup_connect.draw,
         Step.DISCOVER: _discover,
         Step.PROPOSE: _propose,
         Step.CHECK: _propose,
         Step.DRY_RUN: _dry_run,
-        Step.VERDICTS: _verdicts,
+        Step.VERDICTS: setup_verdicts.draw,
     }
 )
 """What draws each step."""

@@ -18,13 +18,13 @@ from streamlit.testing.v1 import AppTest
 from auditor.dashboard import setup_code
 from auditor.dashboard.access import LOCAL, Access, Asks, Onlooker, Person
 from auditor.dashboard.components import _open
-from auditor.dashboard.pages.setup import Progress
+from auditor.dashboard.setup_progress import Progress
 from auditor.map.loader import load_map
 from auditor.setup.addresses import kinds
 from auditor.setup.steps import Step
 from tests import HOME, engines
 from tests.auditor.dashboard.test_accessible import BESIDE, broken_rules
-from tests.auditor.dashboard.test_pages import ONLOOKER, button, seat, seen, table_with, text
+from tests.auditor.dashboard.test_pages import ONLOOKER, button, links, seat, seen, table_with, text
 from tests.auditor.screens import chromium
 from tests.auditor.setup.accounts import Accounts
 from tests.auditor.setup.pair import fill
@@ -126,6 +126,8 @@ def test_the_steps_lead_to_a_map_and_its_first_verdicts(place: Path) -> None:
     assert before == ["crm.sqlite", "warehouse.sqlite"]
     press(app, "Write plumbline.yaml")
     assert (place / ".env").stat().st_mode & 0o777 == 0o600
+    told = text(app).replace("\\", "") + str([each.value for each in app.success]).replace("\\", "")
+    assert f"The values of CRM_URL, WAREHOUSE_URL are in {place}/.env, which only you may read" in told
     environment = {f"{name.upper()}_URL": f"sqlite:///{place}/{name}.sqlite" for name in ("crm", "warehouse")}
     assert [*load_map(place / "plumbline.yaml", environment).flows] == ["customer_to_warehouse"]
     assert [each.value for each in app.code] == ["auditor run"]
@@ -171,6 +173,34 @@ def test_a_map_that_someone_else_has_written_meanwhile_stays(place: Path) -> Non
     assert "a set-up never changes one" in text(app)
     assert (place / "plumbline.yaml").read_text() == "mine\n"
     assert not (place / ".env").exists()
+
+
+def test_after_a_reload_the_first_audit_and_the_map_are_still_there(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press(press(press(compared(place), "Propose a map"), "Check and try it"), "Write plumbline.yaml")
+    for name in ("crm", "warehouse"):
+        monkeypatch.setenv(f"{name.upper()}_URL", f"sqlite:///{place}/{name}.sqlite")
+    assert "Audit once on the page Set up" in links(seen("overview", OPERATOR))
+    assert links(seen("overview", ONLOOKER)) == []
+    assert "owner: crm" in str(seen("configuration", ONLOOKER).code[0].value)
+    assert [*seen("setup", ONLOOKER).button] == []
+    again = seen("setup", OPERATOR)
+    assert "nothing has been audited yet" in text(again)
+    assert [each.value for each in press(again, "Audit once").code] == ["auditor run"]
+    (row,) = table_with(again, "verdict").to_dict("records")
+    assert (row["verdict"], row["records"]) == ("consistent", 12)
+    assert [*seen("setup", OPERATOR).button] == []
+
+
+def test_both_systems_that_cannot_be_used_are_told_and_not_of_another_kind(place: Path) -> None:
+    app = enter(begun(), "https://app.hubspot.com", "oracle://h/x")
+    assert [str(each.value).partition(":")[0] for each in app.error] == ["source of truth", "system with the copies"]
+    choose(app, 0, "hubspot")
+    assert [str(each.value).partition(":")[0] for each in app.error] == ["system with the copies"]
+    choose(app, 0, "database")
+    enter(app, "", f"sqlite:///{place}/none/none.sqlite")
+    assert [str(each.value).partition(":")[0] for each in app.error] == ["source of truth", "system with the copies"]
 
 
 def test_a_person_may_set_the_variables_themselves(place: Path) -> None:
@@ -226,6 +256,8 @@ def test_an_account_is_signed_in_to_and_its_secret_is_never_shown_again(place: P
         assert held["password"] == secret
         press(app, "Connect and compare")
         assert "a password needs a user" in text(app)
+        choose(app, 1, "hubspot")
+        assert "a password needs a user" in text(app)
         choose(choose(app, 0, "hubspot"), 0, "database")
         assert field(app, "url", 0).value == f"sqlite:///{place}/copies.sqlite"
 
@@ -240,12 +272,16 @@ def test_an_account_leads_to_a_map(place: Path) -> None:
         field(app, "url", 1).set_value(f"sqlite:///{place}/copies.sqlite")
         press(app, "Connect and compare")
         assert "12 of 12 records are in both, by the key email = email." in text(app)
-        assert progress(app).held == ({}, {})
+        press(app, "Back")
+        assert field(app, "token", 0, "hubspot").placeholder == "Entered; leave empty to keep it"
+        assert accounts.words["hubspot"]["token"] not in repr(progress(app).entered)
+        press(app, "Connect and compare")
         press(app, "Propose a map")
         assert 'token: "${HUBSPOT_TOKEN}"' in str(app.text_area[0].value)
         press(app, "Check and try it")
         assert "Every system can be audited" in str(app.success[0].value)
         press(app, "Write plumbline.yaml")
+        assert progress(app).held == ({}, {})
     assert "HUBSPOT_TOKEN=" in (place / ".env").read_text()
     assert accounts.words["hubspot"]["token"] not in (place / "plumbline.yaml").read_text()
 
