@@ -2,8 +2,9 @@
 
 A connection with `mode=ro` still creates `-wal` and `-shm` next to a database in WAL mode that no program has open,
 and leaves them there. Such a file is read as immutable; its size and modification time show whether it stayed
-unchanged, and a read during which they changed does not count. If a program has the database open, its files exist,
-and the index among them is opened read-only.
+unchanged, and a read during which they changed does not count. Two writes within one tick of the file system's clock
+get one time, so a file written within the last tick is not read as immutable yet. If a program has the database open,
+its files exist, and the index among them is opened read-only.
 
 An open file stays readable after it was deleted, or after another one was moved to its path. So every read checks
 before and after that the path still leads to the opened file: what is read from a file that is gone does not count.
@@ -33,11 +34,20 @@ from probes.records.sql.database_url import sqlite_file
 _WRITE_VERSION = 18
 _WAL = 2
 
-READS = 8
+READS = 30
 """How often to retry a file that is being written, which seldom lasts long."""
 
 PAUSE_S = 0.01
 """Wait before a retry: as long as a program takes to close a file."""
+
+LONGEST_PAUSE_S = 0.05
+"""Pauses grow to this."""
+
+TICK_NS = 20_000_000
+"""Longer than a tick of the clock that stamps files: Linux stamps them by its timer, up to 10 ms apart (time(7))."""
+
+COARSE_TICK_NS = 2_000_000_000
+"""The same where times have no fractions of a second: FAT keeps even seconds."""
 
 Parameters = ParamSpec("Parameters")
 AnswerT = TypeVar("AnswerT")
@@ -62,7 +72,7 @@ def undisturbed(read: Callable[Parameters, AnswerT]) -> Callable[Parameters, Ans
             try:
                 return read(*args, **named)
             except WrittenMeanwhileError:
-                time.sleep(attempt * PAUSE_S)
+                time.sleep(min(attempt * PAUSE_S, LONGEST_PAUSE_S))
         return read(*args, **named)
 
     return again
@@ -76,27 +86,33 @@ class ReadOnlyConnection(sqlite3.Connection):
         always: the URL says that the file is immutable.
         stamp: the stamp of a file that is treated as immutable; None if another program may write at any time.
         identity: of the file to which the path led when it was opened; None if there was none.
+        index: of the index of its log, likewise.
     """
 
     path: Path
     always: bool = False
     stamp: Stamp | None = None
     identity: Identity | None = None
+    index: Identity | None = None
 
     @property
-    def replaced(self) -> bool:
-        """Whether the path no longer leads to the opened file."""
-        return self.identity != _identity(self.path)
+    def spoilt(self) -> bool:
+        """Whether what is read does not count: the file or its log was replaced, or an immutable file was written."""
+        if self.identity != _identity(self.path):
+            return True
+        if self.stamp is not None:
+            return self.stamp != _stamp(self.path)
+        return self.index != _identity(_log_and_index(self.path)[1])
 
     @property
     def outdated(self) -> bool:
         """Whether the file is no longer what it was opened as."""
-        return self.replaced or self.stamp != _as_it_is(self.path, always=self.always)
+        return self.spoilt or (self.stamp is not None and not self.always and _in_use(self.path))
 
     @property
-    def written(self) -> bool:
-        """Whether a file treated as immutable was written, so that reads of it do not count."""
-        return self.stamp is not None and self.stamp != _stamp(self.path)
+    def holds_log(self) -> bool:
+        """Whether the log of the file stays as long as this is open."""
+        return self.index is not None
 
 
 def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) -> ReadOnlyConnection:
@@ -109,7 +125,8 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
     _check_regular(path)
     kept = {name: value for name, value in parameters.items() if name not in {"uri", "mode", "immutable"}}
     always = parameters.get("immutable", "0").lower() in {"1", "on", "yes", "true"}
-    identity, stamp = _identity(path), _as_it_is(path, always=always)
+    identity, index = _identity(path), _identity(_log_and_index(path)[1])
+    stamp = _as_it_is(path, always=always)
     # SQLite finds a shared cache by its path: it could hold pages from before a change, or of a file that is gone.
     how = {"mode": "ro", "readonly_shm": "1", "cache": "private"}
     if stamp is not None:
@@ -121,7 +138,8 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
         check_same_thread=False,
         factory=ReadOnlyConnection,
     )
-    connection.path, connection.always, connection.stamp, connection.identity = path, always, stamp, identity
+    connection.path, connection.always, connection.stamp = path, always, stamp
+    connection.identity, connection.index = identity, index if stamp is None else None
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROWS_LIMIT_BYTES)
     connection.create_function(SQLITE_FUNCTION, 3, sqlite_rank, deterministic=True)
     return connection
@@ -139,30 +157,60 @@ def _check_regular(path: Path) -> None:
 
 
 def _as_it_is(path: Path, *, always: bool) -> Stamp | None:
-    """The stamp of a file that is treated as immutable; None for others."""
-    return _stamp(path) if always else _idle(path)
+    """The stamp of a file that is treated as immutable; None for others.
+
+    Raises:
+        WrittenMeanwhileError: the next write could leave the stamp as it is, or the log cannot be read.
+    """
+    stamp = _stamp(path)
+    if not always and (not _has_log(path) or _in_use(path)):
+        return None
+    if stamp is not None:
+        written_ns = stamp[-1]
+        tick_ns = TICK_NS if written_ns % 1_000_000_000 else COARSE_TICK_NS
+        if abs(time.time_ns() - written_ns) < tick_ns:
+            raise WrittenMeanwhileError(
+                Reason.UNREACHABLE, f"{path} was written a moment ago, and may still be", hint="it is read again"
+            )
+    return stamp
 
 
-def _idle(path: Path) -> Stamp | None:
-    """The stamp of a file in WAL mode that no program has open; None for others."""
+def _has_log(path: Path) -> bool:
+    """Whether a file is in WAL mode.
+
+    A program that closes a file gives up every lock that it holds on it, those of other connections included: SQLite
+    may then remove the log while they read. So only who opens a connection looks, and every read looks at the log.
+    Source: sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(_WRITE_VERSION + 1)
     except OSError:
-        return None
-    if len(head) <= _WRITE_VERSION or head[_WRITE_VERSION] != _WAL:
-        return None
-    stamp = _stamp(path)
-    real = os.path.realpath(path)  # SQLite keeps its files next to this path
-    log, index = Path(f"{real}-wal"), Path(f"{real}-shm")
+        return False
+    return len(head) > _WRITE_VERSION and head[_WRITE_VERSION] == _WAL
+
+
+def _log_and_index(path: Path) -> tuple[Path, Path]:
+    """Where SQLite keeps the log of a file in WAL mode, and the index of the log, while a program has it open."""
+    real = os.path.realpath(path)
+    return Path(f"{real}-wal"), Path(f"{real}-shm")
+
+
+def _in_use(path: Path) -> bool:
+    """Whether a program has a file in WAL mode open, or left an index behind by which its log can be read.
+
+    Raises:
+        WrittenMeanwhileError: there is a log, and no index of it.
+    """
+    log, index = _log_and_index(path)
     try:
         pending = log.stat().st_size
     except OSError:
-        return stamp
+        return False
     if index.exists():
-        return None
+        return True
     if not pending:
-        return stamp
+        return False
     raise WrittenMeanwhileError(
         Reason.UNREACHABLE,
         f"{path} has changes in {log.name} that no program has open, and reading them would make files beside it",

@@ -93,8 +93,10 @@ class Sqlite(Dialect):
             connection.invalidate()
             failure = explain(error) if lost else disturbed
             raise WrittenMeanwhileError(Reason.UNREACHABLE, failure.message, hint=failure.hint) from None
-        if opened.written or opened.replaced:
+        spoilt = opened.spoilt
+        if spoilt or opened.holds_log:
             connection.invalidate()
+        if spoilt:
             raise disturbed
 
     # -- failing

@@ -21,6 +21,7 @@ from probes.records.sql.dialects.dialect import dialect_of
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.sessions import Sessions
 from probes.records.sql.settings import SqlSettings
+from probes.records.sql.sqlite_file import WrittenMeanwhileError, open_sqlite
 from tests.attacks.database_urls import SQLITE, UNLOCKING_MARIADB, UNLOCKING_POSTGRESQL
 
 SPEC = ReadSpec(data_type="t", collection="things", key="id", changed_at=None, fields=("name",), key_type="integer")
@@ -254,8 +255,15 @@ def test_a_journal_that_a_killed_program_left_is_not_rolled_back(folder: Path) -
     assert seen(folder) == before
 
 
+def aged(path: Path) -> None:
+    """Make a file's last write one of a minute ago."""
+    written = path.stat().st_mtime - 60
+    os.utime(path, (written, written))
+
+
 def test_what_is_read_while_a_file_changes_does_not_count(folder: Path) -> None:
     made(folder / "data.db", "wal", "one")
+    aged(folder / "data.db")
     settings = SqlSettings(kind="sql", url="sqlite:///data.db", zone="UTC")
     sessions = Sessions(settings, dialect_of(read_url("sqlite:///data.db"), 5))
 
@@ -268,6 +276,39 @@ def test_what_is_read_while_a_file_changes_does_not_count(folder: Path) -> None:
         written_meanwhile()
     assert failed.value.retryable
     sessions.close()
+
+
+def test_two_writes_within_a_tick_of_the_clock_are_told_apart(folder: Path) -> None:
+    made(folder / "data.db", "wal", "one")
+    os.utime(folder / "data.db")
+    with pytest.raises(WrittenMeanwhileError, match="a moment ago"):
+        open_sqlite("data.db", {}, 1)
+    aged(folder / "data.db")
+    with contextlib.closing(open_sqlite("data.db", {}, 1)) as connection:
+        assert connection.stamp is not None
+
+
+def test_a_log_that_was_removed_during_a_read_spoils_it(folder: Path) -> None:
+    made(folder / "data.db", "wal", "one")
+    with another_program() as execute:
+        execute("INSERT INTO things (name) VALUES ('two')")
+        connection = open_sqlite("data.db", {}, 1)
+        assert connection.execute("SELECT count(*) FROM things").fetchone() == (2,)
+        assert not connection.spoilt
+        (folder / "data.db").read_bytes()  # which gives up the locks of this process
+    assert not (folder / "data.db-wal").exists()
+    assert connection.spoilt
+    connection.close()
+
+
+def test_a_log_is_removed_when_its_last_writer_ends_after_a_read(folder: Path) -> None:
+    made(folder / "data.db", "wal", "one")
+    with opened("sqlite:///data.db") as probe, opened("sqlite:///data.db") as other:
+        with another_program() as execute:
+            execute("INSERT INTO things (name) VALUES ('two')")
+            assert read_names(probe) == read_names(other) == ["one", "two"]
+        assert [each.name for each in folder.iterdir()] == ["data.db"]
+        assert read_names(probe) == read_names(other) == ["one", "two"]
 
 
 def moved_away(folder: Path) -> None:
