@@ -429,12 +429,13 @@ def test_a_message_to_slack_holds_nothing_from_outside_unescaped() -> None:
 
 
 TERMINAL = {"typer.echo", "click.echo", "print", "out.print", "err.print", "sys.stderr.write", "status.update"}
-TERMINAL |= {"err.status", "table.add_row", "table.add_column", "Table"}
+TERMINAL |= {"err.status", "table.add_row", "table.add_column", "Table", "print_table"}
 
 
 @pytest.mark.parametrize("path", sorted(str(each.relative_to(HOME)) for each in (HOME / "auditor/cli").glob("*.py")))
 def test_the_command_line_prints_nothing_from_outside_unescaped(path: str) -> None:
-    reading = read(path, {"shown", "visible", "text_of", "escape", "Table", "block"})
+    of_table = {"_text"} if path == "auditor/cli/rows.py" else set()  # what `print_table` is given
+    reading = read(path, {"shown", "visible", "text_of", "escape", "Table", "block", *of_table})
     faults = []
     for node, scope in scopes(reading):
         if isinstance(node, ast.Call) and dotted(node.func) in TERMINAL:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from auditor.cli.rows import out, shown
+from auditor.cli.rows import out, print_table, shown
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.systems.live_record import CopyView, RecordView
 from probes.wording import counted
@@ -33,13 +31,11 @@ def _presence(copy: CopyView) -> str:
 
 def print_record(view: RecordView) -> None:
     """Show a record side by side, differing fields first."""
-    table = Table(title=shown(f"{view.data_type} {view.key}: {view.verdict}"), title_justify="left")
-    table.add_column("field")
-    for copy in view.copies:
-        table.add_column(shown(f"{copy.system} ({copy.role})"), overflow="fold")
     state = [copy.error or _presence(copy) for copy in view.copies]
-    table.add_row("[dim]found[/]", *(f"[dim]{shown(each)}[/]" for each in state))
-    table.add_row("[dim]changed at[/]", *(f"[dim]{shown(copy.changed_at or '–')}[/]" for copy in view.copies))
+    rows = [
+        ["[dim]found[/]", *(f"[dim]{shown(each)}[/]" for each in state)],
+        ["[dim]changed at[/]", *(f"[dim]{shown(copy.changed_at or '–')}[/]" for copy in view.copies)],
+    ]
     names = list(dict.fromkeys(name for copy in view.copies for name in copy.cells))
     names.sort(key=lambda name: name not in view.differing)
     for name in names:
@@ -47,8 +43,9 @@ def print_record(view: RecordView) -> None:
         for copy in view.copies:
             cell = copy.cells.get(name)
             cells.append("–" if cell is None else f"[{_STYLES[cell.state]}]{shown(cell.text)}{_MARKS[cell.state]}[/]")
-        table.add_row(shown(name), *cells)
-    out.print(table)
+        rows.append([shown(name), *cells])
+    headings = ["field", *(shown(f"{copy.system} ({copy.role})") for copy in view.copies)]
+    print_table(shown(f"{view.data_type} {view.key}: {view.verdict}"), headings, rows)
     for copy in view.copies:
         if copy.link:
             out.print(f"open in {shown(copy.system)}: {shown(copy.link)}", soft_wrap=True)
