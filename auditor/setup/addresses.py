@@ -160,7 +160,7 @@ def accounts() -> list[str]:
 
 def listed(words: Sequence[str], last: str = "or") -> str:
     """Words in a sentence."""
-    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def asked(kind: str) -> tuple[SignInWord, ...]:

@@ -84,7 +84,7 @@ def discover(
         for other in likeliest:
             tell(f"comparing {collection.name} with {other.name} ({at} of {len(mine)})")
             match = _match(ours, others, collection, other)
-            if match is not None and (match.common or alike(collection.name, other.name) >= ALIKE):
+            if match is not None and (match.common or _named_alike(match)):
                 candidates.append(match)
     for match in sorted(candidates, key=lambda each: -each.score):
         if match.left.name not in taken and f"→{match.right.name}" not in taken:
@@ -97,10 +97,19 @@ def discover(
     if not any(match.common for match in proposal.matches):
         sides = ((ours, mine), (others, theirs))
         proposal.empty = tuple(side.name for side, schemas in sides if side.holds_none(schemas))
-    for side in (ours, others):
+    for side, schemas in ((ours, mine), (others, theirs)):
+        alone = proposal.alone[side.name]
+        if bare := [each.name for each in schemas if each.name in alone and side.is_bare(each)]:
+            proposal.bare[side.name] = bare
         if side.unread:
             proposal.unread[side.name] = {name: str(error) for name, error in side.unread.items()}
     return proposal
+
+
+def _named_alike(match: Match) -> bool:
+    """Whether the names of two collections and of their keys are evidence enough where no record is in both."""
+    keys = _alike_parts(match.left, match.keys[0], match.right, match.keys[1])
+    return min(alike(match.left.name, match.right.name), keys) >= ALIKE
 
 
 def describe(reader: SystemReader, *, tell: Callable[[str], None] = lambda _: None) -> Sequence[CollectionSchema]:

@@ -153,6 +153,7 @@ class Found:
         alone: collections without a counterpart, by system.
         stale_s: how long a copy may legitimately differ, because one of the two may return stale data.
         empty: the systems without any record, if the two have none in common.
+        bare: by system, the collections without a counterpart that hold no records, as far as they were looked into.
         unread: by system and collection, why records could not be read.
     """
 
@@ -161,4 +162,5 @@ class Found:
     alone: dict[str, list[str]] = field(default_factory=dict)
     stale_s: float = 0.0
     empty: tuple[str, ...] = ()
+    bare: dict[str, list[str]] = field(default_factory=dict)
     unread: dict[str, dict[str, str]] = field(default_factory=dict)

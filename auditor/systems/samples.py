@@ -113,6 +113,11 @@ class Samples:
             return bool(theirs)
         return bool(theirs) and _look_alike(values, theirs)
 
+    def is_bare(self, collection: CollectionSchema) -> bool:
+        """Whether the collection was looked into, and holds no record that may be read."""
+        pages = [rows for (name, *_), rows in self._pages.items() if name == collection.name]
+        return bool(pages) and not any(pages) and collection.name not in self.unread
+
     def holds_none(self, collections: Sequence[CollectionSchema]) -> bool:
         """Whether no record was found in the first collections."""
         some = [each for each in collections if each.fields][:LOOKED_INTO]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -15,6 +16,7 @@ from auditor.dashboard.setup_progress import Progress, back, go, rows, working
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.setup import files, steps, trial
+from auditor.setup.addresses import listed
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Step
 from auditor.systems.matches import Match
@@ -135,8 +137,16 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
         components.nothing(f"{told} To write the map by hand, begin with `auditor init --template`.")
         back(progress, Step.CONNECT)
         return
-    for sentence in steps.unread(found):
-        st.warning(escaping.markdown(sentence), icon=":material/warning:")
+    for system, unread in found.unread.items():
+        st.warning(_unread(system, unread), icon=":material/warning:")
+    for system, bare in found.bare.items():
+        named = escaping.markdown(listed(bare, "and"))
+        hold = "holds" if len(bare) == 1 else "hold"
+        st.info(
+            f"{named} of {escaping.markdown(system)} {hold} no records that this login may read, so no fields could "
+            "be matched.",
+            icon=":material/info:",
+        )
     chosen = [at for at, match in enumerate(found.matches) if _pair(at, match, found.systems)]
     for system, alone in found.alone.items():
         if alone:
@@ -150,6 +160,17 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
         progress.plan = steps.proposed(progress.plan, chosen)
         st.session_state["map-text"] = progress.plan.text
         go(progress, Step.PROPOSE)
+
+
+def _unread(system: str, unread: Mapping[str, str]) -> str:
+    """Everything of a system that could not be read, and why, as Markdown; what has the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for collection, why in unread.items():
+        by_reason.setdefault(why, []).append(collection)
+    lines = [
+        f"- {escaping.markdown(listed(names, 'and'))}: {escaping.markdown(why)}" for why, names in by_reason.items()
+    ]
+    return "\n".join([f"These collections of {escaping.markdown(system)} cannot be read:\n", *lines])
 
 
 def _pair(at: int, match: Match, systems: tuple[str, str]) -> bool:

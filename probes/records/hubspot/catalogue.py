@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from probes.contract import CollectionSchema, FieldSchema, ProbeError, Reason
-from probes.records.hubspot.session import Session
+from probes.records.hubspot.session import GRANT, Session
 from probes.wording import did_you_mean
 
 CRM_TYPES = ("contacts", "companies", "deals", "tickets", "products", "line_items", "quotes")
@@ -94,21 +94,23 @@ class Catalogue:
             if failure.reason is not Reason.PERMISSION:
                 raise
             refused = failure
-        schemas = []
+        schemas: list[CollectionSchema] = []
+        scopes: dict[str, str] = {}
         for name, path in list(paths.items())[:DESCRIBED]:
             try:
                 schemas.append(_schema(name, path, self.properties(path)))
             except ProbeError as failure:
                 if failure.reason not in {Reason.PERMISSION, Reason.QUERY}:
                     raise
+                if failure.reason is Reason.PERMISSION:
+                    scopes[name] = _scope(name, failure)
                 if refused is None or failure.reason is Reason.PERMISSION:
                     refused = failure
-        if not schemas and refused is not None and refused.reason is Reason.PERMISSION:
+        if not schemas and scopes:
             raise ProbeError(
                 Reason.PERMISSION,
-                "the token may read no type of objects",
-                hint="the app needs read access to what is to be audited, such as contacts and companies: grant it "
-                "the scopes crm.objects.contacts.read and crm.objects.companies.read, and so on",
+                f"the token may read none of {', '.join(scopes)}",
+                hint=f"grant the app a scope for each type to audit: {', '.join(dict.fromkeys(scopes.values()))}",
             )
         if not schemas and refused is not None:
             raise refused
@@ -147,6 +149,14 @@ def _results(document: Mapping[str, Any], needed: str) -> list[Mapping[str, Any]
     if not isinstance(results, list) or not all(isinstance(each, dict) and needed in each for each in results):
         raise ProbeError(Reason.DECODE, "the account's description is not in the documented form")
     return results
+
+
+def _scope(name: str, refusal: ProbeError) -> str:
+    """The scope that lets the token read the objects of a type."""
+    named = refusal.hint.removeprefix(GRANT).split(", ") if refusal.hint.startswith(GRANT) else []
+    return next(
+        (each for each in named if re.fullmatch(r"crm\.objects\.\w+\.read", each)), f"crm.objects.{name}.read"
+    )
 
 
 def _schema(name: str, path: str, properties: Properties) -> CollectionSchema:

@@ -127,6 +127,10 @@ def _authentication(settings: HubSpotSettings, scrub: LearningScrubber, line: Li
     return TokenSource(RefreshToken(client, settings.refresh_token.get_secret_value(), {}), endpoint)
 
 
+GRANT = "grant the app one of these scopes: "
+"""Begins the hint of a refusal that names scopes."""
+
+
 def _explained(refusal: Refusal) -> Meaning | None:
     """The meaning of a refusal by its category, and by the name of the limit that was reached."""
     try:
@@ -141,7 +145,7 @@ def _explained(refusal: Refusal) -> Meaning | None:
     reason = _CATEGORIES.get(category) or STATUS.get(status) or usual
     hint = _HINTS.get(policy, "")
     if scopes:
-        hint = f"grant the app one of these scopes: {', '.join(scopes)}"
+        hint = f"{GRANT}{', '.join(scopes)}"
     elif reason is Reason.PERMISSION:
         hint = "grant the app the read scope of this type of objects (crm.objects.TYPE.read)"
     elif reason is Reason.AUTH:

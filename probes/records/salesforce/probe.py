@@ -155,11 +155,22 @@ class SalesforceProbe(Unranked):
 
     @some_calls(DESCRIBING_CALLS)
     def collections(self) -> list[CollectionSchema]:
-        """Describe the org's own objects and those of every CRM, 40 at most."""
+        """Describe the org's own objects and those of every CRM, 40 at most.
+
+        Raises:
+            ProbeError: `permission` if the user may read none of them.
+        """
         readable = [each for each in self._objects() if each.get("queryable") and each.get("retrieveable")]
         names = [str(each["name"]) for each in readable]
         wanted = [name for name in OFTEN_USED if name in names]
         wanted += [str(each["name"]) for each in readable if each.get("custom") and each["name"] not in wanted]
+        if not wanted:
+            raise ProbeError(
+                Reason.PERMISSION,
+                f"the user may read none of {', '.join(OFTEN_USED)}, and no custom object",
+                hint="give the user that the app runs as a permission set with View All for each object to audit, "
+                "and read access to its fields",
+            )
         return [self._schema(name) for name in wanted[:DESCRIBED]]
 
     def _schema(self, name: str) -> CollectionSchema:

@@ -44,7 +44,7 @@ from probes.records.stripe.session import Session
 from probes.records.stripe.settings import LATEST_EVENT, StripeSettings, walking, walks
 from probes.records.stripe.shapes import COLLECTIONS, Collection
 from probes.records.unranked import Unranked
-from probes.wording import did_you_mean
+from probes.wording import did_you_mean, heading
 
 AT_ONCE = 5
 """Objects in one call per connection: each takes a request of its own, and all share one deadline."""
@@ -118,39 +118,37 @@ class StripeProbe(Unranked):
     @some_calls(DESCRIBING_CALLS)
     def collections(self) -> list[CollectionSchema]:
         """Describe what the key may read: members as Stripe documents them, metadata keys as found in a sample."""
-        described, denied = [], None
+        described: list[CollectionSchema] = []
+        denied: list[str] = []
         for collection in COLLECTIONS.values():
             try:
                 sample = self._part(collection.name, (), (), None, SAMPLE).objects
             except ProbeError as failure:
                 if failure.reason is not Reason.PERMISSION:
                     raise
-                denied = failure
+                denied.append(collection.name)
                 continue
             fields = tuple(_described(collection, sample))
             described.append(CollectionSchema(name=collection.name, fields=fields, changed_at=LATEST_EVENT))
-        if denied is not None and not described:
-            raise ProbeError(
-                Reason.PERMISSION,
-                "the key may read nothing that can be audited",
-                hint="the restricted key needs read permission for what is to be audited, such as Customers and "
-                "Subscriptions, and for Events",
-            )
-        self._check_events()
-        return described
+        events = self._may_read_events()
+        if described and events:
+            return described
+        refused = [heading(each) for each in (*denied, *([] if events else [EVENTS]))]
+        wanted = "events" if described else "what is to be audited of them, and for events"
+        raise ProbeError(
+            Reason.PERMISSION,
+            f"the key may not read {', '.join(refused)}; changes are found by events",
+            hint=f"grant the restricted key read permission for {wanted}",
+        )
 
-    def _check_events(self) -> None:
-        """Raises ProbeError if the key may not read events, by which changes are found."""
+    def _may_read_events(self) -> bool:
         try:
             self._session.ask(EVENTS, [("limit", "1")])
         except ProbeError as failure:
             if failure.reason is not Reason.PERMISSION:
                 raise
-            raise ProbeError(
-                Reason.PERMISSION,
-                f"the key may not read /v1/{EVENTS}, by which changes are found",
-                hint="grant the restricted key read permission for Events",
-            ) from None
+            return False
+        return True
 
     # -- reading by key
 

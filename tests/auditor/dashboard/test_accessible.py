@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from auditor.dashboard import navigation
+from auditor.dashboard.site import APP
 from tests import HOME, engines
 from tests.auditor.screens import chromium, served
 from tests.stand import Stand
@@ -123,3 +126,83 @@ def test_the_sidebar_is_reached_and_used_by_the_keyboard(browser: Browser, addre
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Drift", exact=True).wait_for(timeout=90_000)
     page.close()
+
+
+BUTTONS = """
+import streamlit as st
+from auditor.dashboard.site import APP
+st.html(APP.with_name("look.css"))
+for place in (st, st.sidebar, st.container(border=True)):
+    for kind in ("primary", "secondary", "tertiary"):
+        name = f"{kind} {place is st.sidebar} {place is st}"
+        place.button(f"button {name}", type=kind, icon=":material/save:")
+        place.link_button(f"link {name}", "https://x.example", type=kind)
+        place.download_button(f"download {name}", "x", type=kind)
+        with place.form(name):
+            st.form_submit_button(f"submit {name}", type=kind)
+    place.segmented_control(f"segments {name}", ["a", "b"], default="a")
+    place.pills(f"pills {name}", ["a", "b"], default="a")
+    place.popover(f"popover {name}").write("x")
+"""
+
+CONTRAST = """each => {
+    const context = document.createElement('canvas').getContext('2d', {willReadFrequently: true})
+    const behind = []
+    for (let one = each; one; one = one.parentElement) behind.unshift(getComputedStyle(one).backgroundColor)
+    const drawn = colours => {
+        context.clearRect(0, 0, 1, 1)
+        for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1) }
+        const parts = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map(part => part / 255)
+            .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    }
+    const [dark, light] = [drawn(behind), drawn([...behind, getComputedStyle(each).color])].sort((a, b) => a - b)
+    return (light + 0.05) / (dark + 0.05)
+}"""
+"""The contrast of an element's text to all that is drawn behind it."""
+
+NO_CLICKS = """document.addEventListener('click', event => {
+    event.stopPropagation()
+    event.preventDefault()
+}, true)"""
+
+TEXT = 4.5
+"""The least contrast of text, WCAG 2.2, 1.4.3."""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_kind_of_button_can_be_read_under_the_pointer_pressed_and_with_the_focus(
+    scheme: Any, browser: Browser, tmp_path: Path
+) -> None:
+    script = tmp_path / "buttons.py"
+    script.write_text(BUTTONS)
+    copytree(APP.parent / ".streamlit", tmp_path / ".streamlit")
+    faint: dict[tuple[str, str], float] = {}
+    with served([str(script)], {"PYTHONPATH": str(HOME)}) as address:
+        page = browser.new_page(color_scheme=scheme, viewport={"width": 1440, "height": 3000})
+        page.goto(address)
+        expect(page.get_by_test_id("stPopover")).to_have_count(3)
+        page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+        assert page.evaluate(SCHEME) == scheme
+        page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+        page.evaluate(NO_CLICKS)
+        places = [f"[data-testid={place}] {kind}" for place in ("stMain", "stSidebar") for kind in ("button", "a")]
+        named = page.locator(", ".join(places)).filter(has=page.locator("p"))
+        expect(named).to_have_count(3 * 17)
+        for button in named.all():
+            text = button.locator("p").first
+            seen = {}
+            button.hover()
+            seen["under the pointer"] = text.evaluate(CONTRAST)
+            page.mouse.down()
+            seen["pressed"] = text.evaluate(CONTRAST)
+            page.mouse.move(0, 0)
+            page.mouse.up()
+            button.focus()
+            seen["with the focus"] = text.evaluate(CONTRAST)
+            button.blur()
+            seen["at rest"] = text.evaluate(CONTRAST)
+            faint |= {(button.inner_text(), state): value for state, value in seen.items() if value < TEXT}
+        page.close()
+    assert faint == {}

@@ -286,6 +286,18 @@ def test_an_account_leads_to_a_map(place: Path) -> None:
     assert accounts.words["hubspot"]["token"] not in (place / "plumbline.yaml").read_text()
 
 
+def test_what_holds_nothing_or_cannot_be_read_is_said_once_for_each_system(place: Path) -> None:
+    app = compared(place)
+    found = progress(app).plan.found
+    assert found is not None
+    found.bare["crm"] = ["deals"]
+    found.unread["crm"] = {"notes": "permission: denied", "tasks": "permission: denied", "calls": "timeout: 5 s"}
+    app.run()
+    assert "deals of crm holds no records that this login may read, so no fields could be matched." in text(app)
+    (warned,) = app.warning
+    assert [*str(warned.value).splitlines()][2:] == ["- notes and tasks: permission: denied", "- calls: timeout: 5 s"]
+
+
 def faults(page: Page) -> list[Any]:
     """The rules of axe that a page breaks, and what reaches beyond the right edge of a telephone."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
