@@ -14,10 +14,13 @@ from auditor.audit.budget import SLICE_CALLS
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import OwnerReads
 from auditor.history.findings import Findings, findings
+from auditor.history.status import MEANINGS, Standing
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import Worth, open_allowances
 from auditor.systems.reader import SystemReader, open_readers
+from checks.cause import MEANINGS as CAUSES
+from checks.cause import Cause
 from probes.contract import Reason
 from probes.durations import format_duration
 from probes.wording import counted
@@ -60,11 +63,24 @@ class Report:
         """Whether anything could not be verified."""
         return bool(self.error or self.cannot_verify or self.pending)
 
+    @property
+    def unknown(self) -> Standing | None:
+        """What keeps the flow from being fully verified; None if nothing does."""
+        if self.error or self.cannot_verify:
+            return Standing.UNVERIFIED
+        return Standing.PENDING if self.pending else None
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """The words of the verdict, and of what keeps it from being certain, each with its meaning."""
+        causes = {cause: CAUSES[Cause(cause)].words for cause in sorted(self.open_by_cause)}
+        state = self.unknown or (None if causes else Standing.CONSISTENT)
+        return causes if state is None else {**causes, str(state): MEANINGS[state]}
+
     def as_row(self) -> dict[str, Any]:
         """The report as one row of a table."""
         drift = ", ".join(f"{count} {cause}" for cause, count in sorted(self.open_by_cause.items()))
-        unknown = "unverified" if self.error or self.cannot_verify else "pending" if self.pending else ""
-        verdict = drift or unknown or "consistent"
+        verdict = drift or self.unknown or Standing.CONSISTENT
         return {
             "flow": self.flow,
             "verdict": verdict,

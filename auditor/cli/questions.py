@@ -6,16 +6,17 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import typer
 
-from auditor.cli.options import fail, say, workspace, write
+from auditor.cli import answers
+from auditor.cli.options import say, workspace, write
 from auditor.cli.rows import err, out, print_rows, shown
 from auditor.escaping import block, visible
 from auditor.map.yaml_document import read_text
@@ -39,6 +40,8 @@ from auditor.setup.addresses import (
 from auditor.setup.reading import Catalogue
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step
+from auditor.systems.matches import Found
+from checks.tables import complete
 from probes.sign_in_words import SignInWord
 from probes.wording import counted
 
@@ -48,6 +51,50 @@ INTERRUPTED = 130
 
 _NUMBERS = re.compile(r"\d+(?:[\s,]+\d+)*")
 
+_PAIRS = "write the numbers of pairs, such as 1, 2"
+
+_AGAIN = "Enter the systems again; Enter keeps what you entered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What was entered about a system.
+
+    Attributes:
+        usual: the name that it would have had.
+    """
+
+    entered: Entered
+    usual: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    """What was entered so far; a step that is asked again begins with it.
+
+    Attributes:
+        data: the data folder of the first verdicts.
+        told: about both systems.
+        catalogues: what both hold, None to read it.
+        pairs: the names of the collections in the chosen pairs.
+        text: the map, as the person may have edited it; None before it was proposed.
+        proposed: the map as it was proposed last.
+    """
+
+    file: Path
+    data: Path
+    plan: Plan = field(default_factory=Plan)
+    told: tuple[_Told, _Told] | None = None
+    catalogues: tuple[Catalogue, Catalogue] | None = None
+    pairs: frozenset[tuple[str, str]] = frozenset()
+    text: str | None = None
+    proposed: str | None = None
+
+    @property
+    def edited(self) -> bool:
+        """Whether the person has changed the proposed map."""
+        return self.text != self.proposed
+
 
 def ask(file: Path, data: Path) -> None:
     """Ask for two systems, propose a map, and write it where the person agrees.
@@ -56,18 +103,16 @@ def ask(file: Path, data: Path) -> None:
         file: where the map is written; nothing is there yet.
         data: the data folder of the first verdicts.
     """
-    plan = Plan()
+    session = _Session(file=file, data=data)
     try:
         _introduce(file)
-        plan, catalogues = _connect()
-        plan = _discover(plan, catalogues)
-        plan = _propose(plan, file)
-        plan = _dry_run(plan)
-        plan = _write(plan, file)
-        _verdicts(plan, file, data)
+        step: Step | None = Step.CONNECT
+        while step is not None:
+            _heading(step)
+            step = _ASKED[step](session)
     except (KeyboardInterrupt, typer.Abort):
         say("")
-        say(f"stopped; {file} is written" if plan.written else "stopped; nothing has been written")
+        say(f"stopped; {session.file} is written" if session.plan.written else "stopped; nothing has been written")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -84,51 +129,100 @@ def _heading(step: Step) -> None:
     write(f"\n{number} of {len(Step)}: {ABOUT[step].word}. {ABOUT[step].meaning}\n")
 
 
-def _connect() -> tuple[Plan, tuple[Catalogue, Catalogue]]:
+def _what_now(question: str, options: Mapping[str, AnswerT]) -> AnswerT:
+    """Ask how to go on. Who wants to stop is asked once more, because all that was entered is lost then.
+
+    Args:
+        options: what each leads to; Enter takes the first.
+    """
+    while True:
+        at = answers.choice(question, [*options, "Stop"])
+        if at < len(options):
+            return [*options.values()][at]
+        if answers.yes("Nothing has been written, and what you entered will be lost. Stop?", usual=False):
+            raise typer.Abort
+
+
+def _connect(session: _Session) -> Step:
     """Ask for both systems, and sign in to each as soon as it is entered."""
-    _heading(Step.CONNECT)
     write(
         f"An address is a database URL such as {EXAMPLE} or sqlite:///FILE.\n"
         f"For {listed(accounts())}, write the name instead.\n"
         "Anything may be ${NAME} for what the environment holds.\n"
     )
-    owner, ours = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ))
-    copy, theirs = _system("The system with the copies", lambda entered: pair_of(owner, entered, os.environ)[1])
-    return steps.connected(pair_of(owner, copy, os.environ)), (ours, theirs)
+    before = session.told or (None, None)
+    owner, ours = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ), before[0])
+    copy, theirs = _system(
+        "The system with the copies", lambda entered: pair_of(owner.entered, entered, os.environ)[1], before[1]
+    )
+    session.told, session.catalogues = (owner, copy), (ours, theirs)
+    session.plan = steps.connected(pair_of(owner.entered, copy.entered, os.environ))
+    return Step.DISCOVER
 
 
-def _system(which: str, check: Callable[[Entered], NewSystem]) -> tuple[Entered, Catalogue]:
-    """Ask for one system until it can be signed in to, then for its name and time zone."""
-    before: Entered | None = None
+def _system(which: str, check: Callable[[Entered], NewSystem], before: _Told | None) -> tuple[_Told, Catalogue]:
+    """Ask for one system until it can be signed in to, then for its name and time zone.
+
+    Args:
+        before: what was entered when it was asked for last.
+    """
+    last = before.entered if before else None
     while True:
         try:
-            before = entered = _sign_in(which, before)
+            last = entered = _sign_in(which, last)
             found = check(entered)
             catalogue = _working(partial(reading.catalogue, found))
             break
         except SetupError as error:
             _complain(error)
-    usual = found.name
-    entered, _ = _until_usable(check, lambda: replace(entered, name=str(typer.prompt("  Name in the map", usual))))
+    usual = before.entered.name if before and before.entered.name != before.usual else found.name
+    entered, _ = _until_usable(
+        check,
+        lambda: replace(entered, name=answers.text("  Name in the map", usual, expected="write a name")),
+    )
+    told = _Told(entered=entered, usual=found.name)
     if entered.kind != DATABASE:
-        return entered, catalogue
-    zone = "  Time zone of its times without one"
-    return _until_usable(check, lambda: replace(entered, zone=str(typer.prompt(zone, "UTC"))))[0], catalogue
+        return told, catalogue
+    zone = (before and before.entered.zone) or "UTC"
+    label = "  Time zone of its times without one"
+    entered, _ = _until_usable(
+        check, lambda: replace(entered, zone=answers.text(label, zone, expected="write a time zone, such as UTC"))
+    )
+    return replace(told, entered=entered), catalogue
 
 
 def _sign_in(which: str, before: Entered | None) -> Entered:
     """Ask what a system is and how to sign in to it; Enter keeps what was entered before."""
-    again = dict(before.remembered.words) if before else {}
-    usual = None if before is None else again.get(ADDRESS.word) if before.kind == DATABASE else before.kind
-    text = str(typer.prompt(f"{which}: address, {listed([kind for kind in kinds() if kind != DATABASE])}", usual))
+    text = _address(which, before)
     kind = kind_of(text)
-    held = dict(before.words) if before and before.kind == kind else {}
+    same = before is not None and before.kind == kind
+    held = dict(before.words) if before and same else {}
+    again = dict(before.remembered.words) if before and same else {}
     words = {ADDRESS.word: text} if kind == DATABASE else {}
     for each in asked(kind):
         if each.word in words or (each is PASSWORD and not needs_password(text)):
             continue
-        words[each.word] = _word(each, held.get(each.word, ""), again.get(each.word, "") if held else "")
+        words[each.word] = _word(each, held.get(each.word, ""), again.get(each.word, ""))
     return Entered(kind=kind, words=words)
+
+
+def _address(which: str, before: Entered | None) -> str:
+    """Ask for the address of a database, or the name of another kind; an address with a login is not shown again."""
+    names = [kind for kind in kinds() if kind != DATABASE]
+    label, expected = f"{which}: address, {listed(names)}", f"write for example {EXAMPLE}, or {listed(names)}"
+    usual = held = ""
+    if before is not None and before.kind == DATABASE:
+        held, usual = before.words[ADDRESS.word], before.remembered.words.get(ADDRESS.word, "")
+    elif before is not None:
+        usual = before.kind
+    if held and not usual:
+        text = answers.text_or(held, f"{label} (Enter keeps the one entered)")
+    else:
+        text = answers.text(label, usual, expected=expected)
+    while text.strip().lower() == DATABASE:
+        write(f"  {ADDRESS.help}\n")
+        text = answers.text(f"  {ADDRESS.label}", expected=expected)
+    return text
 
 
 def _word(each: SignInWord, held: str, again: str) -> str:
@@ -140,13 +234,15 @@ def _word(each: SignInWord, held: str, again: str) -> str:
     """
     if each is not PASSWORD:
         write(f"  {each.help}\n")
+    expected = f"{each.label} is needed: {each.help}"
     if not each.secret:
-        return str(typer.prompt(f"  {each.label}", again or each.usual or None))
+        return answers.text(f"  {each.label}", again or each.usual, expected=expected)
     notes = ["not shown"] if each.hidden else []
     notes += ["Enter keeps the one entered"] if held else ["Enter for none"] if each is PASSWORD else []
     label = f"  {each.label} ({', '.join(notes)})" if notes else f"  {each.label}"
-    default = "" if held or each is PASSWORD else None
-    return str(typer.prompt(label, default, hide_input=each.hidden, show_default=False)) or held
+    if held or each is PASSWORD:
+        return answers.text_or(held, label, hidden=each.hidden)
+    return answers.text(label, expected=expected, hidden=each.hidden)
 
 
 def _until_usable(check: Callable[[Entered], NewSystem], ask: Callable[[], Entered]) -> tuple[Entered, NewSystem]:
@@ -158,76 +254,109 @@ def _until_usable(check: Callable[[Entered], NewSystem], ask: Callable[[], Enter
             _complain(error)
 
 
-def _discover(plan: Plan, catalogues: tuple[Catalogue, Catalogue]) -> Plan:
-    _heading(Step.DISCOVER)
+def _discover(session: _Session) -> Step:
+    assert session.plan.systems is not None
+    elsewhere = {"Read both systems again": Step.DISCOVER, _AGAIN: Step.CONNECT}
+    read, session.catalogues = session.catalogues, None
+    try:
+        found = _working(partial(reading.find, session.plan.systems, catalogues=read))
+    except SetupError as error:
+        _complain(error)
+        return _what_now("The systems could not be compared. What now?", elsewhere)
+    session.plan = steps.discovered(session.plan, found)
+    for sentence in steps.unread(found) if found.matches else steps.nothing_found(found):
+        say(sentence)
+    if not found.matches:
+        say("To write the map by hand, begin with: auditor init --template")
+        return _what_now("There is nothing to audit yet. What now?", {_AGAIN: Step.CONNECT, **elsewhere})
+    print_rows("", steps.pair_rows(found))
+    usual = _usual_pairs(session, found)
+    if not usual:
+        say("No pair has records in both systems and fields to compare, so none of them is proposed.")
+        if answers.yes("Enter the systems again?", usual=True):
+            return Step.CONNECT
     while True:
-        assert plan.systems is not None
         try:
-            found = _working(partial(reading.find, plan.systems, catalogues=catalogues))
+            chosen = _chosen(found, usual)
+            session.plan = steps.proposed(session.plan, chosen)
             break
         except SetupError as error:
             _complain(error)
-            if not typer.confirm("Enter the systems again?", default=True):
-                _give_up()
-            plan, catalogues = _connect()
-    plan = steps.discovered(plan, found)
-    if not found.matches:
-        for sentence in steps.nothing_found(found):
-            say(sentence)
-        say("To write the map by hand, begin with: auditor init --template")
-        fail("nothing has been written")
-    for sentence in steps.unread(found):
-        say(sentence)
-    print_rows("", steps.pair_rows(found))
-    usual = [str(at + 1) for at, match in enumerate(found.matches) if steps.usable(match)]
-    if not usual:
-        say("No pair has records in both systems and fields to compare, so none of them is proposed.")
-        if typer.confirm("Enter the systems again?", default=True):
-            return _discover(*_connect())
-    while True:
-        answer = str(
-            typer.prompt("Pairs to audit" if usual else "Pairs to audit, such as 1, 2", ", ".join(usual) or None)
-        )
-        try:
-            if not _NUMBERS.fullmatch(answer.strip()):
-                raise SetupError("write the numbers of pairs, such as 1, 2")
-            return steps.proposed(plan, [int(each) - 1 for each in re.findall(r"\d{1,9}", answer)])
-        except SetupError as error:
-            _complain(error)
+    session.pairs = frozenset((found.matches[at].left.name, found.matches[at].right.name) for at in chosen)
+    return Step.PROPOSE
 
 
-def _propose(plan: Plan, file: Path) -> Plan:
-    """Show the map and check it, until it has no mistakes and the person has nothing to change."""
-    _heading(Step.PROPOSE)
-    assert plan.text is not None
-    text, offered = plan.text, False
-    out.print(block(text), markup=False, highlight=False, soft_wrap=True)
-    while True:
-        if not offered and typer.confirm("Change it in an editor first?", default=False):
-            text = _edited(text)
-        offered = True
-        _heading(Step.CHECK)
-        try:
-            environment = {**os.environ, **plan.variables}
-            plan = steps.checked(plan, trial.check(text, str(file), environment, plan.scrub))
-        except SetupError as error:
-            _complain(error)
-        else:
-            assert plan.checked is not None
-            if plan.checked.loaded is not None:
-                break
-            for problem in plan.checked.problems:
-                write(visible(problem) + "\n")
-        if not typer.confirm("Change the map in an editor?", default=True):
-            _give_up()
-        text = _edited(text)
-    for remark in plan.checked.remarks:
-        write(visible(f"{remark.file}:{remark.line}:{remark.column} {remark.path}: note: {remark.message}") + "\n")
-    write("The map has no mistakes.\n")
-    if plan.checked.open:
-        lines = counted(len(plan.checked.open), "line")
-        write(f"{lines} marked TODO can wait: they hold what was guessed, such as the window.\n")
-    return plan
+def _usual_pairs(session: _Session, found: Found) -> list[int]:
+    """The pairs that were chosen before, and otherwise those that can be audited."""
+    before = [at for at, each in enumerate(found.matches) if (each.left.name, each.right.name) in session.pairs]
+    return before or [at for at, each in enumerate(found.matches) if steps.usable(each)]
+
+
+def _chosen(found: Found, usual: list[int]) -> list[int]:
+    """Ask which pairs are audited, and for each that promises nothing, whether it is meant.
+
+    Raises:
+        SetupError: the answer names no pairs, or none is left.
+    """
+    label = "Pairs to audit" if usual else "Pairs to audit, such as 1, 2"
+    answer = answers.text(label, ", ".join(str(at + 1) for at in usual), expected=_PAIRS)
+    if not _NUMBERS.fullmatch(answer.strip()):
+        raise SetupError(_PAIRS)
+    named = list(dict.fromkeys(int(each) - 1 for each in re.findall(r"\d{1,9}", answer)))
+    chosen = []
+    for at in named:
+        why = steps.doubt(found.matches[at]) if 0 <= at < len(found.matches) else ""
+        if why:
+            say(why)
+        if not why or answers.yes(f"Keep pair {at + 1}?", usual=False):
+            chosen.append(at)
+    if not chosen:
+        raise SetupError("no pair is left; choose another")
+    return chosen
+
+
+def _propose(session: _Session) -> Step:
+    """Show the map, and let the person change it."""
+    assert session.plan.text is not None
+    before, edited = session.text, session.edited
+    session.text = session.proposed = session.plan.text
+    if edited and before != session.text and answers.yes("Take the map as you edited it before?", usual=True):
+        session.text = before
+    assert session.text is not None
+    out.print(block(session.text), markup=False, highlight=False, soft_wrap=True)
+    if answers.yes("Change it in an editor first?", usual=False):
+        session.text = _edited(session.text)
+    return Step.CHECK
+
+
+def _check(session: _Session) -> Step:
+    """Check the map; a person corrects it until it has no mistakes."""
+    assert session.text is not None
+    plan = session.plan
+    environment = {**os.environ, **plan.variables}
+    try:
+        plan = steps.checked(plan, trial.check(session.text, str(session.file), environment, plan.scrub))
+    except SetupError as error:
+        _complain(error)
+    else:
+        assert plan.checked is not None
+        if plan.checked.loaded is not None:
+            session.plan = plan
+            for each in plan.checked.remarks:
+                write(visible(f"{each.file}:{each.line}:{each.column} {each.path}: note: {each.message}") + "\n")
+            write("The map has no mistakes.\n")
+            if plan.checked.open:
+                lines = counted(len(plan.checked.open), "line")
+                write(f"{lines} marked TODO can wait: they hold what was guessed, such as the window.\n")
+            return Step.DRY_RUN
+        for problem in plan.checked.problems:
+            write(visible(problem) + "\n")
+    ways = {"Change the map in an editor": session.text}
+    if session.edited and session.proposed is not None:
+        ways["Take the map as it was proposed"] = session.proposed
+    text = _what_now("The map cannot be used as it is. What now?", ways)
+    session.text = _edited(text) if text is session.text else text
+    return Step.CHECK
 
 
 def _edited(text: str) -> str:
@@ -244,56 +373,92 @@ def _edited(text: str) -> str:
             return text
 
 
-def _dry_run(plan: Plan) -> Plan:
-    _heading(Step.DRY_RUN)
-    assert plan.checked is not None
-    loaded = plan.checked.loaded
+def _dry_run(session: _Session) -> Step:
+    assert session.plan.checked is not None
+    loaded = session.plan.checked.loaded
     assert loaded is not None
-    while True:
-        result = _working(partial(trial.dry_run, loaded))
-        print_rows("", [each.as_row() for each in result.reports])
-        for report in result.reports:
-            for remark in report.remarks:
-                out.print(visible(f"{report.system}: {remark}"), markup=False, highlight=False, soft_wrap=True)
-        print_rows("First reading; nothing is stored", [each.as_row() for each in result.readings])
-        if result.ok or not typer.confirm("The dry run met problems. Try it again?", default=True):
-            return steps.tried(plan, result)
+    result = _working(partial(trial.dry_run, loaded))
+    session.plan = steps.tried(session.plan, result)
+    print_rows("", [each.as_row() for each in result.reports])
+    for report in result.reports:
+        for remark in report.remarks:
+            out.print(visible(f"{report.system}: {remark}"), markup=False, highlight=False, soft_wrap=True)
+    print_rows("First reading; nothing is stored", [each.as_row() for each in result.readings])
+    if result.ok:
+        return Step.VERDICTS
+    ways = {"Try it again": Step.DRY_RUN, _AGAIN: Step.CONNECT}
+    ways |= {"Change the map in an editor": Step.CHECK, "Go on nevertheless": Step.VERDICTS}
+    return _to(session, _what_now("The dry run met problems. What now?", ways))
 
 
-def _write(plan: Plan, file: Path) -> Plan:
-    _heading(Step.VERDICTS)
+def _to(session: _Session, step: Step) -> Step:
+    """Go to a step; to the check after the map has been edited."""
+    if step is Step.CHECK:
+        assert session.text is not None
+        session.text = _edited(session.text)
+    return step
+
+
+def _verdicts(session: _Session) -> Step | None:
+    """Write the map, and audit every record once."""
+    assert session.plan.trial is not None
+    nevertheless = "" if session.plan.trial.ok else " nevertheless"
+    if not answers.yes(f"Write {session.file}{nevertheless}?", usual=session.plan.trial.ok):
+        ways = {"Write the map to another place": Step.VERDICTS, "Change the map in an editor": Step.CHECK}
+        step = _what_now("The map is not written yet. What now?", {**ways, _AGAIN: Step.CONNECT})
+        if step is not Step.VERDICTS:
+            return _to(session, step)
+        session.file = _another_place()
+    _write(session)
+    _first_verdicts(session)
+    return None
+
+
+def _write(session: _Session) -> None:
+    """Write the map, and the logins where the person agrees, until both are there."""
+    plan, environment = session.plan, Path.cwd() / ".env"
     assert plan.text is not None
-    assert plan.trial is not None
-    question = f"Write {file}?" if plan.trial.ok else f"Write {file} nevertheless?"
-    if not typer.confirm(visible(question), default=plan.trial.ok):
-        _give_up()
-    environment = Path.cwd() / ".env"
+    variables: Mapping[str, str] = plan.unset
+    if variables:
+        write(visible(f"The map takes the logins from the environment: {', '.join(variables)}.") + "\n")
+        if not answers.yes(f"Keep them in {environment}, which only you may read?", usual=True):
+            variables = {}
     while True:
-        variables = plan.unset
-        if variables:
-            named = ", ".join(variables)
-            write(visible(f"The map takes the logins from the environment: {named}.") + "\n")
-            if not typer.confirm(visible(f"Keep them in {environment}, which only you may read?"), default=True):
-                variables = {}
         try:
-            files.write(file, plan.text, environment, variables)
+            files.write(session.file, plan.text, environment, variables)
             break
         except SetupError as error:
             _complain(SetupError(f"{error}; nothing has been written"))
-            if not typer.confirm("Try again?", default=True):
-                _give_up()
-    write(visible(f"wrote {file}" + (f" and {environment}" if variables else "")) + "\n")
+        ways = {"Try again": "again", "Write the map to another place": "place"}
+        if variables:
+            ways["Do not keep the logins in .env: I set the variables myself"] = "unkept"
+        way = _what_now("What now?", ways)
+        if way == "place":
+            session.file = _another_place()
+        elif way == "unkept":
+            variables = {}
+    session.plan = steps.written(plan)
+    write(visible(f"wrote {session.file}" + (f" and {environment}" if variables else "")) + "\n")
     if plan.unset and not variables:
         write(visible(f"set {', '.join(plan.unset)} wherever you start the auditor and the dashboard") + "\n")
-    return steps.written(plan)
 
 
-def _verdicts(plan: Plan, file: Path, data: Path) -> None:
-    assert plan.checked is not None
-    loaded = plan.checked.loaded
+def _another_place() -> Path:
+    """Ask for a file where a map can be written."""
+    while True:
+        text = answers.text("Write the map to", expected="write the path of a file, such as maps/plumbline.yaml")
+        try:
+            return files.place_for(text)
+        except SetupError as error:
+            _complain(error)
+
+
+def _first_verdicts(session: _Session) -> None:
+    assert session.plan.checked is not None
+    loaded = session.plan.checked.loaded
     assert loaded is not None
-    if typer.confirm("Audit every record once now?", default=True):
-        opened = workspace(data)
+    if answers.yes("Audit every record once now?", usual=True):
+        opened = workspace(session.data)
         try:
             reports = _working(partial(reading.first_verdicts, loaded, opened))
         except SetupError as error:
@@ -303,12 +468,28 @@ def _verdicts(plan: Plan, file: Path, data: Path) -> None:
             for report in reports:
                 if report.error:
                     say(f"{report.flow}: {report.error}")
+            meanings = {word: meaning for report in reports for word, meaning in report.meanings.items()}
+            for word, meaning in meanings.items():
+                write(f"{visible(word)}: {visible(meaning)}\n")
     write(
-        visible(f"To audit continuously: {reading.command('run', file, data)}")
+        visible(f"To audit continuously: {reading.command('run', session.file, session.data)}")
         + "\n"
-        + visible(f"To see it in a browser: {reading.command('dashboard', file, data)}")
+        + visible(f"To see it in a browser: {reading.command('dashboard', session.file, session.data)}")
         + "\n"
     )
+
+
+_ASKED: Mapping[Step, Callable[[_Session], Step | None]] = complete(
+    {
+        Step.CONNECT: _connect,
+        Step.DISCOVER: _discover,
+        Step.PROPOSE: _propose,
+        Step.CHECK: _check,
+        Step.DRY_RUN: _dry_run,
+        Step.VERDICTS: _verdicts,
+    }
+)
+"""What asks for each step, and answers which one is next; None at the end."""
 
 
 def _working(work: Callable[..., AnswerT]) -> AnswerT:
@@ -319,7 +500,3 @@ def _working(work: Callable[..., AnswerT]) -> AnswerT:
 
 def _complain(error: SetupError) -> None:
     say(str(error))
-
-
-def _give_up() -> NoReturn:
-    raise typer.Abort

@@ -14,6 +14,7 @@ from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from checks.clocks import ClockBounds, clock_text
 from checks.sampling import BY_RANK
+from checks.tables import complete
 from probes.ranking import RANKS
 
 STALE_INTERVALS = 2
@@ -36,6 +37,18 @@ class Standing(StrEnum):
     PENDING = "pending"
     UNVERIFIED = "unverified"
     NO_DATA = "no data"
+
+
+MEANINGS = complete(
+    {
+        Standing.CONSISTENT: "every record was read, and everything that was due agrees",
+        Standing.DRIFT: "a record certainly differs",
+        Standing.PENDING: "something differs, but a change may still be on its way, or a second reading is due",
+        Standing.UNVERIFIED: "a record cannot be read or understood, or not all of them were read yet",
+        Standing.NO_DATA: "there was no audit for two intervals",
+    }
+)
+"""When a flow is in each state, in one line: docs/concepts.md says it in full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ PASSWORD = SignInWord(
 )
 """Of a database, if it is not in the address."""
 
-_REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
+_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 _LOGIN = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^/?#@:]+)@(?P<rest>.*)", re.DOTALL)
 
 
@@ -344,7 +344,7 @@ def _looked_up(text: str, environment: Mapping[str, str]) -> tuple[str, str]:
     reference = _REFERENCE.fullmatch(text.strip())
     if reference is None:
         return text, ""
-    variable = str(reference[1] or reference[2])
+    variable = reference[1]
     if not environment.get(variable):
         raise SetupError(f"environment variable {variable} is not set")
     return environment[variable], variable

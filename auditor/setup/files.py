@@ -16,6 +16,25 @@ def is_there(file: Path) -> bool:
     return os.path.lexists(file)
 
 
+def place_for(text: str) -> Path:
+    """The file that a person has named for a map.
+
+    Raises:
+        SetupError: no map can be written there; says why.
+    """
+    try:
+        file = Path(text.strip()).expanduser()
+        if file.is_dir():
+            raise SetupError(f"{file} is a folder; name a file in it, such as {file / 'plumbline.yaml'}")
+        if is_there(file):
+            raise _exists(file)
+        if not file.parent.is_dir():
+            raise SetupError(f"there is no folder {file.parent}; make it first")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SetupError(f"this cannot be a file: {getattr(error, 'strerror', None) or error}") from None
+    return file
+
+
 def write(file: Path, text: str, environment: Path, variables: Mapping[str, str]) -> None:
     """Write the map, and its secrets into the `.env` file; both or neither.
 

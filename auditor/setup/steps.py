@@ -166,20 +166,28 @@ def usable(match: Match) -> bool:
     return match.common > 0 and not all(each.incomparable for each in match.fields)
 
 
+def doubt(match: Match) -> str:
+    """What an audit of a pair would come to if it is not usable, in a sentence; "" if it is."""
+    if usable(match):
+        return ""
+    both = f"{match.left.name} and {match.right.name}"
+    if not match.common:
+        return f"{both} have no record in common by this key: an audit would report all of them as missing."
+    return f"{both} have no field that can be compared: an audit would only notice records that are missing."
+
+
 def nothing_found(found: Found) -> list[str]:
     """Why two systems may have nothing in common, and what to do, in sentences."""
-    told = [f"{system} holds no records that this login may read." for system in found.empty]
     return [
         "The two systems have no collections in common that could be recognised by their records.",
-        *told,
         *unread(found),
         "A login sees only what it may read: grant both read access to what is to be audited, then connect again.",
     ]
 
 
 def unread(found: Found) -> list[str]:
-    """What could not be read, in sentences."""
-    return [
+    """Which system holds nothing that could be read, and what else could not be, in sentences."""
+    return [f"{system} holds no records that this login may read." for system in found.empty] + [
         f"{collection} of {system} cannot be read: {why}."
         for system, each in found.unread.items()
         for collection, why in each.items()

@@ -124,6 +124,10 @@ def connecting(place: Path) -> list[tuple[str, str | None]]:
     return asked
 
 
+PROPOSED = [("Pairs to audit [1]", ""), ("Change it in an editor first?", "n")]
+"""Questions and answers from the tables that were found to the dry run."""
+
+
 def test_questions_lead_to_a_map_and_its_first_verdicts(tmp_path: Path) -> None:
     fill(tmp_path, alike=True)
     terminal = Terminal(tmp_path, "init")
@@ -142,7 +146,7 @@ def test_questions_lead_to_a_map_and_its_first_verdicts(tmp_path: Path) -> None:
     )
     assert code == 0, terminal.shown
     assert "12 of 12" in terminal.shown
-    assert "consistent" in terminal.shown
+    assert "consistent: every record was read, and everything that was due agrees\r\n" in terminal.shown
     assert "To audit continuously: auditor run\r\n" in terminal.shown
     assert "Traceback" not in terminal.shown
     environment = {f"{name.upper()}_URL": f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("crm", "warehouse")}
@@ -255,7 +259,9 @@ def test_a_map_is_corrected_in_an_editor(tmp_path: Path) -> None:
             ("Pairs to audit", ""),
             ("Change it in an editor first?", "y"),
             ("data_types.customer.owner: ", None),
-            ("Change the map in an editor?", ""),
+            ("1: Change the map in an editor", None),
+            ("2: Take the map as it was proposed", None),
+            ("Number [1]", ""),
             ("Write my.yaml?", ""),
             ("which only you may read?", "n"),
             ("Audit every record once now?", "n"),
@@ -281,6 +287,8 @@ def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> Non
                 ("did you mean 'hubspot'", None),
                 ("The source of truth: address", "hubspot"),
                 ("crm.objects.contacts.read", None),
+                ("Access token (not shown)", ""),
+                ("nothing was entered; Access token is needed: ", None),
                 ("Access token (not shown)", "hunter2-0123456789"),
                 ("API address", address),
                 ("hubspot: auth: ", None),
@@ -322,46 +330,181 @@ def test_systems_with_nothing_in_common_are_told_apart(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as warehouse, warehouse:
         warehouse.executescript("DROP TABLE dim_customer; CREATE TABLE zz (q blob);")
     terminal = Terminal(tmp_path, "init")
-    assert talk(terminal, connecting(tmp_path)) == 2
-    assert "no collections in common" in terminal.shown
-    assert "error: nothing has been written" in terminal.shown
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("no collections in common", None),
+            ("warehouse holds no records that this login may read", None),
+            ("auditor init --template", None),
+            ("1: Enter the systems again", None),
+            ("Number [1]", "3"),
+            ("Nothing has been written, and what you entered will be lost. Stop?", ""),
+            ("Number [1]", ""),
+            *connecting(tmp_path)[:3],
+            (f"The system with the copies: address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/w", ""),
+            ("Name in the map [warehouse]", ""),
+            ("Time zone of its times", ""),
+            ("Number [1]", "3"),
+            ("what you entered will be lost. Stop?", "y"),
+        ],
+    )
+    assert code == 130, terminal.shown
+    assert "stopped; nothing has been written" in terminal.shown
 
 
 def test_what_cannot_be_written_is_asked_for_again(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / ".env").mkdir()
+    (tmp_path / "maps").mkdir()
     terminal = Terminal(tmp_path, "init")
     code = talk(
         terminal,
         [
             *connecting(tmp_path),
-            ("Pairs to audit", ""),
-            ("Change it in an editor first?", "n"),
+            *PROPOSED,
             ("Write plumbline.yaml?", ""),
             ("which only you may read?", ""),
             ("Is a directory; nothing has been written", None),
-            ("Try again?", ""),
-            ("which only you may read?", "n"),
-            ("wherever you start the auditor", None),
+            ("1: Try again", None),
+            ("Number [1]", "2"),
+            ("Write the map to", ""),
+            ("nothing was entered; write the path of a file", None),
+            ("Write the map to", "maps"),
+            ("maps is a folder; name a file in it, such as maps/plumbline.yaml", None),
+            ("Write the map to", "none/a.yaml"),
+            ("there is no folder none; make it first", None),
+            ("Write the map to", "maps/a.yaml"),
+            ("Is a directory; nothing has been written", None),
+            ("3: Do not keep the logins in .env", None),
+            ("Number [1]", "3"),
+            ("wrote maps/a.yaml\r\n", None),
+            ("set CRM_URL, WAREHOUSE_URL wherever you start the auditor", None),
             ("Audit every record once now?", "n"),
         ],
     )
     assert code == 0, terminal.shown
-    assert (tmp_path / "plumbline.yaml").exists()
+    assert "auditor run --map maps/a.yaml" in terminal.shown
+    assert sorted(each.name for each in tmp_path.rglob("*.yaml")) == ["a.yaml"]
 
 
-def test_a_dry_run_is_tried_again(tmp_path: Path) -> None:
+def test_who_does_not_write_the_map_at_once_loses_nothing(tmp_path: Path) -> None:
     fill(tmp_path)
     terminal = Terminal(tmp_path, "init")
-    for question, answer in [*connecting(tmp_path), ("Pairs to audit", "")]:
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            *PROPOSED,
+            ("Write plumbline.yaml?", "n"),
+            ("The map is not written yet. What now?", None),
+            ("4: Stop", None),
+            ("Number [1]", "n"),
+            ("write a number from 1 to 4", None),
+            ("Number [1]", ""),
+            ("Write the map to", "other.yaml"),
+            ("which only you may read?", ""),
+            ("Audit every record once now?", "n"),
+        ],
+    )
+    assert code == 0, terminal.shown
+    assert (tmp_path / "other.yaml").exists()
+
+
+def test_after_a_failed_dry_run_a_person_may_try_again_go_back_or_go_on(tmp_path: Path) -> None:
+    fill(tmp_path)
+    terminal = Terminal(tmp_path, "init")
+    for question, answer in [*connecting(tmp_path), PROPOSED[0]]:
         terminal.answer(question, answer)
     terminal.until("Change it in an editor first?")
     (tmp_path / "warehouse.sqlite").rename(tmp_path / "away.sqlite")
     terminal.answer("", "n")
-    terminal.until("The dry run met problems. Try it again?")
+    for number in ("n", "5", "1"):
+        terminal.answer("The dry run met problems. What now?" if number == "n" else "", None)
+        terminal.answer("Number [1]", number)
+        if number == "5":
+            terminal.answer("Stop?", "")
+    terminal.until("The dry run met problems. What now?")
     (tmp_path / "away.sqlite").rename(tmp_path / "warehouse.sqlite")
-    code = talk(terminal, [("", ""), ("Write plumbline.yaml?", INTERRUPT)])
+    code = talk(
+        terminal,
+        [
+            ("Number [1]", "2"),
+            (f"address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/crm.sqlite]", ""),
+            ("Name in the map [crm]", "customers"),
+            ("Time zone of its times without one [UTC]", "Europe/Berlin"),
+            (f"address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/warehouse.sqlite]", ""),
+            ("Name in the map [warehouse]", ""),
+            ("Time zone of its times", ""),
+            *PROPOSED,
+            ("Write plumbline.yaml?", "n"),
+            ("Number [1]", "3"),
+            ("address, hubspot", ""),
+            ("Name in the map [customers]", ""),
+            ("Time zone of its times without one [Europe/Berlin]", INTERRUPT),
+        ],
+    )
     assert code == 130, terminal.shown
+
+
+def test_an_edited_map_outlives_new_logins(tmp_path: Path) -> None:
+    fill(tmp_path)
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\necho "# mine" >> "$1"\n')
+    editor.chmod(0o755)
+    terminal = Terminal(tmp_path, "init", EDITOR=str(editor), VISUAL="")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "y"),
+            ("Write plumbline.yaml?", "n"),
+            ("Number [1]", "3"),
+            *connecting(tmp_path),
+            ("Pairs to audit [1]", ""),
+            ("Take the map as you edited it before?", ""),
+            ("# mine", None),
+            ("Change it in an editor first?", ""),
+            ("Write plumbline.yaml?", ""),
+            ("which only you may read?", "n"),
+            ("Audit every record once now?", "n"),
+        ],
+    )
+    assert code == 0, terminal.shown
+    assert (tmp_path / "plumbline.yaml").read_text().endswith("# mine\n")
+
+
+def test_an_address_with_a_login_is_kept_and_not_shown(postgresql_url: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE zz (id int PRIMARY KEY)")
+    secret = re.sub(r"//([^:@/]*)[^@/]*@", r"//\1:hunter2-0123456789@", postgresql_url)
+    terminal = Terminal(tmp_path, "init")
+    code = talk(
+        terminal,
+        [
+            ("The source of truth: address", ""),
+            ("nothing was entered; write for example postgresql://USER@HOST/DATABASE, or hubspot", None),
+            ("The source of truth: address", "Database"),
+            ("postgresql://, mysql://", None),
+            ("  Address", secret),
+            ("Name in the map", ""),
+            ("Time zone of its times", ""),
+            ("The system with the copies: address", f"sqlite:///{tmp_path}/warehouse.sqlite"),
+            ("Name in the map", ""),
+            ("Time zone of its times", ""),
+            ("There is nothing to audit yet", None),
+            ("Number [1]", ""),
+            ("The source of truth: address, hubspot, salesforce or stripe (Enter keeps the one entered)", ""),
+            ("Name in the map", ""),
+            ("Time zone of its times", INTERRUPT),
+        ],
+    )
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("DROP TABLE zz")
+    assert code == 130, terminal.shown
+    assert terminal.shown.count("hunter2") == 1  # as the terminal repeats what is typed
 
 
 def test_pairs_without_common_records_are_not_proposed(tmp_path: Path) -> None:
@@ -375,10 +518,19 @@ def test_pairs_without_common_records_are_not_proposed(tmp_path: Path) -> None:
             *connecting(tmp_path),
             ("No pair has records in both systems", None),
             ("Enter the systems again?", "n"),
-            ("Pairs to audit, such as 1, 2", INTERRUPT),
+            ("Pairs to audit, such as 1, 2", ""),
+            ("nothing was entered; write the numbers of pairs, such as 1, 2", None),
+            ("Pairs to audit, such as 1, 2", "1"),
+            ("customers and dim_customer have no record in common by this key", None),
+            ("Keep pair 1?", ""),
+            ("no pair is left; choose another", None),
+            ("Pairs to audit, such as 1, 2", "1"),
+            ("Keep pair 1?", "y"),
+            ("Change it in an editor first?", INTERRUPT),
         ],
     )
     assert code == 130, terminal.shown
+    assert "warehouse holds no records that this login may read" in terminal.shown
 
 
 def test_a_folder_that_does_not_exist_is_told_before_the_first_question(tmp_path: Path) -> None:

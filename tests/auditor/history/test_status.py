@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
 
 from auditor.audit.flow_audit import Auditor
-from auditor.audit.once import audit_once
+from auditor.audit.once import Report, audit_once
 from auditor.audit.shares import Shares
 from auditor.cli import app
 from auditor.daemon.daemon import Daemon
 from auditor.history.coverage import coverage
+from auditor.history.findings import Findings
 from auditor.history.lens import Lens
 from auditor.history.status import FlowStatus, Standing, flow_status
 from auditor.history.verified import RecordState, record_verdict
@@ -195,3 +197,16 @@ def test_an_audit_of_a_time_that_has_not_come_is_no_data(stand: Stand) -> None:
     [ahead] = flow_status(stand.map, stand.ledger, now - timedelta(hours=1))
     assert ahead.state is Standing.NO_DATA
     assert ahead.why == "its last audit has a time that has not come yet: a clock was set"
+
+
+def test_the_words_of_a_verdict_are_explained() -> None:
+    nothing = Findings(flow="f", divergent=[], pending=[], unverified=[], counts={})
+    report = Report(flow="f", records=9, open_by_cause={}, pending=0, cannot_verify=0, error="", findings=nothing)
+    for words, of in (
+        (["consistent"], report),
+        (["pending"], replace(report, pending=2)),
+        (["unverified"], replace(report, pending=2, cannot_verify=1)),
+        (["late", "lost", "pending"], replace(report, pending=2, open_by_cause={"lost": 1, "late": 3})),
+    ):
+        assert [*of.meanings] == words
+    assert "a change may still be on its way" in replace(report, pending=2).meanings["pending"]

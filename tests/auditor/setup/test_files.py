@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.setup.files import write
+from auditor.setup.files import place_for, write
 from auditor.setup.setup_error import SetupError
 
 
@@ -37,3 +37,18 @@ def test_where_the_map_cannot_be_written_no_address_is_kept(tmp_path: Path) -> N
     with pytest.raises(SetupError, match="cannot write"):
         write(tmp_path / "none" / "map.yaml", "version: 1\n", tmp_path / ".env", {"A": "1"})
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_place_for_a_map_is_a_new_file_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text("mine\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert place_for(" ~/new.yaml ") == tmp_path / "new.yaml"
+    for text, why in (
+        (str(tmp_path), "is a folder; name a file in it, such as .*/plumbline.yaml"),
+        (f"{tmp_path}/mine.yaml", "exists"),
+        (f"{tmp_path}/none/a.yaml", "there is no folder .*/none; make it first"),
+        ("x" * 5_000, "this cannot be a file: File name too long"),
+        ("~nobody-of-this-name/a.yaml", "this cannot be a file"),
+    ):
+        with pytest.raises(SetupError, match=why):
+            place_for(text)

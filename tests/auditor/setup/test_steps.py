@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from auditor.map import loader
 from auditor.setup import steps
 from auditor.setup.addresses import Entered, system_of
+from auditor.setup.environment_file import values_of, with_variables
 from auditor.setup.reading import find
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step, step_of
 from auditor.setup.trial import Trial, check
 from auditor.systems.matches import Found
+from probes.addresses import login_of
+from probes.records.hubspot.settings import HubSpotSettings
 from tests.auditor.setup.pair import fill, systems_in
 
 
@@ -68,6 +72,9 @@ def test_the_pairs_are_shown_with_their_evidence(plan: Plan) -> None:
     (match,) = plan.found.matches
     assert steps.usable(match)
     assert not steps.usable(replace(match, common=0))
+    assert steps.doubt(match) == ""
+    assert "no record in common" in steps.doubt(replace(match, common=0))
+    assert "no field that can be compared" in steps.doubt(replace(match, fields=()))
     assert {each["field"]: each["field of the copy"] for each in steps.field_rows(match)} == {
         "name": "full_name",
         "balance": "balance",
@@ -118,6 +125,41 @@ def test_why_nothing_was_found_is_told_with_what_to_do() -> None:
     told = " ".join(steps.nothing_found(found))
     assert "hubspot holds no records" in told
     assert "contacts of hubspot cannot be read: permission: no (grant the app one of these scopes: a)." in told
+
+
+def test_a_system_that_holds_nothing_is_named_whether_or_not_pairs_were_found(plan: Plan) -> None:
+    assert plan.found is not None
+    assert plan.found.matches
+    told = steps.unread(replace(plan.found, empty=("warehouse",)))
+    assert told == ["warehouse holds no records that this login may read."]
+
+
+def test_only_a_whole_reference_stands_for_what_the_environment_holds(plan: Plan, tmp_path: Path) -> None:
+    """A variable's sign inside a longer secret is part of the secret, in whatever form the map is loaded."""
+    secret = "a${PATH}b$HOME"
+    inside = {"PATH": "not-this", "HOME": "nor-this"}
+    account = system_of(Entered(kind="hubspot", words={"token": secret}), 0, inside)
+    assert account.values == {"HUBSPOT_TOKEN": secret}
+    whole = Entered(words={"url": "postgresql://ada@h/crm", "password": secret})
+    beside = Entered(words={"url": f"postgresql://ada:{secret}@h/crm"})
+    for entered in (whole, beside):
+        assert login_of(system_of(entered, 1, inside).words["url"]).password == secret
+    for text in ("$HOME", "$${HOME}", "${HOME}x"):
+        assert system_of(Entered(kind="hubspot", words={"token": text}), 0, inside).words["token"] == text
+    file = tmp_path / "plumbline.yaml"
+    file.write_text(f"systems:\n{account.text}\n")
+    loaded = loader.load_systems(file, {**inside, **account.values})
+    hubspot = loaded["hubspot"]
+    assert isinstance(hubspot, HubSpotSettings)
+    token = hubspot.token
+    assert token is not None
+    assert token.get_secret_value() == secret
+    with pytest.raises(SetupError, match=r"the map holds the login of hubspot"):
+        after_check(replace(plan, systems=(account, account), text=""), f"# {secret}\n")
+    with pytest.raises(SetupError, match=r"HUBSPOT_TOKEN cannot be kept in a \.env file; set the variable yourself"):
+        with_variables("", account.values)
+    for variables in (system_of(entered, 1, inside).values for entered in (whole, beside)):
+        assert values_of(with_variables("", variables)) == variables
 
 
 def test_only_what_the_environment_lacks_is_to_be_kept(plan: Plan) -> None:
