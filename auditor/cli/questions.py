@@ -42,6 +42,7 @@ from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step
 from auditor.systems.matches import Found
 from checks.tables import complete
+from probes.addresses import BEGINNINGS
 from probes.sign_in_words import SignInWord
 from probes.wording import counted
 
@@ -52,6 +53,9 @@ INTERRUPTED = 130
 _NUMBERS = re.compile(r"\d+(?:[\s,]+\d+)*")
 
 _PAIRS = "write the numbers of pairs, such as 1, 2"
+
+_DATABASES = frozenset({DATABASE, "postgres", *(each.partition("://")[0] for each in BEGINNINGS)})
+"""What is written, in any case, by whoever means a database and has not come to its address yet."""
 
 _AGAIN = "Enter the systems again; Enter keeps what you entered"
 
@@ -219,7 +223,7 @@ def _address(which: str, before: Entered | None) -> str:
         text = answers.text_or(held, f"{label} (Enter keeps the one entered)")
     else:
         text = answers.text(label, usual, expected=expected)
-    while text.strip().lower() == DATABASE:
+    while text.strip().lower() in _DATABASES:
         write(f"  {ADDRESS.help}\n")
         text = answers.text(f"  {ADDRESS.label}", expected=expected)
     return text

@@ -488,6 +488,8 @@ def test_an_address_with_a_login_is_kept_and_not_shown(postgresql_url: str, tmp_
             ("nothing was entered; write for example postgresql://USER@HOST/DATABASE, or hubspot", None),
             ("The source of truth: address", "Database"),
             ("postgresql://, mysql://", None),
+            ("  Address", "PostgreSQL"),
+            ("postgresql://, mysql://", None),
             ("  Address", secret),
             ("Name in the map", ""),
             ("Time zone of its times", ""),
