@@ -39,8 +39,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-from scipy.special import bdtrc
-
 from checks.convergence import Change, Verdict
 from checks.judgement import Outcome
 from checks.objectives import WindowCounts
@@ -74,7 +72,11 @@ def tail(least: int, total: int, share: float) -> float:
     """The probability of at least so many hits among independent trials."""
     if least <= 0:
         return 1.0
-    return 0.0 if least > total else float(bdtrc(least - 1, total, share))
+    if least > total:
+        return 0.0
+    from scipy.special import bdtrc
+
+    return float(bdtrc(least - 1, total, share))
 
 
 @lru_cache(maxsize=1_024)

@@ -1,4 +1,7 @@
-"""Intervals for shares: how far an observed share may be from the true one. Never Wald."""
+"""Intervals for shares: how far an observed share may be from the true one. Never Wald.
+
+SciPy is loaded with the first interval: it takes longer to load than most commands need to answer.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, betaln, gammaln
 
 CONFIDENCE = 0.95
 PRIOR_HITS = 0.5
@@ -24,6 +26,8 @@ def share_bounds(hits: NDArray[np.int64], of: int, confidence: float = CONFIDENC
     seen = np.asarray(hits, dtype=np.float64)
     if not of:
         return np.zeros_like(seen), np.ones_like(seen)
+    from scipy.special import betaincinv
+
     tail = (1 - confidence) / 2
     lower = np.where(seen > 0, betaincinv(np.maximum(seen, 1), of - seen + 1, tail), 0.0)
     upper = np.where(seen < of, betaincinv(seen + 1, np.maximum(of - seen, 1), 1 - tail), 1.0)
@@ -50,6 +54,8 @@ def korn_graubard(share: float, variance: float, most: float, confidence: float 
     """
     if most <= 0:
         return 0.0, 1.0
+    from scipy.special import betaincinv
+
     share = min(max(share, 0.0), 1.0)
     effective = min(share * (1 - share) / variance, most) if variance > 0 else most
     hits = effective * share
@@ -71,6 +77,8 @@ def sequence_bounds(hits: int, of: int, *, expected: float, confidence: float = 
     """
     if not of:
         return 0.0, 1.0
+    from scipy.special import betaln
+
     prior = PRIOR_HITS, PRIOR_HITS / expected
     mixed = float(betaln(prior[0] + hits, prior[1] + of - hits) - betaln(*prior))
     limit = -math.log(1 - confidence)
@@ -122,6 +130,8 @@ def finite_bounds(
         return hits, hits
     if not of:
         return 0, population
+    from scipy.special import betaln, gammaln
+
     prior = PRIOR_HITS, PRIOR_HITS / expected
     posterior = prior[0] + hits, prior[1] + of - hits
     limit = -math.log(1 - confidence)

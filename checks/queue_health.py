@@ -12,8 +12,6 @@ from datetime import datetime
 from itertools import combinations, pairwise
 from statistics import median
 
-from scipy import special
-
 from checks.queue_states import Flowing, QueueState, Rate, Trend
 
 CONFIDENCE = 0.95
@@ -46,9 +44,11 @@ def rate(states: Sequence[QueueState], counter: str) -> Rate | None:
         seconds += (after.read_at - before.read_at).total_seconds()
     if seconds <= 0:
         return None
+    from scipy.special import gammaincinv
+
     tail = (1 - CONFIDENCE) / 2
-    lower = float(special.gammaincinv(grown, tail)) if grown else 0.0
-    upper = float(special.gammaincinv(grown + 1, 1 - tail))
+    lower = float(gammaincinv(grown, tail)) if grown else 0.0
+    upper = float(gammaincinv(grown + 1, 1 - tail))
     return Rate(per_s=grown / seconds, lower=lower / seconds, upper=upper / seconds)
 
 
@@ -82,7 +82,7 @@ def trend(states: Sequence[QueueState]) -> Trend:
     if variance <= 0 or abs(score) <= 1:
         return Trend.LEVEL
     z = (abs(score) - 1) / math.sqrt(variance)
-    if 2 * (1 - float(special.ndtr(z))) >= TREND_LEVEL:
+    if math.erfc(z / math.sqrt(2)) >= TREND_LEVEL:
         return Trend.LEVEL
     return Trend.RISING if score > 0 else Trend.FALLING
 

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from auditor.ledger import failures
 from auditor.ledger import tables as t
@@ -35,6 +31,8 @@ _GIVES_UP = {
 
 Source: libpq, Parameter Key Words, https://www.postgresql.org/docs/current/libpq-connect.html
 """
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 _MIGRATING = threading.Lock()
 """Alembic keeps the migration in progress in a module global, which two threads of a process would share."""
@@ -140,7 +138,7 @@ class Database:
             return False
         self._refuse_second_name()
         with self.read() as connection:
-            return MigrationContext.configure(connection).get_current_revision() is not None
+            return _revision(connection) is not None
 
     def _refuse_other_file(self) -> None:
         if self.is_sqlite and (reason := why_none(Path(self.engine.url.database or ""))):
@@ -161,7 +159,7 @@ class Database:
             self._refuse_second_name()
         head, revisions = _revisions()
         with self.read() as connection:
-            here = MigrationContext.configure(connection).get_current_revision()
+            here = _revision(connection)
         if here == head:
             return
         if here is not None and here not in revisions:
@@ -170,7 +168,11 @@ class Database:
             if not self.is_sqlite:
                 _give_way(connection, patience_s)
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305128)"))
-            config = _config()
+            from alembic import command
+            from alembic.config import Config
+
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
             with _MIGRATING:
                 command.upgrade(config, "head")
@@ -281,17 +283,22 @@ class Database:
             raise LedgerError(failures.busy(self.engine.url, CONNECTIONS, self._patience_s)) from None
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
 @cache
-def _revisions() -> tuple[str | None, frozenset[str]]:
-    """The revision of this version's schema, and all revisions that lead to it; read once per process."""
-    scripts = ScriptDirectory.from_config(_config())
-    return scripts.get_current_head(), frozenset(each.revision for each in scripts.walk_revisions())
+def _revisions() -> tuple[str, frozenset[str]]:
+    """The revision of this version's schema, and all revisions that lead to it: the names of their files begin so.
+
+    Alembic, which takes longer to load than most commands to answer, is needed only where the schema changes.
+    """
+    known = frozenset(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    return max(known), known
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """The revision of a ledger's schema; None if it has none yet."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -10,10 +10,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from auditor.ledger import Ledger, LedgerError
 from auditor.ledger import tables as t
+from auditor.ledger.database import _MIGRATIONS, _revisions
 from checks.handling import Event, Verb
 from tests.auditor.older_ledger import made_at, taken_back
 
@@ -23,6 +26,15 @@ def test_migrating_twice_changes_nothing_and_matches_the_tables(ledger: Ledger) 
     with ledger.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, t.metadata) == []
+
+
+def test_the_names_of_the_migrations_are_their_revisions() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    head, known = _revisions()
+    assert head == scripts.get_current_head()
+    assert known == {each.revision for each in scripts.walk_revisions()}
 
 
 def test_a_ledger_from_the_future_is_refused(ledger: Ledger) -> None:
