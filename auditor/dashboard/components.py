@@ -32,10 +32,11 @@ def _open(map_file: str, folder: str) -> Data:
     return Data(load_map(Path(map_file)), workspace)
 
 
-def open_data(without_ledger: Callable[[], None] | None = None) -> Data:
+def open_data(title: str = "", without_ledger: Callable[[], None] | None = None) -> Data:
     """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without a map, the page Set up is opened.
 
     Args:
+        title: of the page, for one that shows no figures.
         without_ledger: what is drawn besides where there is a map alone.
     """
     map_file = navigation.map_location()
@@ -51,6 +52,8 @@ def open_data(without_ledger: Callable[[], None] | None = None) -> Data:
         st.code("\n".join(escaping.visible(problem) for problem in error.problems), language=None)
         st.stop()
     except NoLedgerError as error:
+        if title:
+            st.title(escaping.markdown(title), anchor=False)
         _await_ledger(str(error), map_file, folder)
         if isinstance(viewer := acting.sender(), Person) and viewer.name is None:
             navigation.link("Audit once on the page Set up", navigation.Target(page="setup", shows={}))
@@ -102,7 +105,7 @@ def framed(
     """
     acting.asks()
     navigation.follow()
-    data = open_data(without_ledger)
+    data = open_data(title, without_ledger)
     chosen_s = navigation.refresh_every_s() if live else None
     every_s = None if busy() else chosen_s
 

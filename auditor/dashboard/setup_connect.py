@@ -62,7 +62,7 @@ def draw(person: Person, progress: Progress, _location: Path) -> None:
         st.rerun()
     for failure in progress.failures:
         if failure.holds(chosen):
-            st.error(escaping.markdown(failure.text), icon=":material/error:")
+            st.error(escaping.markdown(_begun(failure.text)), icon=":material/error:")
 
 
 def _connected(progress: Progress, entered: tuple[Entered, Entered]) -> list[Failure]:

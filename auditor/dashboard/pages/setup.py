@@ -19,7 +19,7 @@ from auditor.setup import files, steps, trial
 from auditor.setup.addresses import listed
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Step
-from auditor.systems.matches import Match
+from auditor.systems.matches import Found, Match
 from checks.escalation import RefusedError
 from checks.tables import complete
 from probes.wording import counted
@@ -70,6 +70,7 @@ def _there_is_a_map(asks: Person | Onlooker, progress: Progress, location: Path)
                 components.nothing(
                     f"There is a map at {escaping.markdown(location.resolve())}, and nothing has been audited yet."
                 )
+            st.header(ABOUT[Step.VERDICTS].word, anchor=False)
             navigation.link("Read the map", navigation.Target(page="configuration", shows={}))
             setup_verdicts.audit(asks, progress, loaded, location)
             return
@@ -135,23 +136,18 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
     if not found.matches:
         told = " ".join(escaping.markdown(sentence) for sentence in steps.nothing_found(found))
         components.nothing(f"{told} To write the map by hand, begin with `auditor init --template`.")
+        _without_records(found)
         back(progress, Step.CONNECT)
         return
     for system, unread in found.unread.items():
         st.warning(_unread(system, unread), icon=":material/warning:")
-    for system, bare in found.bare.items():
-        named = escaping.markdown(listed(bare, "and"))
-        hold = "holds" if len(bare) == 1 else "hold"
-        st.info(
-            f"{named} of {escaping.markdown(system)} {hold} no records that this login may read, so no fields could "
-            "be matched.",
-            icon=":material/info:",
-        )
     chosen = [at for at, match in enumerate(found.matches) if _pair(at, match, found.systems)]
     for system, alone in found.alone.items():
-        if alone:
-            named = escaping.markdown(", ".join(alone))
+        bare = found.bare.get(system, [])
+        if filled := [each for each in alone if each not in bare]:
+            named = escaping.markdown(", ".join(filled))
             st.caption(f"Collections of {escaping.markdown(system)} without a counterpart: {named}")
+    _without_records(found)
     with st.container(horizontal=True):
         pressed = st.button("Propose a map", type="primary", icon=":material/edit_document:")
         back(progress, Step.CONNECT)
@@ -160,6 +156,17 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
         progress.plan = steps.proposed(progress.plan, chosen)
         st.session_state["map-text"] = progress.plan.text
         go(progress, Step.PROPOSE)
+
+
+def _without_records(found: Found) -> None:
+    """Name the collections that hold nothing, by which they could have been recognised."""
+    for system, bare in found.bare.items():
+        named = escaping.markdown(listed(bare, "and"))
+        hold = "holds" if len(bare) == 1 else "hold"
+        st.caption(
+            f"{named} of {escaping.markdown(system)} {hold} no records that this login may read, so no fields could "
+            "be matched."
+        )
 
 
 def _unread(system: str, unread: Mapping[str, str]) -> str:

@@ -139,7 +139,7 @@ def test_the_steps_lead_to_a_map_and_its_first_verdicts(place: Path) -> None:
 
 def test_what_cannot_be_used_is_said_without_the_password(place: Path) -> None:
     app = begun()
-    assert "source of truth: enter an address" in text(enter(app))
+    assert "Source of truth: enter an address" in text(enter(app))
     field(app, "password", 0).set_value("hunter2-0123456789")
     told = text(enter(app, "postgresql://ada@127.0.0.1:1/crm", f"sqlite:///{place}/warehouse.sqlite"))
     assert "crm: unreachable" in told
@@ -183,7 +183,9 @@ def test_after_a_reload_the_first_audit_and_the_map_are_still_there(
         monkeypatch.setenv(f"{name.upper()}_URL", f"sqlite:///{place}/{name}.sqlite")
     assert "Audit once on the page Set up" in links(seen("overview", OPERATOR))
     assert links(seen("overview", ONLOOKER)) == []
-    assert "owner: crm" in str(seen("configuration", ONLOOKER).code[0].value)
+    configuration = seen("configuration", ONLOOKER)
+    assert [each.value for each in configuration.title] == ["Configuration"]
+    assert "owner: crm" in str(configuration.code[0].value)
     assert [*seen("setup", ONLOOKER).button] == []
     again = seen("setup", OPERATOR)
     assert "nothing has been audited yet" in text(again)
@@ -195,12 +197,12 @@ def test_after_a_reload_the_first_audit_and_the_map_are_still_there(
 
 def test_both_systems_that_cannot_be_used_are_told_and_not_of_another_kind(place: Path) -> None:
     app = enter(begun(), "https://app.hubspot.com", "oracle://h/x")
-    assert [str(each.value).partition(":")[0] for each in app.error] == ["source of truth", "system with the copies"]
+    assert [str(each.value).partition(":")[0] for each in app.error] == ["Source of truth", "System with the copies"]
     choose(app, 0, "hubspot")
-    assert [str(each.value).partition(":")[0] for each in app.error] == ["system with the copies"]
+    assert [str(each.value).partition(":")[0] for each in app.error] == ["System with the copies"]
     choose(app, 0, "database")
     enter(app, "", f"sqlite:///{place}/none/none.sqlite")
-    assert [str(each.value).partition(":")[0] for each in app.error] == ["source of truth", "system with the copies"]
+    assert [str(each.value).partition(":")[0] for each in app.error] == ["Source of truth", "System with the copies"]
 
 
 def test_a_person_may_set_the_variables_themselves(place: Path) -> None:
@@ -244,8 +246,8 @@ def test_an_account_is_signed_in_to_and_its_secret_is_never_shown_again(place: P
         field(app, "url", 1, "stripe").set_value(address)
         press(app, "Connect and compare")
         source, copies = (str(each.value) for each in app.error)
-        assert source.startswith("source of truth: crm: unreachable")
-        assert copies.startswith("system with the copies: stripe: auth")
+        assert source.startswith("Source of truth: crm: unreachable")
+        assert copies.startswith("System with the copies: stripe: auth")
         assert progress(app).at is Step.CONNECT
         assert secret not in text(app) + repr(progress(app)) + repr([each.value for each in app.text_input])
         assert field(app, "key", 1, "stripe").placeholder == "Entered; leave empty to keep it"
@@ -357,6 +359,14 @@ def test_a_map_is_set_up_in_a_browser(scheme: str, place: Path) -> None:
         broken += faults(page)
         assert str(place) not in page.url
         page.get_by_role("button", name="Write plumbline.yaml").click()
+        expect(page.get_by_text("The map is in")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("nothing has been audited yet")).to_be_visible()
+        broken += faults(page)
+        page.get_by_role("link", name="Read the map").click()
+        expect(page.get_by_role("heading", name="Effective map of the file")).to_be_visible()
+        broken += faults(page)
+        page.get_by_role("link", name="Audit once on the page Set up").click()
         page.get_by_role("button", name="Audit once").click()
         page.get_by_role("link", name="Open the Overview").click()
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
