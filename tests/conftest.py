@@ -32,9 +32,12 @@ settings.load_profile("patient")
 # The test runner would build the parser of all commands anew for each, which takes longer than most of them.
 vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
-# Under nohup, every daemon would inherit that this signal is ignored, and rightly keep ignoring it.
+# Under nohup or in the background of a script, every daemon would inherit that these are ignored, and rightly keep
+# ignoring them.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What is imported and collected is no garbage; `pytest_collection_finish` begins to look for some.
 gc.disable()

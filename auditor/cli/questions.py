@@ -268,7 +268,8 @@ def _discover(session: _Session) -> Step:
         _complain(error)
         return _what_now("The systems could not be compared. What now?", elsewhere)
     session.plan = steps.discovered(session.plan, found)
-    for sentence in steps.unread(found) if found.matches else steps.nothing_found(found):
+    told = [*steps.unread(found), *steps.without_records(found)] if found.matches else steps.nothing_found(found)
+    for sentence in told:
         say(sentence)
     if not found.matches:
         say("To write the map by hand, begin with: auditor init --template")

@@ -56,6 +56,9 @@ def audit(person: Person, progress: Progress, loaded: IntegrationMap, location: 
             key="verdicts",
             alt="The first verdicts, one row per flow",
         )
+        meanings = {word: meaning for report in progress.reports for word, meaning in report.meanings.items()}
+        for word, meaning in meanings.items():
+            st.caption(escaping.markdown(f"{word}: {meaning}"))
         navigation.link("Open the Overview", navigation.Target(page="overview", shows={}))
     st.subheader("From now on", anchor=False)
     st.caption("Start the auditor in a terminal. It audits continuously until you press Ctrl-C.")

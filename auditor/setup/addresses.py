@@ -332,7 +332,7 @@ def _account(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str
     for each in asked(entered.kind):
         text, variable = _looked_up(entered.words.get(each.word, "").strip() or each.usual, environment)
         if not text:
-            raise SetupError(f"enter {each.label[:1].lower()}{each.label[1:]}")
+            raise SetupError(f"enter {_within(each.label)}")
         words[each.word] = text
         if variable:
             given[each.word] = variable
@@ -364,7 +364,12 @@ def _why(error: ValidationError, kind: str) -> str:
     if _is_database(kind):
         return message if word == ADDRESS.word else f"{word}: {message}"
     labels = {each.word: each.label for each in asked(kind)}
-    return f"{labels.get(word, word).lower()}: {message}"
+    return f"{_within(labels.get(word, word))}: {message}"
+
+
+def _within(label: str) -> str:
+    """A label within a sentence; what begins with an abbreviation stays."""
+    return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"
 
 
 def _check_zone(zone: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from auditor.setup.addresses import NewSystem
+from auditor.setup.addresses import NewSystem, listed
 from auditor.setup.setup_error import SetupError
 from auditor.setup.trial import Checked, Trial
 from auditor.systems.matches import Found, Match
@@ -181,16 +181,29 @@ def nothing_found(found: Found) -> list[str]:
     return [
         "The two systems have no collections in common that could be recognised by their records.",
         *unread(found),
+        *without_records(found),
         "A login sees only what it may read: grant both read access to what is to be audited, then connect again.",
     ]
 
 
 def unread(found: Found) -> list[str]:
     """Which system holds nothing that could be read, and what else could not be, in sentences."""
-    return [f"{system} holds no records that this login may read." for system in found.empty] + [
-        f"{collection} of {system} cannot be read: {why}."
-        for system, each in found.unread.items()
-        for collection, why in each.items()
+    told = [f"{system} holds no records that this login may read." for system in found.empty]
+    for system, reasons in found.unread.items():
+        together: dict[str, list[str]] = {}
+        for collection, why in reasons.items():
+            together.setdefault(why, []).append(collection)
+        told += [f"{listed(names, 'and')} of {system} cannot be read: {why}." for why, names in together.items()]
+    return told
+
+
+def without_records(found: Found) -> list[str]:
+    """Which collections hold nothing by which they could have been recognised, in sentences."""
+    return [
+        f"{listed(bare, 'and')} of {system} {'holds' if len(bare) == 1 else 'hold'} no records that this login may "
+        "read, so no fields could be matched."
+        for system, bare in found.bare.items()
+        if bare
     ]
 
 

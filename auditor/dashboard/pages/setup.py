@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -16,10 +15,9 @@ from auditor.dashboard.setup_progress import Progress, back, go, rows, working
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.setup import files, steps, trial
-from auditor.setup.addresses import listed
 from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Step
-from auditor.systems.matches import Found, Match
+from auditor.systems.matches import Match
 from checks.escalation import RefusedError
 from checks.tables import complete
 from probes.wording import counted
@@ -136,18 +134,18 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
     if not found.matches:
         told = " ".join(escaping.markdown(sentence) for sentence in steps.nothing_found(found))
         components.nothing(f"{told} To write the map by hand, begin with `auditor init --template`.")
-        _without_records(found)
         back(progress, Step.CONNECT)
         return
-    for system, unread in found.unread.items():
-        st.warning(_unread(system, unread), icon=":material/warning:")
+    if unread := steps.unread(found):
+        st.warning("\n\n".join(escaping.markdown(each) for each in unread), icon=":material/warning:")
     chosen = [at for at, match in enumerate(found.matches) if _pair(at, match, found.systems)]
     for system, alone in found.alone.items():
         bare = found.bare.get(system, [])
         if filled := [each for each in alone if each not in bare]:
             named = escaping.markdown(", ".join(filled))
             st.caption(f"Collections of {escaping.markdown(system)} without a counterpart: {named}")
-    _without_records(found)
+    for sentence in steps.without_records(found):
+        st.caption(escaping.markdown(sentence))
     with st.container(horizontal=True):
         pressed = st.button("Propose a map", type="primary", icon=":material/edit_document:")
         back(progress, Step.CONNECT)
@@ -156,28 +154,6 @@ def _discover(person: Person, progress: Progress, _location: Path) -> None:
         progress.plan = steps.proposed(progress.plan, chosen)
         st.session_state["map-text"] = progress.plan.text
         go(progress, Step.PROPOSE)
-
-
-def _without_records(found: Found) -> None:
-    """Name the collections that hold nothing, by which they could have been recognised."""
-    for system, bare in found.bare.items():
-        named = escaping.markdown(listed(bare, "and"))
-        hold = "holds" if len(bare) == 1 else "hold"
-        st.caption(
-            f"{named} of {escaping.markdown(system)} {hold} no records that this login may read, so no fields could "
-            "be matched."
-        )
-
-
-def _unread(system: str, unread: Mapping[str, str]) -> str:
-    """Everything of a system that could not be read, and why, as Markdown; what has the same reason together."""
-    by_reason: dict[str, list[str]] = {}
-    for collection, why in unread.items():
-        by_reason.setdefault(why, []).append(collection)
-    lines = [
-        f"- {escaping.markdown(listed(names, 'and'))}: {escaping.markdown(why)}" for why, names in by_reason.items()
-    ]
-    return "\n".join([f"These collections of {escaping.markdown(system)} cannot be read:\n", *lines])
 
 
 def _pair(at: int, match: Match, systems: tuple[str, str]) -> bool:

@@ -295,7 +295,7 @@ def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> Non
                 ("The source of truth: address", ""),
                 ("Access token (not shown, Enter keeps the one entered)", token),
                 ("API address", "127.0.0.1:1"),
-                ("api address: not a URL", None),
+                ("API address: not a URL", None),
                 ("The source of truth: address", ""),
                 ("Access token (not shown, Enter keeps the one entered)", ""),
                 ("API address", address),

@@ -179,7 +179,16 @@ def test_every_act_asks_first() -> None:
             calling[file.name] = bool(reached & {"signature", "confirmed"})
     assert calling.pop("data.py") is False  # it only hands on
     assert calling == dict.fromkeys(
-        ("conflicts.py", "demo.py", "incident_acts.py", "rechecking.py", "saving.py", "setup.py", "silences.py"), True
+        (
+            "conflicts.py",
+            "demo.py",
+            "incident_acts.py",
+            "rechecking.py",
+            "saving.py",
+            "setup_verdicts.py",
+            "silences.py",
+        ),
+        True,
     )
 
 

@@ -134,6 +134,7 @@ def test_the_steps_lead_to_a_map_and_its_first_verdicts(place: Path) -> None:
     press(app, "Audit once")
     (row,) = table_with(app, "verdict").to_dict("records")
     assert (row["verdict"], row["records"]) == ("consistent", 12)
+    assert "consistent: every record was read" in text(app)
     assert (place / "var" / "ledger.sqlite").exists()
 
 
@@ -297,7 +298,10 @@ def test_what_holds_nothing_or_cannot_be_read_is_said_once_for_each_system(place
     app.run()
     assert "deals of crm holds no records that this login may read, so no fields could be matched." in text(app)
     (warned,) = app.warning
-    assert [*str(warned.value).splitlines()][2:] == ["- notes and tasks: permission: denied", "- calls: timeout: 5 s"]
+    assert str(warned.value).split("\n\n") == [
+        "notes and tasks of crm cannot be read: permission: denied.",
+        "calls of crm cannot be read: timeout: 5 s.",
+    ]
 
 
 def faults(page: Page) -> list[Any]:

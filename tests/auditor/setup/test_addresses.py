@@ -177,7 +177,7 @@ def test_variables_of_one_account_have_one_number() -> None:
     ("given", "why"),
     [
         (account("hubspot"), "enter access token"),
-        (account("hubspot", token=TOKEN, url="proxy"), "api address: not a URL; it begins with https://"),
+        (account("hubspot", token=TOKEN, url="proxy"), "API address: not a URL; it begins with https://"),
         (account("hubspot", token=TOKEN, url="http://h.example.com"), "http:// is accepted for this machine alone"),
         (account("stripe", key=f"rk_{TOKEN}", url="https://h.example.com/v1"), "it is https://api.stripe.com, or a"),
         (database("https://app.hubspot.com/contacts/1"), "mongodb:// or sqlite:///; for an account of HubSpot"),

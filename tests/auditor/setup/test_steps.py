@@ -127,6 +127,24 @@ def test_why_nothing_was_found_is_told_with_what_to_do() -> None:
     assert "contacts of hubspot cannot be read: permission: no (grant the app one of these scopes: a)." in told
 
 
+def test_what_cannot_be_read_for_one_reason_is_told_together(plan: Plan) -> None:
+    assert plan.found is not None
+    unread = {"crm": {"deals": "permission: no", "notes": "permission: no", "tasks": "timeout"}}
+    assert steps.unread(replace(plan.found, unread=unread)) == [
+        "deals and notes of crm cannot be read: permission: no.",
+        "tasks of crm cannot be read: timeout.",
+    ]
+
+
+def test_collections_without_records_are_named(plan: Plan) -> None:
+    assert plan.found is not None
+    told = steps.without_records(replace(plan.found, bare={"crm": ["deals"], "warehouse": ["a", "b"], "x": []}))
+    assert told == [
+        "deals of crm holds no records that this login may read, so no fields could be matched.",
+        "a and b of warehouse hold no records that this login may read, so no fields could be matched.",
+    ]
+
+
 def test_a_system_that_holds_nothing_is_named_whether_or_not_pairs_were_found(plan: Plan) -> None:
     assert plan.found is not None
     assert plan.found.matches
