@@ -44,7 +44,10 @@ def audit(person: Person, progress: Progress, loaded: IntegrationMap, location: 
     """Draw the way to the first audit of a map that is written, or what it found, and what to run from then on."""
     data = Path(os.environ.get("AUDITOR_DATA", "var"))
     if progress.reports is None:
-        st.markdown("Audit every record once now; records that differ are looked at for a minute before they count.")
+        st.markdown(
+            "Audit every record once now. Records that differ are looked at until their window ends, two minutes at "
+            "most, before they count."
+        )
         if st.button("Audit once", type="primary", icon=":material/play_arrow:"):
             acting.confirmed(person)
             workspace = _workspace(data)

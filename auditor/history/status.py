@@ -43,7 +43,8 @@ MEANINGS = complete(
     {
         Standing.CONSISTENT: "every record was read, and everything that was due agrees",
         Standing.DRIFT: "a record certainly differs",
-        Standing.PENDING: "something differs, but a change may still be on its way, or a second reading is due",
+        Standing.PENDING: "something differs, but a change may still be on its way, or a second reading is due; "
+        "a later audit decides",
         Standing.UNVERIFIED: "a record cannot be read or understood, or not all of them were read yet",
         Standing.NO_DATA: "there was no audit for two intervals",
     }

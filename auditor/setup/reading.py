@@ -22,8 +22,11 @@ from probes.contract import CollectionSchema, ProbeError
 if TYPE_CHECKING:
     from auditor.audit.once import Report
 
-WAIT_S = 60.0
-"""How long the first verdicts wait for records that are still within their window."""
+MOST_WAIT_S = 120.0
+"""The longest that the first verdicts wait for records that are still within their window."""
+
+SETTLING_S = 10.0
+"""From the end of a window to the verdict: the reading that confirms it."""
 
 
 Catalogue = Sequence[CollectionSchema]
@@ -77,11 +80,12 @@ def _opened(system: NewSystem) -> Iterator[SystemReader]:
 
 
 def first_verdicts(
-    loaded: IntegrationMap, workspace: Workspace, *, wait_s: float = WAIT_S, tell: Callable[[str], None]
+    loaded: IntegrationMap, workspace: Workspace, *, wait_s: float | None = None, tell: Callable[[str], None]
 ) -> list[Report]:
     """Audit every record once, as `auditor once` does.
 
     Args:
+        wait_s: how long to wait for what is pending; None until the longest window ends, at most two minutes.
         tell: called with progress messages.
 
     Raises:
@@ -90,6 +94,9 @@ def first_verdicts(
     from auditor.audit.once import audit_once
     from auditor.audit.tenure import held
 
+    if wait_s is None:
+        longest_s = max((loaded.flow(name).window_s for name in loaded.flows), default=0.0)
+        wait_s = min(longest_s + SETTLING_S, MOST_WAIT_S)
     try:
         ledger = workspace.ledger()
         try:

@@ -15,7 +15,7 @@ from auditor.map.loader import check_text
 from auditor.map.problems import MapError, Problem
 from auditor.map.secrets import scrubber_of
 from auditor.systems.doctor import SystemReport, examine
-from auditor.systems.live_record import record_of, spec_of
+from auditor.systems.live_record import RecordView, record_of, spec_of
 from auditor.systems.reader import SystemReader, open_readers
 from checks.sides import read_key
 from probes.contract import KEY, ProbeError
@@ -53,6 +53,7 @@ class FirstReading:
     Attributes:
         agree, differ, missing, cannot_verify: how many; missing are those that the owner alone holds.
         fields: those that differ, with how many records.
+        unverified: why records could not be verified, with how many.
         error: why nothing could be read, "" if something was.
     """
 
@@ -62,7 +63,13 @@ class FirstReading:
     missing: int = 0
     cannot_verify: int = 0
     fields: Mapping[str, int] = field(default_factory=dict)
+    unverified: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether something could be verified, if there is anything."""
+        return not self.error and not (self.cannot_verify and self.cannot_verify == self.records)
 
     @property
     def records(self) -> int:
@@ -71,6 +78,8 @@ class FirstReading:
 
     def as_row(self) -> dict[str, Any]:
         """The reading as one row of a table."""
+        remarks = [f"{name} differs in {counted(n, 'record')}" for name, n in self.fields.items()]
+        remarks += [f"{why} ({counted(n, 'record')})" for why, n in self.unverified.items()]
         return {
             "data_type": self.data_type,
             "records": self.records,
@@ -78,8 +87,7 @@ class FirstReading:
             "differ": self.differ,
             "missing": self.missing,
             "cannot_verify": self.cannot_verify,
-            "remark": self.error
-            or ", ".join(f"{name} differs in {counted(n, 'record')}" for name, n in self.fields.items()),
+            "remark": self.error or ", ".join(remarks),
         }
 
 
@@ -92,8 +100,8 @@ class Trial:
 
     @property
     def ok(self) -> bool:
-        """Whether every system can be audited, and every data type was read."""
-        return all(each.ok for each in self.reports) and not any(each.error for each in self.readings)
+        """Whether every system can be audited, and something of every data type verified."""
+        return all(each.ok for each in self.reports) and all(each.ok for each in self.readings)
 
 
 def check(text: str, name: str, environment: Mapping[str, str], scrub: Callable[[str], str]) -> Checked:
@@ -168,6 +176,7 @@ def _first_reading(
     parse = described.key_parser(described.owner)
     verdicts: Counter[str] = Counter()
     fields: Counter[str] = Counter()
+    unverified: Counter[str] = Counter()
     try:
         reading = readers[described.owner].page(spec, None, RECORDS)
         if reading.error is not None:
@@ -175,11 +184,14 @@ def _first_reading(
         keys = [read_key(parse, row[KEY]) for row in reading.rows]
         for key in dict.fromkeys(keys):
             if key is None:
+                unverified[f"a key of {described.owner} cannot be read"] += keys.count(None)
                 continue
             view = record_of(integration_map, readers, data_type, key)
             absent = view.verdict == "differs" and not all(copy.found for copy in view.copies)
             verdicts["missing" if absent else view.verdict] += 1
             fields.update(view.differing)
+            if view.verdict == "cannot verify":
+                unverified.update({scrub(_why(view))})
     except ProbeError as error:
         return _failed(data_type, scrub(str(error)))
     return FirstReading(
@@ -189,4 +201,21 @@ def _first_reading(
         missing=verdicts["missing"],
         cannot_verify=verdicts["cannot verify"] + verdicts["not found"] + keys.count(None),
         fields=fields,
+        unverified=unverified,
     )
+
+
+def _why(view: RecordView) -> str:
+    """Why a record cannot be verified, without its values: records with the same reason are counted together."""
+    for copy in view.copies:
+        if copy.error:
+            return f"{copy.system}: {copy.error}"
+        if copy.found > 1:
+            return f"{copy.system} holds several rows with one key"
+    unread = {
+        f"{name} of {copy.system}"
+        for copy in view.copies
+        for name, cell in copy.cells.items()
+        if cell.state == "unreadable"
+    }
+    return f"{', '.join(sorted(unread))} cannot be read"

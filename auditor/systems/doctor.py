@@ -183,15 +183,15 @@ def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
     looked_at = f"{counted(len(reading.rows), 'record')} looked at"
     return [
         f"{spec.collection}.{spec.changed_at} is {what} in {len(stamps)} of {looked_at} "
-        f"(such as {_shape(max(stamps))}): only the sweep finds their changes"
+        f"({_shape(max(stamps))}): only the sweep finds their changes"
         for what, stamps in odd.items()
     ]
 
 
 def _shape(text: str) -> str:
-    """A stamp's form without its value: 9 for each digit, a for each letter."""
+    """A stamp's form without its value, in words: 9 for each digit, a for each letter."""
     shape = "".join("9" if each.isdigit() else "a" if each.isalpha() else each for each in text[:40])
-    return visible(shape) if shape else "NULL or empty"
+    return f"written like {visible(shape)}, where 9 is any digit and a any letter" if shape else "NULL or empty"
 
 
 def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str]:

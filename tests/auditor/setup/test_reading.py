@@ -56,6 +56,20 @@ def test_the_first_verdicts_are_in_the_ledger(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_the_first_verdicts_wait_until_the_window_has_ended(tmp_path: Path) -> None:
+    fill(tmp_path)
+    plan = steps.connected(systems_in(tmp_path))
+    assert plan.systems is not None
+    plan = steps.proposed(steps.discovered(plan, find(plan.systems, tell=lambda _: None)), [0])
+    assert plan.text is not None
+    assert "window: 60s" in plan.text
+    loaded = check(plan.text.replace("window: 60s", "window: 2s"), "map.yaml", plan.variables, plan.scrub).loaded
+    assert loaded is not None
+    (report,) = first_verdicts(loaded, Workspace.at(tmp_path / "var"), tell=lambda _: None)
+    assert report.pending == 0
+    assert sum(report.open_by_cause.values()) == 2
+
+
 def test_the_command_names_what_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert command("run", tmp_path / "plumbline.yaml", Path("var")) == "auditor run"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from auditor.setup import steps
 from auditor.setup.reading import find
-from auditor.setup.trial import Checked, check, dry_run
+from auditor.setup.trial import Checked, FirstReading, Trial, check, dry_run
 from tests.auditor.setup.pair import RECORDS, fill, systems_in
 
 
@@ -75,3 +77,27 @@ def test_a_system_that_cannot_be_read_is_said_and_nothing_raises(
     assert [(each.system, each.ok) for each in found.reports] == [("crm", True), ("warehouse", False)]
     (reading,) = found.readings
     assert reading.as_row()["remark"] == "warehouse cannot be read"
+
+
+def test_why_records_cannot_be_verified_is_said_and_all_of_them_are_a_problem(
+    proposal: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    text, environment = proposal
+    loaded = checked(text, environment).loaded
+    assert loaded is not None
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as copy, copy:
+        first = "(SELECT min(customer_id) FROM dim_customer)"
+        copy.execute(f"UPDATE dim_customer SET full_name = x'ff00' WHERE customer_id = {first}")
+    found = dry_run(loaded, tell=lambda _: None)
+    (reading,) = found.readings
+    assert (reading.cannot_verify, found.ok) == (1, True)
+    assert "name of warehouse cannot be read (1 record)" in reading.as_row()["remark"]
+
+
+def test_a_reading_that_verified_nothing_is_a_problem() -> None:
+    reading = FirstReading(data_type="customer", cannot_verify=3, unverified={"v of crm cannot be read": 3})
+    assert not reading.ok
+    assert reading.as_row()["remark"] == "v of crm cannot be read (3 records)"
+    assert not Trial(reports=(), readings=(reading,)).ok
+    assert FirstReading(data_type="customer").ok
+    assert FirstReading(data_type="customer", agree=1, cannot_verify=3).ok
