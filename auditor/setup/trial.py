@@ -140,7 +140,7 @@ def dry_run(integration_map: IntegrationMap, *, tell: Callable[[str], None]) -> 
     """
     tell("connecting, and listening to the clocks")
     reports = examine(integration_map, seed=None, steps={})
-    failed = {each.system for each in reports if not each.ok}
+    silent = {each.system for each in reports if not each.ok and not each.answers}
     scrub = scrubber_of(integration_map)
     try:
         readers = open_readers(integration_map)
@@ -151,7 +151,7 @@ def dry_run(integration_map: IntegrationMap, *, tell: Callable[[str], None]) -> 
     try:
         for data_type, described in integration_map.data_types.items():
             tell(f"reading the first records of {data_type}")
-            unread = sorted(failed & {*described.in_})
+            unread = sorted(silent & {*described.in_})
             if unread:
                 readings.append(_failed(data_type, f"{', '.join(unread)} cannot be read"))
                 continue

@@ -20,7 +20,7 @@ from checks.queue_figures import certain
 from checks.sides import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
-from probes.contract import INSPECT_CALLS, MARK, MISSING, ProbeError, ReadSpec, UnprovedError
+from probes.contract import INSPECT_CALLS, MARK, MISSING, ProbeError, ReadSpec, Reason, UnprovedError
 from probes.metering import UNMETERED
 from probes.wording import counted
 
@@ -32,6 +32,10 @@ ANY_SEED = "0" * 32
 """Without an index, the cost of ranks does not depend on the seed."""
 
 
+OF_ONE_COLLECTION = frozenset({Reason.QUERY, Reason.PERMISSION})
+"""Reasons of a failure after which other collections of the system are still looked at."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemReport:
     """What is known about one system.
@@ -40,6 +44,7 @@ class SystemReport:
         problems: reasons why it cannot be audited.
         remarks: what will be slow or doubtful.
         unknown: what could not be determined but is needed to judge it, "" if nothing.
+        answers: it answers, whatever is wrong with a collection in it.
     """
 
     system: str
@@ -49,6 +54,7 @@ class SystemReport:
     problems: Sequence[str]
     remarks: Sequence[str]
     unknown: str = ""
+    answers: bool = False
 
     @property
     def ok(self) -> bool:
@@ -98,23 +104,13 @@ def examine(
 def _examine(
     integration_map: IntegrationMap, reader: SystemReader, seed: str | None, stepped_at: datetime | None
 ) -> SystemReport:
-    problems: list[str] = []
-    remarks: list[str] = []
     specs = [
         replace(spec_of(integration_map, data_type, reader.name), pairs=None)
         for data_type, system in integration_map.bindings
         if system == reader.name
     ]
-    pairs = _pairs(integration_map, reader.name)
-    for spec in (*specs, *pairs):
-        try:
-            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECT_CALLS)  # type: ignore[misc]
-            if spec not in pairs:
-                remarks += _ranking(reader, spec, seed)
-                remarks += _stamps(reader, spec)
-        except ProbeError as error:
-            problems.append(str(error))
-            break
+    failures, remarks = _inspected(reader, specs, _pairs(integration_map, reader.name), seed)
+    problems = list(dict.fromkeys(str(each) for each in failures))
     for name in integration_map.flows:
         remarks += [note for system, note in blind_spots(integration_map.flow(name)).items() if system == reader.name]
     if reader.allowance.forgets:
@@ -147,7 +143,27 @@ def _examine(
         read_only=read_only,
         problems=problems,
         remarks=remarks,
+        answers=all(each.reason in OF_ONE_COLLECTION for each in failures),
     )
+
+
+def _inspected(
+    reader: SystemReader, specs: Sequence[ReadSpec], pairs: Sequence[ReadSpec], seed: str | None
+) -> tuple[list[ProbeError], list[str]]:
+    """What is wrong with the collections of a system, and remarks on them; nothing more where it does not answer."""
+    failures: list[ProbeError] = []
+    remarks: list[str] = []
+    for spec in (*specs, *pairs):
+        try:
+            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECT_CALLS)  # type: ignore[misc]
+            if spec not in pairs:
+                remarks += _ranking(reader, spec, seed)
+                remarks += _stamps(reader, spec)
+        except ProbeError as error:
+            failures.append(error)
+            if error.reason not in OF_ONE_COLLECTION:
+                break
+    return failures, remarks
 
 
 def _pairs(integration_map: IntegrationMap, system: str) -> list[ReadSpec]:

@@ -79,6 +79,26 @@ def test_a_system_that_cannot_be_read_is_said_and_nothing_raises(
     assert reading.as_row()["remark"] == "warehouse cannot be read"
 
 
+def test_one_wrong_name_is_no_fault_of_the_data_types_beside_it(
+    proposal: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    text, environment = proposal
+    begun, flows = text.index("  customer:"), text.index("flows:")
+    others = [
+        text[begun:flows].replace("  customer:", f"  {name}:").replace("collection: customers", f"collection: {name}")
+        for name in ("ordrs", "invoces")
+    ]
+    loaded = checked(text[:flows] + "".join(others) + text[flows:], environment).loaded
+    assert loaded is not None
+    found = dry_run(loaded, tell=lambda _: None)
+    assert not found.ok
+    customer, *wrong = found.readings
+    assert (customer.records, customer.error) == (RECORDS, "")
+    assert ["no table" in each.error for each in wrong] == [True, True]
+    (crm,) = [each for each in found.reports if each.system == "crm"]
+    assert ["ordrs" in each or "invoces" in each for each in crm.problems] == [True, True]
+
+
 def test_why_records_cannot_be_verified_is_said_and_all_of_them_are_a_problem(
     proposal: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
