@@ -9,6 +9,9 @@ import typer
 from auditor.cli.options import say, write
 from auditor.escaping import visible
 
+_YES = frozenset({"y", "yes"})
+_NO = frozenset({"n", "no"})
+
 
 def text(label: str, usual: str = "", *, expected: str, hidden: bool = False) -> str:
     """Ask for a text.
@@ -19,10 +22,20 @@ def text(label: str, usual: str = "", *, expected: str, hidden: bool = False) ->
         hidden: do not show what is typed.
     """
     while True:
-        answer = str(typer.prompt(label, usual, hide_input=hidden, show_default=bool(usual)))
-        if answer.strip():
+        if answer := once(label, usual, hidden=hidden):
             return answer
-        say(f"nothing was entered; {expected}")
+        say(nothing(expected))
+
+
+def once(label: str, usual: str = "", *, hidden: bool = False) -> str:
+    """Ask for a text like `text`, but only once; "" if nothing was entered."""
+    answer = str(typer.prompt(label, usual, hide_input=hidden, show_default=bool(usual)))
+    return answer if answer.strip() else ""
+
+
+def nothing(expected: str) -> str:
+    """What is said after an empty answer."""
+    return f"nothing was entered; {expected}"
 
 
 def text_or(held: str, label: str, *, hidden: bool = False) -> str:
@@ -35,11 +48,12 @@ def choice(question: str, options: Sequence[str]) -> int:
     write(visible(question) + "\n")
     for number, option in enumerate(options, 1):
         write(visible(f"{number}: {option}") + "\n")
+    expected = f"write a number from 1 to {len(options)}"
     while True:
-        answer = text("Number", "1", expected="").strip()
+        answer = text("Number", "1", expected=expected).strip()
         if answer.isascii() and answer.isdigit() and 1 <= int(answer[:9]) <= len(options):
             return int(answer[:9]) - 1
-        say(f"write a number from 1 to {len(options)}")
+        say(expected)
 
 
 def yes(question: str, *, usual: bool) -> bool:
@@ -48,4 +62,11 @@ def yes(question: str, *, usual: bool) -> bool:
     Args:
         usual: what Enter stands for.
     """
-    return typer.confirm(visible(question), default=usual)
+    label = f"{visible(question)} [{'Y/n' if usual else 'y/N'}]"
+    while True:
+        answer = once(label).strip().lower()
+        if not answer:
+            return usual
+        if answer in _YES or answer in _NO:
+            return answer in _YES
+        say("write y or n")

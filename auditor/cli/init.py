@@ -35,12 +35,16 @@ def init(
     asks = sys.stdin.isatty() and sys.stdout.isatty()
     if asks and not template and not force and preset is None:
         from auditor.cli.questions import ask
+        from auditor.setup import files
+        from auditor.setup.setup_error import SetupError
 
         file = file or DEFAULT_MAP
-        if is_there(file, "a map"):
+        if is_there(file, "a map") and not file.is_dir():
             fail(f"{file} exists, and nothing is changed in it; `auditor check --map {file}` lists its mistakes")
-        if not file.parent.is_dir():
-            fail(f"there is no folder {short(file.parent)}; make it first")
+        try:
+            file = files.place_for(str(file))
+        except SetupError as error:
+            fail(str(error))
         ask(file, data)
         return
     _write(file, force=force, preset=preset)
@@ -58,6 +62,8 @@ def _write(file: Path | None, *, force: bool, preset: str | None) -> None:
     file = file or (DEFAULT_MAP if preset is None else Path(f"{preset}.yaml"))
     text = TEMPLATE if preset is None else presets.text(preset)
     what = "a map" if preset is None else "a part of a map"
+    if is_there(file, what) and file.is_dir():
+        fail(f"{file} is a folder; name a file in it, such as {file / DEFAULT_MAP.name}")
     if is_there(file, what) and not force:
         fail(f"{file} exists; --force overwrites it")
     try:

@@ -36,9 +36,10 @@ from auditor.setup.addresses import (
     needs_password,
     pair_of,
     system_of,
+    unquoted,
 )
 from auditor.setup.reading import Catalogue
-from auditor.setup.setup_error import SetupError
+from auditor.setup.setup_error import SameSystemError, SetupError
 from auditor.setup.steps import ABOUT, Plan, Step
 from auditor.systems.matches import Found
 from checks.tables import complete
@@ -59,6 +60,9 @@ _DATABASES = frozenset({DATABASE, "postgres", *(each.partition("://")[0] for eac
 
 _AGAIN = "Enter the systems again; Enter keeps what you entered"
 
+_BACK = "back"
+"""In place of the second system: the way back to the first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
@@ -70,6 +74,22 @@ class _Told:
 
     entered: Entered
     usual: str
+
+
+class _UnfinishedError(SetupError):
+    """A word that is needed was left out; what was entered before it is kept."""
+
+    def __init__(self, message: str, entered: Entered) -> None:
+        super().__init__(message)
+        self.entered = entered
+
+
+class _BackError(Exception):
+    """The person wants to enter the first system again; what was entered about the second is kept."""
+
+    def __init__(self, told: _Told | None) -> None:
+        super().__init__()
+        self.told = told
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,29 +174,65 @@ def _connect(session: _Session) -> Step:
         f"For {listed(accounts())}, write the name instead.\n"
         "Anything may be ${NAME} for what the environment holds.\n"
     )
-    before = session.told or (None, None)
-    owner, ours = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ), before[0])
-    copy, theirs = _system(
-        "The system with the copies", lambda entered: pair_of(owner.entered, entered, os.environ)[1], before[1]
-    )
-    session.told, session.catalogues = (owner, copy), (ours, theirs)
-    session.plan = steps.connected(pair_of(owner.entered, copy.entered, os.environ))
+    first, second = session.told or (None, None)
+    while True:
+        first, ours = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ), first)
+        write(f"To enter the source of truth again, write {_BACK}.\n")
+        try:
+            second, theirs = _second(first, second)
+            break
+        except _BackError as back:
+            second = back.told
+    session.told, session.catalogues = (first, second), (ours, theirs)
+    session.plan = steps.connected(pair_of(first.entered, second.entered, os.environ))
     return Step.DISCOVER
 
 
-def _system(which: str, check: Callable[[Entered], NewSystem], before: _Told | None) -> tuple[_Told, Catalogue]:
+def _second(first: _Told, before: _Told | None) -> tuple[_Told, Catalogue]:
+    """Ask for the system with the copies.
+
+    Raises:
+        _BackError: the person wants to enter the source of truth again.
+    """
+    return _system(
+        "The system with the copies",
+        lambda entered: pair_of(first.entered, entered, os.environ)[1],
+        before,
+        back=True,
+    )
+
+
+def _system(
+    which: str, check: Callable[[Entered], NewSystem], before: _Told | None, *, back: bool = False
+) -> tuple[_Told, Catalogue]:
     """Ask for one system until it can be signed in to, then for its name and time zone.
 
     Args:
         before: what was entered when it was asked for last.
+        back: the person may go back to the system before.
+
+    Raises:
+        _BackError: the person does.
     """
     last = before.entered if before else None
     while True:
         try:
-            last = entered = _sign_in(which, last)
+            text = _address(which, last, back=back)
+            if back and text.strip().lower() == _BACK:
+                raise _BackError(_Told(entered=last, usual="") if last else None)
+            last = entered = _sign_in(text, last)
             found = check(entered)
             catalogue = _working(partial(reading.catalogue, found))
             break
+        except SameSystemError as error:
+            _complain(error)
+            ways = {"Enter another system with the copies": False, "Enter the source of truth again": True}
+            if _what_now("Both are the same system. What now?", ways):
+                raise _BackError(_Told(entered=last, usual="") if last else None) from None
+            last = None
+        except _UnfinishedError as error:
+            _complain(error)
+            last = error.entered
         except SetupError as error:
             _complain(error)
     usual = before.entered.name if before and before.entered.name != before.usual else found.name
@@ -195,9 +251,16 @@ def _system(which: str, check: Callable[[Entered], NewSystem], before: _Told | N
     return replace(told, entered=entered), catalogue
 
 
-def _sign_in(which: str, before: Entered | None) -> Entered:
-    """Ask what a system is and how to sign in to it; Enter keeps what was entered before."""
-    text = _address(which, before)
+def _sign_in(text: str, before: Entered | None) -> Entered:
+    """Ask how to sign in to a system; Enter keeps what was entered before.
+
+    Args:
+        text: its address or kind.
+
+    Raises:
+        _UnfinishedError: a word that is needed was left out.
+        SetupError: the text is neither an address nor a kind.
+    """
     kind = kind_of(text)
     same = before is not None and before.kind == kind
     held = dict(before.words) if before and same else {}
@@ -206,12 +269,23 @@ def _sign_in(which: str, before: Entered | None) -> Entered:
     for each in asked(kind):
         if each.word in words or (each is PASSWORD and not needs_password(text)):
             continue
-        words[each.word] = _word(each, held.get(each.word, ""), again.get(each.word, ""))
+        word = _word(each, held.get(each.word, ""), again.get(each.word, ""))
+        if not word and each is not PASSWORD:
+            expected = f"{each.label} is needed: {each.help}"
+            raise _UnfinishedError(answers.nothing(expected), Entered(kind=kind, words={**held, **words}))
+        words[each.word] = word
     return Entered(kind=kind, words=words)
 
 
-def _address(which: str, before: Entered | None) -> str:
-    """Ask for the address of a database, or the name of another kind; an address with a login is not shown again."""
+def _address(which: str, before: Entered | None, *, back: bool) -> str:
+    """Ask for the address of a database, or the name of another kind; an address with a login is not shown again.
+
+    Args:
+        back: `_BACK` may be the answer, too.
+
+    Raises:
+        SetupError: a kind of database was named, and then no address.
+    """
     names = [kind for kind in kinds() if kind != DATABASE]
     label, expected = f"{which}: address, {listed(names)}", f"write for example {EXAMPLE}, or {listed(names)}"
     usual = held = ""
@@ -225,12 +299,14 @@ def _address(which: str, before: Entered | None) -> str:
         text = answers.text(label, usual, expected=expected)
     while text.strip().lower() in _DATABASES:
         write(f"  {ADDRESS.help}\n")
-        text = answers.text(f"  {ADDRESS.label}", expected=expected)
-    return text
+        text = answers.once(f"  {ADDRESS.label}")
+        if not text:
+            raise SetupError(answers.nothing(expected))
+    return unquoted(text)
 
 
 def _word(each: SignInWord, held: str, again: str) -> str:
-    """Ask for one word.
+    """Ask for one word; the answer is "" if nothing was entered.
 
     Args:
         held: what was entered before, "" for nothing.
@@ -238,15 +314,14 @@ def _word(each: SignInWord, held: str, again: str) -> str:
     """
     if each is not PASSWORD:
         write(f"  {each.help}\n")
-    expected = f"{each.label} is needed: {each.help}"
     if not each.secret:
-        return answers.text(f"  {each.label}", again or each.usual, expected=expected)
+        return answers.once(f"  {each.label}", again or each.usual)
     notes = ["not shown"] if each.hidden else []
     notes += ["Enter keeps the one entered"] if held else ["Enter for none"] if each is PASSWORD else []
     label = f"  {each.label} ({', '.join(notes)})" if notes else f"  {each.label}"
     if held or each is PASSWORD:
         return answers.text_or(held, label, hidden=each.hidden)
-    return answers.text(label, expected=expected, hidden=each.hidden)
+    return answers.once(label, hidden=each.hidden)
 
 
 def _until_usable(check: Callable[[Entered], NewSystem], ask: Callable[[], Entered]) -> tuple[Entered, NewSystem]:
@@ -275,12 +350,15 @@ def _discover(session: _Session) -> Step:
         say("To write the map by hand, begin with: auditor init --template")
         return _what_now("There is nothing to audit yet. What now?", {_AGAIN: Step.CONNECT, **elsewhere})
     print_rows("", steps.pair_rows(found))
-    usual = _usual_pairs(session, found)
+    usual, doubtful = _usual_pairs(session, found), not any(steps.usable(each) for each in found.matches)
     if not usual:
         say("No pair has records in both systems and fields to compare, so none of them is proposed.")
-        if answers.yes("Enter the systems again?", usual=True):
-            return Step.CONNECT
+    ask_first = not usual
     while True:
+        ways = {_AGAIN: Step.CONNECT, "Keep a pair nevertheless": Step.PROPOSE}
+        if ask_first and _what_now("No pair is chosen yet. What now?", ways) is Step.CONNECT:
+            return Step.CONNECT
+        ask_first = doubtful
         try:
             chosen = _chosen(found, usual)
             session.plan = steps.proposed(session.plan, chosen)
@@ -304,7 +382,9 @@ def _chosen(found: Found, usual: list[int]) -> list[int]:
         SetupError: the answer names no pairs, or none is left.
     """
     label = "Pairs to audit" if usual else "Pairs to audit, such as 1, 2"
-    answer = answers.text(label, ", ".join(str(at + 1) for at in usual), expected=_PAIRS)
+    answer = answers.once(label, ", ".join(str(at + 1) for at in usual))
+    if not answer:
+        raise SetupError(answers.nothing(_PAIRS))
     if not _NUMBERS.fullmatch(answer.strip()):
         raise SetupError(_PAIRS)
     named = list(dict.fromkeys(int(each) - 1 for each in re.findall(r"\d{1,9}", answer)))
@@ -323,9 +403,12 @@ def _chosen(found: Found, usual: list[int]) -> list[int]:
 def _propose(session: _Session) -> Step:
     """Show the map, and let the person change it."""
     assert session.plan.text is not None
-    before, edited = session.text, session.edited
+    before, changed = session.text, session.proposed != session.plan.text
+    edited = session.edited and before != session.plan.text
     session.text = session.proposed = session.plan.text
-    if edited and before != session.text and answers.yes("Take the map as you edited it before?", usual=True):
+    if edited and changed:
+        say("The map is proposed anew, because your choices have changed. Your edits are not in it.")
+    elif edited and answers.yes("Take the map as you edited it before?", usual=True):
         session.text = before
     assert session.text is not None
     out.print(block(session.text), markup=False, highlight=False, soft_wrap=True)
@@ -356,11 +439,13 @@ def _check(session: _Session) -> Step:
             return Step.DRY_RUN
         for problem in plan.checked.problems:
             write(visible(problem) + "\n")
-    ways = {"Change the map in an editor": session.text}
-    if session.edited and session.proposed is not None:
-        ways["Take the map as it was proposed"] = session.proposed
-    text = _what_now("The map cannot be used as it is. What now?", ways)
-    session.text = _edited(text) if text is session.text else text
+    ways = {"Change the map in an editor": "edit"}
+    if session.edited:
+        ways["Take the map as it was proposed"] = "proposed"
+    way = _what_now("The map cannot be used as it is. What now?", {**ways, _AGAIN: "again"})
+    if way == "again":
+        return Step.CONNECT
+    session.text = _edited(session.text) if way == "edit" else session.proposed
     return Step.CHECK
 
 

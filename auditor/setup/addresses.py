@@ -2,8 +2,8 @@
 
 A system is a database, entered as an address with a login, or an account of a kind whose sign-in is described
 (`probes.registry.sign_ins`). Secrets, and addresses with a login, go into the environment, never into the map, which
-names their variables. Pure but for the settings models, which are loaded by kind, and for where a SQLite file really
-is. No text of this module quotes a secret or an address.
+names their variables. Pure but for the settings models, which are loaded by kind, and for SQLite files: where one
+really is, and whether a path names one. No text of this module quotes a secret, or an address but such a path.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 
 from auditor.map.map_reader import NAME
 from auditor.map.mistakes import of_settings
-from auditor.setup.setup_error import SetupError
+from auditor.setup.setup_error import SameSystemError, SetupError
 from auditor.systems.proposed_map import described_system, new_system, system_name
 from probes import registry
 from probes.addresses import BEGINNINGS, WEB
@@ -83,7 +84,8 @@ class Entered:
 
 def _tells(text: str, *, secret: bool) -> bool:
     """Whether a word says something that must not be shown again; a variable's name does not."""
-    if _REFERENCE.fullmatch(text.strip()):
+    text = unquoted(text)
+    if _REFERENCE.fullmatch(text):
         return False
     address = text if "://" in text else f"https://{text}"
     return secret or bool(Scrubber.of_address(address).secrets)
@@ -174,15 +176,38 @@ def kind_of(text: str) -> str:
     Raises:
         SetupError: neither; says what to enter instead.
     """
-    word = text.strip()
+    word = unquoted(text)
     if word.lower() in kinds():
         return word.lower()
     if not word or "://" in word or _REFERENCE.fullmatch(word):
         return DATABASE
+    _check_path(word)
     names = [each for each in kinds() if each != DATABASE]
     meant = did_you_mean(word.lower(), names)
     hint = meant if meant.startswith("; did you mean") else f", or {listed(names)}"
     raise SetupError(f"not a database URL; write for example {EXAMPLE}{hint}")
+
+
+def unquoted(text: str) -> str:
+    """A text without the quotes around it, with which addresses are copied from files."""
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _check_path(text: str) -> None:
+    """Raises SetupError with the address of a SQLite file whose path was entered instead."""
+    try:
+        path = Path(text).expanduser().absolute()
+        with path.open("rb") as file:
+            found = file.read(len(_SQLITE)) == _SQLITE
+    except (OSError, RuntimeError, ValueError):
+        return
+    if found:
+        raise SetupError(f"not a database URL; for this SQLite file write sqlite:///{quote(str(path))}")
+
+
+_SQLITE = b"SQLite format 3\0"
+"""How a SQLite file begins. Source: sqlite.org/fileformat.html, section 1.3."""
 
 
 def system_of(entered: Entered, at: int, environment: Mapping[str, str]) -> NewSystem:
@@ -237,7 +262,7 @@ def pair_of(owner: Entered, copy: Entered, environment: Mapping[str, str]) -> tu
     mine, theirs = systems
     if _identity(mine) == _identity(theirs):
         same = "address" if _is_database(mine.kind) else "account"
-        raise SetupError(f"{WHICH[1]}: this is the {same} of the source of truth; enter another")
+        raise SameSystemError(f"{WHICH[1]}: this is the {same} of the source of truth; enter another")
     if mine.name == theirs.name:
         if not copy.name.strip():
             return pair_of(owner, replace(copy, name=f"{mine.name}_copy"), environment)
@@ -289,7 +314,7 @@ WHICH = ("source of truth", "system with the copies")
 
 def needs_password(address: str) -> bool:
     """Whether an address names a user without a password."""
-    return _LOGIN.fullmatch(address.strip()) is not None
+    return _LOGIN.fullmatch(unquoted(address)) is not None
 
 
 def _is_database(kind: str) -> bool:
@@ -302,20 +327,23 @@ def _calls_per_s(kind: str) -> int | None:
 
 def _address(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The whole address, and the variable that holds it already."""
-    text = entered.words.get(ADDRESS.word, "").strip()
+    text = unquoted(entered.words.get(ADDRESS.word, ""))
     password, _ = _looked_up(entered.words.get(PASSWORD.word, ""), environment)
     if not text:
         raise SetupError(f"enter an address, such as {EXAMPLE}")
     text, variable = _looked_up(text, environment)
     if variable:
+        _check_scheme(text)
         return {ADDRESS.word: text}, {ADDRESS.word: variable}
     if "://" not in text:
+        _check_path(text)
         raise SetupError(f"not a database URL; write for example {EXAMPLE}")
     if text.partition("://")[0].lower() in WEB:
         raise SetupError(
             f"this is a web address, not a database's, which begins with {listed(BEGINNINGS)}; for an account of "
             f"{listed(accounts())}, choose that kind"
         )
+    _check_scheme(text)
     if password:
         login = _LOGIN.fullmatch(text)
         if login is None:
@@ -325,12 +353,24 @@ def _address(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str
     return {ADDRESS.word: text.replace("${", "%24{")}, {}
 
 
+def _check_scheme(address: str) -> None:
+    scheme, separator, _ = address.partition("://")
+    scheme = scheme.partition("+")[0].lower()
+    known = {each for kind in registry.RECORD_KINDS.values() for each in kind.schemes}
+    if separator and scheme not in known and scheme not in WEB:
+        raise SetupError(
+            f"this kind of database is not supported; the address of one that is begins with {listed(BEGINNINGS)}"
+        )
+
+
 def _account(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The words of an account, and the variables that hold some of them already."""
     words: dict[str, str] = {}
     given: dict[str, str] = {}
     for each in asked(entered.kind):
-        text, variable = _looked_up(entered.words.get(each.word, "").strip() or each.usual, environment)
+        written = entered.words.get(each.word, "")
+        written = written.strip() if each.secret else unquoted(written)
+        text, variable = _looked_up(written or each.usual, environment)
         if not text:
             raise SetupError(f"enter {_within(each.label)}")
         words[each.word] = text

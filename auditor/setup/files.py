@@ -30,6 +30,8 @@ def place_for(text: str) -> Path:
             raise _exists(file)
         if not file.parent.is_dir():
             raise SetupError(f"there is no folder {file.parent}; make it first")
+        if not os.access(file.parent, os.W_OK | os.X_OK):
+            raise SetupError(f"nothing can be written in the folder {file.parent}; choose another")
     except (OSError, RuntimeError, ValueError) as error:
         raise SetupError(f"this cannot be a file: {getattr(error, 'strerror', None) or error}") from None
     return file

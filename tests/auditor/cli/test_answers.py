@@ -48,6 +48,14 @@ def test_another_answer_than_a_number_that_is_offered_chooses_nothing() -> None:
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize(("typed", "answer"), [("YES", "True"), (" y", "True"), ("n", "False"), ("No", "False")])
+def test_another_answer_than_yes_or_no_is_asked_for_again(typed: str, answer: str) -> None:
+    found, shown = asked(lambda: answers.yes("Stop?", usual=True), "x", "yess", typed)
+    assert found == answer
+    assert shown.count("write y or n") == 2
+    assert shown.count("Stop? [Y/n]: ") == 3
+
+
 def test_a_question_shows_what_is_in_a_name() -> None:
     answer, shown = asked(lambda: answers.yes("Write a\x1bb?", usual=False), "")
     assert answer == "False"

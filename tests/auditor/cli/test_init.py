@@ -199,7 +199,7 @@ def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
         terminal,
         [
             ("The source of truth: address", "crm.sqlite"),
-            ("not a database URL", None),
+            (f"not a database URL; for this SQLite file write sqlite:///{tmp_path}/crm.sqlite\r\n", None),
             ("The source of truth: address", "${NOT_GIVEN}"),
             ("environment variable NOT_GIVEN is not set", None),
             ("The source of truth: address", "${GIVEN}"),
@@ -209,6 +209,8 @@ def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
             ("Time zone of its times", ""),
             ("The system with the copies: address", "${GIVEN}"),
             ("this is the address of the source of truth", None),
+            ("1: Enter another system with the copies", None),
+            ("Number [1]", ""),
             ("The system with the copies: address", f"sqlite:///{tmp_path}/none.sqlite"),
             ("none: ", None),
             ("The system with the copies: address", f"sqlite:///{tmp_path}/warehouse.sqlite"),
@@ -223,6 +225,7 @@ def test_a_wrong_address_is_asked_for_again(tmp_path: Path) -> None:
     )
     assert code == 130, terminal.shown
     assert "␣" not in terminal.shown
+    assert "[${GIVEN}]" not in terminal.shown
     assert "stopped; nothing has been written" in terminal.shown
 
 
@@ -289,6 +292,10 @@ def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> Non
                 ("crm.objects.contacts.read", None),
                 ("Access token (not shown)", ""),
                 ("nothing was entered; Access token is needed: ", None),
+                ("The source of truth: address, hubspot, salesforce or stripe [hubspot]", "stripe"),
+                ("Restricted key", ""),
+                ("nothing was entered; Restricted key is needed: ", None),
+                ("The source of truth: address, hubspot, salesforce or stripe [stripe]", "hubspot"),
                 ("Access token (not shown)", "hunter2-0123456789"),
                 ("API address", address),
                 ("hubspot: auth: ", None),
@@ -304,6 +311,7 @@ def test_an_account_and_a_database_lead_to_first_verdicts(tmp_path: Path) -> Non
                 ("Access token (not shown)", token),
                 ("API address", address),
                 ("this is the account of the source of truth", None),
+                ("Number [1]", ""),
                 ("The system with the copies: address", f"sqlite:///{tmp_path}/copies.sqlite"),
                 ("Name in the map", ""),
                 ("Time zone of its times", ""),
@@ -475,6 +483,87 @@ def test_an_edited_map_outlives_new_logins(tmp_path: Path) -> None:
     assert (tmp_path / "plumbline.yaml").read_text().endswith("# mine\n")
 
 
+def test_edits_are_not_taken_over_for_another_choice(tmp_path: Path) -> None:
+    fill(tmp_path)
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\necho "# mine" >> "$1"\n')
+    editor.chmod(0o755)
+    terminal = Terminal(tmp_path, "init", EDITOR=str(editor), VISUAL="")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "y"),
+            ("Write plumbline.yaml?", "n"),
+            ("Number [1]", "3"),
+            connecting(tmp_path)[0],
+            ("Name in the map [crm]", "customers"),
+            *connecting(tmp_path)[2:],
+            ("Pairs to audit [1]", ""),
+            ("proposed anew, because your choices have changed. Your edits are not in it", None),
+            ("Change it in an editor first?", ""),
+            ("Write plumbline.yaml?", ""),
+            ("which only you may read?", ""),
+            ("Audit every record once now?", "n"),
+        ],
+    )
+    assert code == 0, terminal.shown
+    assert "as you edited it before" not in terminal.shown
+    assert "# mine" not in (tmp_path / "plumbline.yaml").read_text()
+    assert auditor("check", cwd=tmp_path).returncode == 0
+
+
+def test_the_first_system_is_corrected_where_the_second_is_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path)
+    crm, warehouse = connecting(tmp_path)[:3], connecting(tmp_path)[3:]
+    terminal = Terminal(tmp_path, "init")
+    code = talk(
+        terminal,
+        [
+            ("The source of truth: address", f"sqlite:///{tmp_path}/warehouse.sqlite"),
+            *crm[1:],
+            ("To enter the source of truth again, write back", None),
+            warehouse[0],
+            ("this is the address of the source of truth", None),
+            ("2: Enter the source of truth again", None),
+            ("Number [1]", "2"),
+            *crm,
+            (f"The system with the copies: address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/w", "Back"),
+            (f"The source of truth: address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/crm", ""),
+            *crm[1:],
+            (f"The system with the copies: address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/w", ""),
+            ("Name in the map [warehouse]", ""),
+            ("Time zone of its times", ""),
+            ("Pairs to audit [1]", INTERRUPT),
+        ],
+    )
+    assert code == 130, terminal.shown
+
+
+def test_from_a_map_with_mistakes_a_way_leads_to_the_systems(tmp_path: Path) -> None:
+    fill(tmp_path)
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\necho "mistake: 1" >> "$1"\n')
+    editor.chmod(0o755)
+    terminal = Terminal(tmp_path, "init", EDITOR=str(editor), VISUAL="")
+    code = talk(
+        terminal,
+        [
+            *connecting(tmp_path),
+            ("Pairs to audit", ""),
+            ("Change it in an editor first?", "x"),
+            ("write y or n", None),
+            ("Change it in an editor first?", "y"),
+            ("The map cannot be used as it is. What now?", None),
+            ("3: Enter the systems again", None),
+            ("Number [1]", "3"),
+            ("The source of truth: address", INTERRUPT),
+        ],
+    )
+    assert code == 130, terminal.shown
+
+
 def test_an_address_with_a_login_is_kept_and_not_shown(postgresql_url: str, tmp_path: Path) -> None:
     fill(tmp_path)
     with psycopg.connect(postgresql_url, autocommit=True) as connection:
@@ -488,6 +577,9 @@ def test_an_address_with_a_login_is_kept_and_not_shown(postgresql_url: str, tmp_
             ("nothing was entered; write for example postgresql://USER@HOST/DATABASE, or hubspot", None),
             ("The source of truth: address", "Database"),
             ("postgresql://, mysql://", None),
+            ("  Address", ""),
+            ("nothing was entered; write for example", None),
+            ("The source of truth: address", "database"),
             ("  Address", "PostgreSQL"),
             ("postgresql://, mysql://", None),
             ("  Address", secret),
@@ -519,13 +611,20 @@ def test_pairs_without_common_records_are_not_proposed(tmp_path: Path) -> None:
         [
             *connecting(tmp_path),
             ("No pair has records in both systems", None),
-            ("Enter the systems again?", "n"),
+            ("No pair is chosen yet. What now?", None),
+            ("1: Enter the systems again", None),
+            ("Number [1]", "2"),
             ("Pairs to audit, such as 1, 2", ""),
             ("nothing was entered; write the numbers of pairs, such as 1, 2", None),
+            ("Number [1]", "2"),
             ("Pairs to audit, such as 1, 2", "1"),
             ("customers and dim_customer have no record in common by this key", None),
             ("Keep pair 1?", ""),
             ("no pair is left; choose another", None),
+            ("No pair is chosen yet. What now?", None),
+            ("Number [1]", ""),
+            *connecting(tmp_path),
+            ("Number [1]", "2"),
             ("Pairs to audit, such as 1, 2", "1"),
             ("Keep pair 1?", "y"),
             ("Change it in an editor first?", INTERRUPT),
@@ -539,6 +638,16 @@ def test_a_folder_that_does_not_exist_is_told_before_the_first_question(tmp_path
     terminal = Terminal(tmp_path, "init", "no/such/map.yaml")
     assert terminal.end() == 2
     assert "there is no folder no/such; make it first" in terminal.shown
+
+
+def test_a_folder_is_no_place_for_a_map(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    terminal = Terminal(tmp_path, "init", "maps")
+    assert terminal.end() == 2
+    assert "maps is a folder; name a file in it, such as maps/plumbline.yaml" in terminal.shown
+    done = auditor("init", "maps", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "maps is a folder; name a file in it, such as maps/plumbline.yaml" in done.stderr
 
 
 def test_an_existing_map_is_not_asked_about(tmp_path: Path) -> None:

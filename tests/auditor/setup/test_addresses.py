@@ -8,7 +8,8 @@ import pytest
 
 from auditor.setup.addresses import Entered, asked, kind_of, kinds, needs_password, pair_of, system_of
 from auditor.setup.setup_error import SetupError
-from tests.auditor.setup.pair import database
+from probes.records.sql.database_url import read_url
+from tests.auditor.setup.pair import database, fill
 
 SECRET = "hunter2-0123456789"
 
@@ -57,7 +58,9 @@ def test_a_host_without_a_database_gives_the_name_and_no_login_does() -> None:
     [
         (database(""), "enter an address"),
         (database("crm.sqlite"), "not a database URL"),
-        (database(f"oracle://ada:{SECRET}@h/x"), "no SQL probe for 'oracle'"),
+        (database(f"oracle://ada:{SECRET}@h/x"), "not supported; the address of one that is begins with"),
+        (database("mssql+pyodbc://h/x"), "begins with postgresql://, mariadb://, mysql://, mongodb:// or sqlite:///"),
+        (database("${ELSEWHERE}"), "not supported"),
         (database(f"postgresql://ada:{SECRET}@@h/x"), "must be percent-encoded"),
         (database(f"postgresql://ada:{SECRET}@h/x?timeout=3"), "timeout is not honoured"),
         (database("postgresql://h/x", password=SECRET), "a password needs a user"),
@@ -68,7 +71,7 @@ def test_a_host_without_a_database_gives_the_name_and_no_login_does() -> None:
 )
 def test_what_cannot_be_used_is_refused_without_its_secret(given: Entered, why: str) -> None:
     with pytest.raises(SetupError) as refused:
-        system_of(given, 0, {})
+        system_of(given, 0, {"ELSEWHERE": f"oracle://ada:{SECRET}@h/x"})
     assert why in str(refused.value)
     assert SECRET not in str(refused.value)
 
@@ -109,6 +112,40 @@ def test_one_database_is_one_however_its_address_is_written(one: str, other: str
         return
     with pytest.raises(SetupError, match="this is the address of the source of truth"):
         pair_of(database(one), database(other, name="copy"), {})
+
+
+def test_the_path_of_a_sqlite_file_is_answered_with_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    (tmp_path / "crm.sqlite").rename(tmp_path / "c r%m.db")
+    (tmp_path / "other.txt").write_text("SQLite\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("c r%m.db", "./c r%m.db", "~/c r%m.db", f"'{tmp_path}/c r%m.db'"):
+        for refuse in (lambda path=path: kind_of(path), lambda path=path: system_of(database(path), 0, {})):
+            with pytest.raises(SetupError) as refused:
+                refuse()
+            address = str(refused.value).removeprefix("not a database URL; for this SQLite file write ")
+            assert address == f"sqlite:///{tmp_path}/c%20r%25m.db"
+            assert Path(read_url(address).database or "").samefile("c r%m.db")
+    for path in ("other.txt", "none.db", ".", "\0"):
+        with pytest.raises(SetupError, match="not a database URL; write for example"):
+            kind_of(path)
+
+
+def test_an_address_may_be_in_quotes() -> None:
+    for quote in "'\"":
+        address = f"{quote}postgresql://ada:{SECRET}@h/crm{quote}"
+        assert kind_of(address) == "database"
+        assert system_of(database(address), 0, {}).words["url"] == address[1:-1]
+        assert database(address).remembered.words == {}
+        assert needs_password(f"{quote}postgresql://ada@h/crm{quote}")
+        assert system_of(database(f"{quote}${{CRM}}{quote}"), 0, {"CRM": "sqlite:///a"}).variables == {"url": "CRM"}
+        proxy = account("hubspot", token=TOKEN, url=f"{quote}https://proxy.example.com{quote}")
+        assert system_of(proxy, 0, {}).words["url"] == "https://proxy.example.com"
+        secret = f"{quote}{SECRET}{quote}"
+        assert system_of(account("hubspot", token=secret), 0, {}).words["token"] == secret
 
 
 def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:

@@ -52,3 +52,9 @@ def test_a_place_for_a_map_is_a_new_file_in_a_folder(tmp_path: Path, monkeypatch
     ):
         with pytest.raises(SetupError, match=why):
             place_for(text)
+
+
+def test_a_folder_that_cannot_be_written_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(SetupError, match=r"nothing can be written in the folder .*; choose another"):
+        place_for(f"{tmp_path}/a.yaml")
