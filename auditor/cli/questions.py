@@ -217,9 +217,9 @@ def _system(
     last = before.entered if before else None
     while True:
         try:
-            text = _address(which, last, back=back)
+            text = _address(which, last)
             if back and text.strip().lower() == _BACK:
-                raise _BackError(_Told(entered=last, usual="") if last else None)
+                raise _BackError(_kept(last, before))
             last = entered = _sign_in(text, last)
             found = check(entered)
             catalogue = _working(partial(reading.catalogue, found))
@@ -228,7 +228,7 @@ def _system(
             _complain(error)
             ways = {"Enter another system with the copies": False, "Enter the source of truth again": True}
             if _what_now("Both are the same system. What now?", ways):
-                raise _BackError(_Told(entered=last, usual="") if last else None) from None
+                raise _BackError(_kept(last, before)) from None
             last = None
         except _UnfinishedError as error:
             _complain(error)
@@ -249,6 +249,13 @@ def _system(
         check, lambda: replace(entered, zone=answers.text(label, zone, expected="write a time zone, such as UTC"))
     )
     return replace(told, entered=entered), catalogue
+
+
+def _kept(last: Entered | None, before: _Told | None) -> _Told | None:
+    """What was entered last about a system, with the name and time zone from before."""
+    if last is None or before is None:
+        return _Told(entered=last, usual="") if last else None
+    return replace(before, entered=replace(last, name=before.entered.name, zone=before.entered.zone))
 
 
 def _sign_in(text: str, before: Entered | None) -> Entered:
@@ -277,11 +284,8 @@ def _sign_in(text: str, before: Entered | None) -> Entered:
     return Entered(kind=kind, words=words)
 
 
-def _address(which: str, before: Entered | None, *, back: bool) -> str:
+def _address(which: str, before: Entered | None) -> str:
     """Ask for the address of a database, or the name of another kind; an address with a login is not shown again.
-
-    Args:
-        back: `_BACK` may be the answer, too.
 
     Raises:
         SetupError: a kind of database was named, and then no address.

@@ -198,6 +198,8 @@ def _check_path(text: str) -> None:
     """Raises SetupError with the address of a SQLite file whose path was entered instead."""
     try:
         path = Path(text).expanduser().absolute()
+        if not path.is_file():
+            return
         with path.open("rb") as file:
             found = file.read(len(_SQLITE)) == _SQLITE
     except (OSError, RuntimeError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -543,6 +544,8 @@ def test_the_first_system_is_corrected_where_the_second_is_asked_for(tmp_path: P
 
 def test_from_a_map_with_mistakes_a_way_leads_to_the_systems(tmp_path: Path) -> None:
     fill(tmp_path)
+    shutil.copy(tmp_path / "warehouse.sqlite", tmp_path / "other.sqlite")
+    crm = connecting(tmp_path)[:3]
     editor = tmp_path / "editor.sh"
     editor.write_text('#!/bin/sh\necho "mistake: 1" >> "$1"\n')
     editor.chmod(0o755)
@@ -558,7 +561,11 @@ def test_from_a_map_with_mistakes_a_way_leads_to_the_systems(tmp_path: Path) -> 
             ("The map cannot be used as it is. What now?", None),
             ("3: Enter the systems again", None),
             ("Number [1]", "3"),
-            ("The source of truth: address", INTERRUPT),
+            *crm,
+            ("The system with the copies: address", "back"),
+            *crm,
+            ("The system with the copies: address", f"sqlite:///{tmp_path}/other.sqlite"),
+            ("Name in the map [other]", INTERRUPT),
         ],
     )
     assert code == 130, terminal.shown

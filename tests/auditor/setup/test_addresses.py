@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,8 @@ def test_the_path_of_a_sqlite_file_is_answered_with_its_address(
             address = str(refused.value).removeprefix("not a database URL; for this SQLite file write ")
             assert address == f"sqlite:///{tmp_path}/c%20r%25m.db"
             assert Path(read_url(address).database or "").samefile("c r%m.db")
-    for path in ("other.txt", "none.db", ".", "\0"):
+    os.mkfifo("pipe")
+    for path in ("pipe", "other.txt", "none.db", ".", "\0"):
         with pytest.raises(SetupError, match="not a database URL; write for example"):
             kind_of(path)
 
