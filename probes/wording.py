@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 
 def counted(number: int, word: str) -> str:
     """A number of things, in the singular if it is one."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def listed(words: Sequence[str], last: str = "or") -> str:
+    """Words in a sentence: `a, b or c`."""
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def heading(name: str) -> str:

@@ -37,6 +37,12 @@ LEAST_PAGE = 100
 MINUTE_S = 65.0
 """What is spent of a minute's calls is waited for; what is spent of a day's ends the sweep."""
 
+MOST_WAIT_S = 120.0
+"""The longest that is waited for records still within their window, unless someone says how long."""
+
+SETTLING_S = 10.0
+"""From the end of a window to the verdict: the reading that confirms it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -108,15 +114,19 @@ def audit_once(
     digest_key: bytes,
     *,
     flows: Sequence[str],
-    wait_s: float,
+    wait_s: float | None = None,
     tell: Callable[[str], None],
 ) -> list[Report]:
     """Audit every record of these flows.
 
     Args:
-        wait_s: how long to wait, after the sweeps, for suspicions to be confirmed or dismissed.
+        wait_s: how long to wait, after the sweeps, for suspicions to be confirmed or dismissed; None until the
+            longest window has ended, at most two minutes.
         tell: called with progress messages.
     """
+    if wait_s is None:
+        longest_s = max((integration_map.flow(name).window_s for name in flows), default=0.0)
+        wait_s = min(longest_s + SETTLING_S, MOST_WAIT_S)
     readers = open_readers(integration_map, open_allowances(integration_map.systems, ledger.spending))
     reporter = Reporter.of_map(ledger, integration_map, senders=())
     try:

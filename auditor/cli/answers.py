@@ -34,7 +34,7 @@ def once(label: str, usual: str = "", *, hidden: bool = False) -> str:
 
 
 def nothing(expected: str) -> str:
-    """What is said after an empty answer."""
+    """The complaint about an empty answer."""
     return f"nothing was entered; {expected}"
 
 

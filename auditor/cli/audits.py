@@ -131,9 +131,12 @@ def once(
     data: DataOption = DEFAULT_DATA,
     flow: FlowOption = None,
     wait: Annotated[
-        str,
-        typer.Option(help="How long to wait, after the last read, for records still within their window."),
-    ] = "60s",
+        str | None,
+        typer.Option(
+            help="How long to wait, after the last read, for records still within their window.",
+            show_default="until the longest window has ended, at most 2min",
+        ),
+    ] = None,
     fail_on: FailOption = "any",
     as_json: JsonOption = False,
     new_digest_key: NewKeyOption = False,
@@ -147,7 +150,7 @@ def once(
 
     failing = causes_failing(fail_on)
     try:
-        wait_s = parse_duration(wait)
+        wait_s = None if wait is None else parse_duration(wait)
     except ValueError as error:
         fail(f"--wait: {error}")
     loaded = load(map_)

@@ -32,7 +32,6 @@ from auditor.setup.addresses import (
     asked,
     kind_of,
     kinds,
-    listed,
     needs_password,
     pair_of,
     system_of,
@@ -45,7 +44,7 @@ from auditor.systems.matches import Found
 from checks.tables import complete
 from probes.addresses import BEGINNINGS
 from probes.sign_in_words import SignInWord
-from probes.wording import counted
+from probes.wording import counted, listed
 
 AnswerT = TypeVar("AnswerT")
 
@@ -56,7 +55,7 @@ _NUMBERS = re.compile(r"\d+(?:[\s,]+\d+)*")
 _PAIRS = "write the numbers of pairs, such as 1, 2"
 
 _DATABASES = frozenset({DATABASE, "postgres", *(each.partition("://")[0] for each in BEGINNINGS)})
-"""What is written, in any case, by whoever means a database and has not come to its address yet."""
+"""Names of databases, in lower case: whoever enters one is asked for the address."""
 
 _AGAIN = "Enter the systems again; Enter keeps what you entered"
 

@@ -24,7 +24,6 @@ from auditor.setup.addresses import (
     accounts,
     asked,
     kinds,
-    listed,
     pair_of,
     system_of,
 )
@@ -32,6 +31,7 @@ from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import Step
 from auditor.systems.matches import Found
 from probes.sign_in_words import SignInWord
+from probes.wording import listed
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

@@ -15,6 +15,7 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.setup import reading
 from auditor.setup.setup_error import SetupError
 from auditor.workspace import Workspace
+from probes.wording import listed
 
 
 def draw(person: Person, progress: Progress, location: Path) -> None:
@@ -24,11 +25,11 @@ def draw(person: Person, progress: Progress, location: Path) -> None:
     loaded = plan.checked.loaded
     assert loaded is not None
     st.success(f"The map is in {escaping.markdown(location.resolve())}.", icon=":material/check_circle:")
-    named = escaping.markdown(", ".join(plan.unset))
+    named = escaping.markdown(listed([*plan.unset], "and"))
     if progress.kept:
         st.success(
-            f"The values of {named} are in {escaping.markdown(progress.kept)}, which only you may read. Whatever you "
-            "start in that folder takes them from there.",
+            f"{named} {'is' if len(plan.unset) == 1 else 'are'} kept in {escaping.markdown(progress.kept)}, which "
+            "only you may read. Whatever you start in that folder takes them from there.",
             icon=":material/key:",
         )
     elif plan.unset:

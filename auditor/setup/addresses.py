@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from probes import registry
 from probes.addresses import BEGINNINGS, WEB
 from probes.secrets import Scrubber
 from probes.sign_in_words import SignInWord
-from probes.wording import did_you_mean
+from probes.wording import did_you_mean, listed
 
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
 """How an address is written."""
@@ -158,11 +158,6 @@ def kinds() -> dict[str, str]:
 def accounts() -> list[str]:
     """The titles of what is not a database."""
     return [title for kind, title in kinds().items() if kind != DATABASE]
-
-
-def listed(words: Sequence[str], last: str = "or") -> str:
-    """Words in a sentence."""
-    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def asked(kind: str) -> tuple[SignInWord, ...]:

@@ -22,13 +22,6 @@ from probes.contract import CollectionSchema, ProbeError
 if TYPE_CHECKING:
     from auditor.audit.once import Report
 
-MOST_WAIT_S = 120.0
-"""The longest that the first verdicts wait for records that are still within their window."""
-
-SETTLING_S = 10.0
-"""From the end of a window to the verdict: the reading that confirms it."""
-
-
 Catalogue = Sequence[CollectionSchema]
 """What a system holds, as it describes it."""
 
@@ -94,9 +87,6 @@ def first_verdicts(
     from auditor.audit.once import audit_once
     from auditor.audit.tenure import held
 
-    if wait_s is None:
-        longest_s = max((loaded.flow(name).window_s for name in loaded.flows), default=0.0)
-        wait_s = min(longest_s + SETTLING_S, MOST_WAIT_S)
     try:
         ledger = workspace.ledger()
         try:

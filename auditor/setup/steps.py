@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from auditor.setup.addresses import NewSystem, listed
+from auditor.setup.addresses import NewSystem
 from auditor.setup.setup_error import SetupError
 from auditor.setup.trial import Checked, Trial
 from auditor.systems.matches import Found, Match
 from auditor.systems.proposed_map import as_yaml
 from checks.tables import complete
+from probes.wording import listed
 
 
 class Step(StrEnum):

@@ -190,8 +190,8 @@ def _first_reading(
             absent = view.verdict == "differs" and not all(copy.found for copy in view.copies)
             verdicts["missing" if absent else view.verdict] += 1
             fields.update(view.differing)
-            if view.verdict == "cannot verify":
-                unverified.update({scrub(_why(view))})
+            if view.verdict in {"cannot verify", "not found"}:
+                unverified[scrub(_why(view))] += 1
     except ProbeError as error:
         return _failed(data_type, scrub(str(error)))
     return FirstReading(
@@ -212,6 +212,8 @@ def _why(view: RecordView) -> str:
             return f"{copy.system}: {copy.error}"
         if copy.found > 1:
             return f"{copy.system} holds several rows with one key"
+    if view.verdict == "not found":
+        return "it was gone when it was read"
     unread = {
         f"{name} of {copy.system}"
         for copy in view.copies

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from auditor.escaping import visible
@@ -155,7 +156,7 @@ def _inspected(
     remarks: list[str] = []
     for spec in (*specs, *pairs):
         try:
-            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECT_CALLS)  # type: ignore[misc]
+            remarks += reader.call(partial(reader.probe.inspect, spec), requests=INSPECT_CALLS)
             if spec not in pairs:
                 remarks += _ranking(reader, spec, seed)
                 remarks += _stamps(reader, spec)
@@ -196,9 +197,9 @@ def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
             odd.setdefault("no instant", []).append(text)
         elif at_us > latest_us:
             odd.setdefault("in the future", []).append(text)
-    looked_at = f"{counted(len(reading.rows), 'record')} looked at"
+    first = counted(len(reading.rows), "record")
     return [
-        f"{spec.collection}.{spec.changed_at} is {what} in {len(stamps)} of {looked_at} "
+        f"{spec.collection}.{spec.changed_at} is {what} in {len(stamps)} of the first {first} "
         f"({_shape(max(stamps))}): only the sweep finds their changes"
         for what, stamps in odd.items()
     ]
@@ -207,7 +208,9 @@ def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
 def _shape(text: str) -> str:
     """A stamp's form without its value, in words: 9 for each digit, a for each letter."""
     shape = "".join("9" if each.isdigit() else "a" if each.isalpha() else each for each in text[:40])
-    return f"written like {visible(shape)}, where 9 is any digit and a any letter" if shape else "NULL or empty"
+    return (
+        f"written like {visible(shape)}, where 9 stands for a digit and a for a letter" if shape else "NULL or empty"
+    )
 
 
 def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from probes.contract import CollectionSchema, FieldSchema, ProbeError, Reason
 from probes.records.hubspot.session import GRANT, Session
-from probes.wording import did_you_mean
+from probes.wording import did_you_mean, listed
 
 CRM_TYPES = ("contacts", "companies", "deals", "tickets", "products", "line_items", "quotes")
 """The types that `auditor discover` describes besides the account's own."""
@@ -109,7 +109,7 @@ class Catalogue:
         if not schemas and scopes:
             raise ProbeError(
                 Reason.PERMISSION,
-                f"the token may read none of {', '.join(scopes)}",
+                f"the token may not read {listed([*scopes])}",
                 hint=f"grant the app a scope for each type to audit: {', '.join(dict.fromkeys(scopes.values()))}",
             )
         if not schemas and refused is not None:

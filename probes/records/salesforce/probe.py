@@ -42,7 +42,7 @@ from probes.records.salesforce.event_bus import BusEvent, EventBus
 from probes.records.salesforce.session import Session, reason_of, refused
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.unranked import Unranked
-from probes.wording import did_you_mean
+from probes.wording import did_you_mean, listed
 
 IDS_AT_ONCE = 2_000
 """Source: REST API Developer Guide, "Get Records With a Request Body Using sObject Collections"."""
@@ -167,8 +167,8 @@ class SalesforceProbe(Unranked):
         if not wanted:
             raise ProbeError(
                 Reason.PERMISSION,
-                f"the user may read none of {', '.join(OFTEN_USED)}, and no custom object",
-                hint="give the user that the app runs as a permission set with View All for each object to audit, "
+                f"the user may read no custom object, and not {listed(OFTEN_USED)}",
+                hint="give the user that the app runs as a permission set with View All on each object to be audited "
                 "and read access to its fields",
             )
         return [self._schema(name) for name in wanted[:DESCRIBED]]

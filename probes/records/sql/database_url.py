@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote
 
 from probes.addresses import BEGINNINGS, WEB, check_address
 from probes.ranking import Dialect
+from probes.wording import listed
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -189,7 +190,7 @@ def read_url(text: str) -> DatabaseUrl:
         raise ValueError("not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE")
     dialect = parts["dialect"]
     if dialect in WEB:
-        raise ValueError(f"this is a web address, not a database's, which begins with {', '.join(BEGINNINGS)}")
+        raise ValueError(f"this is a web address, not a database's, which begins with {listed(BEGINNINGS)}")
     if dialect not in DIALECTS:
         raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DIALECTS)}")
     query: dict[str, list[str]] = {}

@@ -44,7 +44,7 @@ from probes.records.stripe.session import Session
 from probes.records.stripe.settings import LATEST_EVENT, StripeSettings, walking, walks
 from probes.records.stripe.shapes import COLLECTIONS, Collection
 from probes.records.unranked import Unranked
-from probes.wording import did_you_mean, heading
+from probes.wording import did_you_mean, heading, listed
 
 AT_ONCE = 5
 """Objects in one call per connection: each takes a request of its own, and all share one deadline."""
@@ -137,7 +137,7 @@ class StripeProbe(Unranked):
         wanted = "events" if described else "what is to be audited of them, and for events"
         raise ProbeError(
             Reason.PERMISSION,
-            f"the key may not read {', '.join(refused)}; changes are found by events",
+            f"the key may not read {listed(refused)}; changes are found by events",
             hint=f"grant the restricted key read permission for {wanted}",
         )
 

@@ -24,13 +24,13 @@ def fill(stand: Stand, stamp: str | None, count: int = 10, first: int = 1) -> No
 @pytest.mark.parametrize(
     ("stamp", "told", "shape"),
     [
-        (US, "no instant", "written like 99/99/9999 99:99 aa, where 9 is any digit and a any letter"),
-        ("garbage", "no instant", "written like aaaaaaa, where 9 is any digit and a any letter"),
+        (US, "no instant", "written like 99/99/9999 99:99 aa, where 9 stands for a digit and a for a letter"),
+        ("garbage", "no instant", "written like aaaaaaa, where 9 stands for a digit and a for a letter"),
         (None, "no instant", "NULL or empty"),
         (
             "2099-01-01 00:00:00",
             "in the future",
-            "written like 9999-99-99 99:99:99, where 9 is any digit and a any letter",
+            "written like 9999-99-99 99:99:99, where 9 stands for a digit and a for a letter",
         ),
     ],
 )
@@ -40,7 +40,7 @@ def test_the_doctor_remarks_on_stamps_that_tell_no_change(
     fill(stand, "2026-01-01 00:00:00")
     fill(stand, stamp, count=3, first=11)
     (crm, *_) = examine(stand.map, seed=None, steps={})
-    remark = f"customers.updated_at is {told} in 3 of 13 records looked at ({shape})"
+    remark = f"customers.updated_at is {told} in 3 of the first 13 records ({shape})"
     assert [each for each in crm.remarks if each.startswith(remark)]
 
 

@@ -127,7 +127,7 @@ def test_the_steps_lead_to_a_map_and_its_first_verdicts(place: Path) -> None:
     press(app, "Write plumbline.yaml")
     assert (place / ".env").stat().st_mode & 0o777 == 0o600
     told = text(app).replace("\\", "") + str([each.value for each in app.success]).replace("\\", "")
-    assert f"The values of CRM_URL, WAREHOUSE_URL are in {place}/.env, which only you may read" in told
+    assert f"CRM_URL and WAREHOUSE_URL are kept in {place}/.env, which only you may read" in told
     environment = {f"{name.upper()}_URL": f"sqlite:///{place}/{name}.sqlite" for name in ("crm", "warehouse")}
     assert [*load_map(place / "plumbline.yaml", environment).flows] == ["customer_to_warehouse"]
     assert [each.value for each in app.code] == ["auditor run"]
@@ -210,7 +210,7 @@ def test_a_person_may_set_the_variables_themselves(place: Path) -> None:
     app = press(press(compared(place), "Propose a map"), "Check and try it")
     app.checkbox[0].set_value(False)
     press(app, "Write plumbline.yaml")
-    assert "Set CRM_URL, WAREHOUSE_URL wherever you start the auditor" in text(app).replace("\\", "")
+    assert "Set CRM_URL and WAREHOUSE_URL wherever you start the auditor" in text(app).replace("\\", "")
     assert not (place / ".env").exists()
 
 

@@ -11,9 +11,18 @@ from auditor.setup import steps
 from auditor.setup.addresses import pair_of
 from auditor.setup.reading import command, find, first_verdicts
 from auditor.setup.setup_error import SetupError
+from auditor.setup.steps import Plan
 from auditor.setup.trial import check
 from auditor.workspace import Workspace
 from tests.auditor.setup.pair import database, fill, systems_in
+
+
+def proposed(place: Path) -> Plan:
+    """A set-up that has proposed a map for two systems."""
+    fill(place)
+    plan = steps.connected(systems_in(place))
+    assert plan.systems is not None
+    return steps.proposed(steps.discovered(plan, find(plan.systems, tell=lambda _: None)), [0])
 
 
 def test_the_tables_of_a_postgresql_and_a_sqlite_are_matched(postgresql_url: str, tmp_path: Path) -> None:
@@ -40,10 +49,7 @@ def test_a_system_that_does_not_answer_is_named_without_its_password(tmp_path: P
 
 
 def test_the_first_verdicts_are_in_the_ledger(tmp_path: Path) -> None:
-    fill(tmp_path)
-    plan = steps.connected(systems_in(tmp_path))
-    assert plan.systems is not None
-    plan = steps.proposed(steps.discovered(plan, find(plan.systems, tell=lambda _: None)), [0])
+    plan = proposed(tmp_path)
     assert plan.text is not None
     loaded = check(plan.text, "map.yaml", plan.variables, plan.scrub).loaded
     assert loaded is not None
@@ -57,10 +63,7 @@ def test_the_first_verdicts_are_in_the_ledger(tmp_path: Path) -> None:
 
 
 def test_the_first_verdicts_wait_until_the_window_has_ended(tmp_path: Path) -> None:
-    fill(tmp_path)
-    plan = steps.connected(systems_in(tmp_path))
-    assert plan.systems is not None
-    plan = steps.proposed(steps.discovered(plan, find(plan.systems, tell=lambda _: None)), [0])
+    plan = proposed(tmp_path)
     assert plan.text is not None
     assert "window: 60s" in plan.text
     loaded = check(plan.text.replace("window: 60s", "window: 2s"), "map.yaml", plan.variables, plan.scrub).loaded
