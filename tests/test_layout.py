@@ -84,6 +84,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/daemon/serving.py": "auditor/daemon/test_reloading.py",
         "auditor/audit/tenure.py": "auditor/ledger/test_lease.py",
         "auditor/cli/questions.py": "auditor/cli/test_init.py",
+        "auditor/cli/system_questions.py": "auditor/cli/test_init.py",
         "auditor/dashboard/map_panel.py": "auditor/dashboard/test_pages.py",
         "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",
         "auditor/dashboard/setup_connect.py": "auditor/dashboard/test_setup_page.py",

@@ -1,13 +1,17 @@
-"""Questions on a terminal, each asked until its answer can be used."""
+"""Questions on a terminal, each asked until its answer can be used, and what is said between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import typer
 
 from auditor.cli.options import say, write
+from auditor.cli.rows import err, shown
 from auditor.escaping import visible
+
+AnswerT = TypeVar("AnswerT")
 
 _YES = frozenset({"y", "yes"})
 _NO = frozenset({"n", "no"})
@@ -70,3 +74,27 @@ def yes(question: str, *, usual: bool) -> bool:
         if answer in _YES or answer in _NO:
             return answer in _YES
         say("write y or n")
+
+
+def what_now(question: str, options: Mapping[str, AnswerT]) -> AnswerT:
+    """Ask how to go on. Who wants to stop is asked once more, because all that was entered is lost then.
+
+    Args:
+        options: what each leads to; Enter takes the first.
+    """
+    while True:
+        at = choice(question, [*options, "Stop"])
+        if at < len(options):
+            return [*options.values()][at]
+        if yes("Nothing has been written, and what you entered will be lost. Stop?", usual=False):
+            raise typer.Abort
+
+
+def working(work: Callable[..., AnswerT]) -> AnswerT:
+    """Do work that takes `tell`, while a line shows what is being done."""
+    with err.status("connecting") as status:
+        return work(tell=lambda text: status.update(shown(text)))
+
+
+def complain(error: Exception) -> None:
+    say(str(error))

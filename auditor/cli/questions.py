@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,35 +15,23 @@ from typing import TypeVar
 
 import typer
 
-from auditor.cli import answers
+from auditor.cli import answers, system_questions
 from auditor.cli.options import say, workspace, write
-from auditor.cli.rows import err, out, print_rows, shown
+from auditor.cli.rows import out, print_rows
+from auditor.cli.system_questions import BACK, BackError, Told
 from auditor.escaping import block, visible
 from auditor.map.yaml_document import read_text
 from auditor.setup import files, reading, steps, trial
 from auditor.setup.addresses import (
-    ADDRESS,
-    DATABASE,
     EXAMPLE,
-    PASSWORD,
-    Entered,
-    NewSystem,
     accounts,
-    asked,
-    kind_of,
-    kinds,
-    needs_password,
     pair_of,
-    system_of,
-    unquoted,
 )
 from auditor.setup.reading import Catalogue
-from auditor.setup.setup_error import SameSystemError, SetupError
+from auditor.setup.setup_error import SetupError
 from auditor.setup.steps import ABOUT, Plan, Step
 from auditor.systems.matches import Found
 from checks.tables import complete
-from probes.addresses import BEGINNINGS
-from probes.sign_in_words import SignInWord
 from probes.wording import counted, listed
 
 AnswerT = TypeVar("AnswerT")
@@ -54,41 +42,7 @@ _NUMBERS = re.compile(r"\d+(?:[\s,]+\d+)*")
 
 _PAIRS = "write the numbers of pairs, such as 1, 2"
 
-_DATABASES = frozenset({DATABASE, "postgres", *(each.partition("://")[0] for each in BEGINNINGS)})
-"""Names of databases, in lower case: whoever enters one is asked for the address."""
-
 _AGAIN = "Enter the systems again; Enter keeps what you entered"
-
-_BACK = "back"
-"""In place of the second system: the way back to the first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """What was entered about a system.
-
-    Attributes:
-        usual: the name that it would have had.
-    """
-
-    entered: Entered
-    usual: str
-
-
-class _UnfinishedError(SetupError):
-    """A word that is needed was left out; what was entered before it is kept."""
-
-    def __init__(self, message: str, entered: Entered) -> None:
-        super().__init__(message)
-        self.entered = entered
-
-
-class _BackError(Exception):
-    """The person wants to enter the first system again; what was entered about the second is kept."""
-
-    def __init__(self, told: _Told | None) -> None:
-        super().__init__()
-        self.told = told
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +61,7 @@ class _Session:
     file: Path
     data: Path
     plan: Plan = field(default_factory=Plan)
-    told: tuple[_Told, _Told] | None = None
+    told: tuple[Told, Told] | None = None
     catalogues: tuple[Catalogue, Catalogue] | None = None
     pairs: frozenset[tuple[str, str]] = frozenset()
     text: str | None = None
@@ -152,20 +106,6 @@ def _heading(step: Step) -> None:
     write(f"\n{number} of {len(Step)}: {ABOUT[step].word}. {ABOUT[step].meaning}\n")
 
 
-def _what_now(question: str, options: Mapping[str, AnswerT]) -> AnswerT:
-    """Ask how to go on. Who wants to stop is asked once more, because all that was entered is lost then.
-
-    Args:
-        options: what each leads to; Enter takes the first.
-    """
-    while True:
-        at = answers.choice(question, [*options, "Stop"])
-        if at < len(options):
-            return [*options.values()][at]
-        if answers.yes("Nothing has been written, and what you entered will be lost. Stop?", usual=False):
-            raise typer.Abort
-
-
 def _connect(session: _Session) -> Step:
     """Ask for both systems, and sign in to each as soon as it is entered."""
     write(
@@ -175,165 +115,16 @@ def _connect(session: _Session) -> Step:
     )
     first, second = session.told or (None, None)
     while True:
-        first, ours = _system("The source of truth", lambda entered: system_of(entered, 0, os.environ), first)
-        write(f"To enter the source of truth again, write {_BACK}.\n")
+        first, ours = system_questions.first(first)
+        write(f"To enter the source of truth again, write {BACK}.\n")
         try:
-            second, theirs = _second(first, second)
+            second, theirs = system_questions.second(first, second)
             break
-        except _BackError as back:
+        except BackError as back:
             second = back.told
     session.told, session.catalogues = (first, second), (ours, theirs)
     session.plan = steps.connected(pair_of(first.entered, second.entered, os.environ))
     return Step.DISCOVER
-
-
-def _second(first: _Told, before: _Told | None) -> tuple[_Told, Catalogue]:
-    """Ask for the system with the copies.
-
-    Raises:
-        _BackError: the person wants to enter the source of truth again.
-    """
-    return _system(
-        "The system with the copies",
-        lambda entered: pair_of(first.entered, entered, os.environ)[1],
-        before,
-        back=True,
-    )
-
-
-def _system(
-    which: str, check: Callable[[Entered], NewSystem], before: _Told | None, *, back: bool = False
-) -> tuple[_Told, Catalogue]:
-    """Ask for one system until it can be signed in to, then for its name and time zone.
-
-    Args:
-        before: what was entered when it was asked for last.
-        back: the person may go back to the system before.
-
-    Raises:
-        _BackError: the person does.
-    """
-    last = before.entered if before else None
-    while True:
-        try:
-            text = _address(which, last)
-            if back and text.strip().lower() == _BACK:
-                raise _BackError(_kept(last, before))
-            last = entered = _sign_in(text, last)
-            found = check(entered)
-            catalogue = _working(partial(reading.catalogue, found))
-            break
-        except SameSystemError as error:
-            _complain(error)
-            ways = {"Enter another system with the copies": False, "Enter the source of truth again": True}
-            if _what_now("Both are the same system. What now?", ways):
-                raise _BackError(_kept(last, before)) from None
-            last = None
-        except _UnfinishedError as error:
-            _complain(error)
-            last = error.entered
-        except SetupError as error:
-            _complain(error)
-    usual = before.entered.name if before and before.entered.name != before.usual else found.name
-    entered, _ = _until_usable(
-        check,
-        lambda: replace(entered, name=answers.text("  Name in the map", usual, expected="write a name")),
-    )
-    told = _Told(entered=entered, usual=found.name)
-    if entered.kind != DATABASE:
-        return told, catalogue
-    zone = (before and before.entered.zone) or "UTC"
-    label = "  Time zone of its times without one"
-    entered, _ = _until_usable(
-        check, lambda: replace(entered, zone=answers.text(label, zone, expected="write a time zone, such as UTC"))
-    )
-    return replace(told, entered=entered), catalogue
-
-
-def _kept(last: Entered | None, before: _Told | None) -> _Told | None:
-    """What was entered last about a system, with the name and time zone from before."""
-    if last is None or before is None:
-        return _Told(entered=last, usual="") if last else None
-    return replace(before, entered=replace(last, name=before.entered.name, zone=before.entered.zone))
-
-
-def _sign_in(text: str, before: Entered | None) -> Entered:
-    """Ask how to sign in to a system; Enter keeps what was entered before.
-
-    Args:
-        text: its address or kind.
-
-    Raises:
-        _UnfinishedError: a word that is needed was left out.
-        SetupError: the text is neither an address nor a kind.
-    """
-    kind = kind_of(text)
-    same = before is not None and before.kind == kind
-    held = dict(before.words) if before and same else {}
-    again = dict(before.remembered.words) if before and same else {}
-    words = {ADDRESS.word: text} if kind == DATABASE else {}
-    for each in asked(kind):
-        if each.word in words or (each is PASSWORD and not needs_password(text)):
-            continue
-        word = _word(each, held.get(each.word, ""), again.get(each.word, ""))
-        if not word and each is not PASSWORD:
-            expected = f"{each.label} is needed: {each.help}"
-            raise _UnfinishedError(answers.nothing(expected), Entered(kind=kind, words={**held, **words}))
-        words[each.word] = word
-    return Entered(kind=kind, words=words)
-
-
-def _address(which: str, before: Entered | None) -> str:
-    """Ask for the address of a database, or the name of another kind; an address with a login is not shown again.
-
-    Raises:
-        SetupError: a kind of database was named, and then no address.
-    """
-    names = [kind for kind in kinds() if kind != DATABASE]
-    label, expected = f"{which}: address, {listed(names)}", f"write for example {EXAMPLE}, or {listed(names)}"
-    usual = held = ""
-    if before is not None and before.kind == DATABASE:
-        held, usual = before.words[ADDRESS.word], before.remembered.words.get(ADDRESS.word, "")
-    elif before is not None:
-        usual = before.kind
-    if held and not usual:
-        text = answers.text_or(held, f"{label} (Enter keeps the one entered)")
-    else:
-        text = answers.text(label, usual, expected=expected)
-    while text.strip().lower() in _DATABASES:
-        write(f"  {ADDRESS.help}\n")
-        text = answers.once(f"  {ADDRESS.label}")
-        if not text:
-            raise SetupError(answers.nothing(expected))
-    return unquoted(text)
-
-
-def _word(each: SignInWord, held: str, again: str) -> str:
-    """Ask for one word; the answer is "" if nothing was entered.
-
-    Args:
-        held: what was entered before, "" for nothing.
-        again: the same if it is no secret.
-    """
-    if each is not PASSWORD:
-        write(f"  {each.help}\n")
-    if not each.secret:
-        return answers.once(f"  {each.label}", again or each.usual)
-    notes = ["not shown"] if each.hidden else []
-    notes += ["Enter keeps the one entered"] if held else ["Enter for none"] if each is PASSWORD else []
-    label = f"  {each.label} ({', '.join(notes)})" if notes else f"  {each.label}"
-    if held or each is PASSWORD:
-        return answers.text_or(held, label, hidden=each.hidden)
-    return answers.once(label, hidden=each.hidden)
-
-
-def _until_usable(check: Callable[[Entered], NewSystem], ask: Callable[[], Entered]) -> tuple[Entered, NewSystem]:
-    while True:
-        try:
-            entered = ask()
-            return entered, check(entered)
-        except SetupError as error:
-            _complain(error)
 
 
 def _discover(session: _Session) -> Step:
@@ -341,17 +132,17 @@ def _discover(session: _Session) -> Step:
     elsewhere = {"Read both systems again": Step.DISCOVER, _AGAIN: Step.CONNECT}
     read, session.catalogues = session.catalogues, None
     try:
-        found = _working(partial(reading.find, session.plan.systems, catalogues=read))
+        found = answers.working(partial(reading.find, session.plan.systems, catalogues=read))
     except SetupError as error:
-        _complain(error)
-        return _what_now("The systems could not be compared. What now?", elsewhere)
+        answers.complain(error)
+        return answers.what_now("The systems could not be compared. What now?", elsewhere)
     session.plan = steps.discovered(session.plan, found)
     told = [*steps.unread(found), *steps.without_records(found)] if found.matches else steps.nothing_found(found)
     for sentence in told:
         say(sentence)
     if not found.matches:
         say("To write the map by hand, begin with: auditor init --template")
-        return _what_now("There is nothing to audit yet. What now?", {_AGAIN: Step.CONNECT, **elsewhere})
+        return answers.what_now("There is nothing to audit yet. What now?", {_AGAIN: Step.CONNECT, **elsewhere})
     print_rows("", steps.pair_rows(found))
     usual, doubtful = _usual_pairs(session, found), not any(steps.usable(each) for each in found.matches)
     if not usual:
@@ -359,7 +150,7 @@ def _discover(session: _Session) -> Step:
     ask_first = not usual
     while True:
         ways = {_AGAIN: Step.CONNECT, "Keep a pair nevertheless": Step.PROPOSE}
-        if ask_first and _what_now("No pair is chosen yet. What now?", ways) is Step.CONNECT:
+        if ask_first and answers.what_now("No pair is chosen yet. What now?", ways) is Step.CONNECT:
             return Step.CONNECT
         ask_first = doubtful
         try:
@@ -367,7 +158,7 @@ def _discover(session: _Session) -> Step:
             session.plan = steps.proposed(session.plan, chosen)
             break
         except SetupError as error:
-            _complain(error)
+            answers.complain(error)
     session.pairs = frozenset((found.matches[at].left.name, found.matches[at].right.name) for at in chosen)
     return Step.PROPOSE
 
@@ -428,7 +219,7 @@ def _check(session: _Session) -> Step:
     try:
         plan = steps.checked(plan, trial.check(session.text, str(session.file), environment, plan.scrub))
     except SetupError as error:
-        _complain(error)
+        answers.complain(error)
     else:
         assert plan.checked is not None
         if plan.checked.loaded is not None:
@@ -445,7 +236,7 @@ def _check(session: _Session) -> Step:
     ways = {"Change the map in an editor": "edit"}
     if session.edited:
         ways["Take the map as it was proposed"] = "proposed"
-    way = _what_now("The map cannot be used as it is. What now?", {**ways, _AGAIN: "again"})
+    way = answers.what_now("The map cannot be used as it is. What now?", {**ways, _AGAIN: "again"})
     if way == "again":
         return Step.CONNECT
     session.text = _edited(session.text) if way == "edit" else session.proposed
@@ -462,7 +253,9 @@ def _edited(text: str) -> str:
             subprocess.run([*shlex.split(editor), str(file)], check=True)  # noqa: S603  the person's own editor
             return read_text(file)
         except (OSError, ValueError, subprocess.CalledProcessError):
-            _complain(SetupError("the editor did not end well; set EDITOR to one that does. The map is as it was"))
+            answers.complain(
+                SetupError("the editor did not end well; set EDITOR to one that does. The map is as it was")
+            )
             return text
 
 
@@ -470,7 +263,7 @@ def _dry_run(session: _Session) -> Step:
     assert session.plan.checked is not None
     loaded = session.plan.checked.loaded
     assert loaded is not None
-    result = _working(partial(trial.dry_run, loaded))
+    result = answers.working(partial(trial.dry_run, loaded))
     session.plan = steps.tried(session.plan, result)
     print_rows("", [each.as_row() for each in result.reports])
     for report in result.reports:
@@ -481,7 +274,7 @@ def _dry_run(session: _Session) -> Step:
         return Step.VERDICTS
     ways = {"Try it again": Step.DRY_RUN, _AGAIN: Step.CONNECT}
     ways |= {"Change the map in an editor": Step.CHECK, "Go on nevertheless": Step.VERDICTS}
-    return _to(session, _what_now("The dry run met problems. What now?", ways))
+    return _to(session, answers.what_now("The dry run met problems. What now?", ways))
 
 
 def _to(session: _Session, step: Step) -> Step:
@@ -498,7 +291,7 @@ def _verdicts(session: _Session) -> Step | None:
     nevertheless = "" if session.plan.trial.ok else " nevertheless"
     if not answers.yes(f"Write {session.file}{nevertheless}?", usual=session.plan.trial.ok):
         ways = {"Write the map to another place": Step.VERDICTS, "Change the map in an editor": Step.CHECK}
-        step = _what_now("The map is not written yet. What now?", {**ways, _AGAIN: Step.CONNECT})
+        step = answers.what_now("The map is not written yet. What now?", {**ways, _AGAIN: Step.CONNECT})
         if step is not Step.VERDICTS:
             return _to(session, step)
         session.file = _another_place()
@@ -521,11 +314,11 @@ def _write(session: _Session) -> None:
             files.write(session.file, plan.text, environment, variables)
             break
         except SetupError as error:
-            _complain(SetupError(f"{error}; nothing has been written"))
+            answers.complain(SetupError(f"{error}; nothing has been written"))
         ways = {"Try again": "again", "Write the map to another place": "place"}
         if variables:
             ways["Do not keep the logins in .env: I set the variables myself"] = "unkept"
-        way = _what_now("What now?", ways)
+        way = answers.what_now("What now?", ways)
         if way == "place":
             session.file = _another_place()
         elif way == "unkept":
@@ -543,7 +336,7 @@ def _another_place() -> Path:
         try:
             return files.place_for(text)
         except SetupError as error:
-            _complain(error)
+            answers.complain(error)
 
 
 def _first_verdicts(session: _Session) -> None:
@@ -553,9 +346,9 @@ def _first_verdicts(session: _Session) -> None:
     if answers.yes("Audit every record once now?", usual=True):
         opened = workspace(session.data)
         try:
-            reports = _working(partial(reading.first_verdicts, loaded, opened))
+            reports = answers.working(partial(reading.first_verdicts, loaded, opened))
         except SetupError as error:
-            _complain(error)
+            answers.complain(error)
         else:
             print_rows("", [report.as_row() for report in reports])
             for report in reports:
@@ -583,13 +376,3 @@ _ASKED: Mapping[Step, Callable[[_Session], Step | None]] = complete(
     }
 )
 """What asks for each step, and answers which one is next; None at the end."""
-
-
-def _working(work: Callable[..., AnswerT]) -> AnswerT:
-    """Do work that takes `tell`, while a line shows what is being done."""
-    with err.status("connecting") as status:
-        return work(tell=lambda text: status.update(shown(text)))
-
-
-def _complain(error: SetupError) -> None:
-    say(str(error))

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
-import termios
-import time
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -21,96 +14,10 @@ import pytest
 
 from auditor.cli.template import TEMPLATE
 from auditor.map.loader import load_map
-from tests import HOME
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.setup.accounts import Accounts
 from tests.auditor.setup.pair import fill
-from tests.waiting import wait_until
-
-WITHIN_S = 120.0
-SIGNS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-INTERRUPT = "\x03"
-"""As an answer: Ctrl-C."""
-
-NOT_SHOWN = "not shown"
-"""In every question whose answer is hidden."""
-
-
-class Terminal:
-    """A command on a terminal of its own.
-
-    Attributes:
-        shown: all that it has written, without colours.
-    """
-
-    def __init__(self, place: Path, *words: str, **environment: str) -> None:
-        self._mine, theirs = os.openpty()
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "auditor", *words],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=place,
-            env={**clean, "PYTHONPATH": str(HOME), "TERM": "dumb", "COLUMNS": "200", **environment},
-            start_new_session=True,
-        )
-        os.close(theirs)
-        self.shown = ""
-        self._seen = 0
-
-    def until(self, text: str) -> str:
-        """Wait until this is shown after what was waited for before; answers what came with it."""
-        until = time.monotonic() + WITHIN_S
-        while text not in self.shown[self._seen :]:
-            assert self._read(until), f"{text!r} was not shown: {self.shown}"
-        begun = self._seen
-        self._seen = self.shown.index(text, begun) + len(text)
-        return self.shown[begun : self._seen]
-
-    def _read(self, until: float) -> bool:
-        ready, _, _ = select.select([self._mine], [], [], max(0.0, until - time.monotonic()))
-        if not ready:
-            return False
-        try:
-            content = os.read(self._mine, 65536)
-        except OSError:  # the command has ended
-            return False
-        self.shown += SIGNS.sub("", content.decode("utf-8", "replace"))
-        return bool(content)
-
-    def answer(self, question: str, text: str | None) -> None:
-        """Wait for a question, and answer it; None for what is no question.
-
-        A hidden answer is typed once the terminal hides what is typed, which drops what came before.
-        """
-        self.until(question)
-        if text is None:
-            return
-        if text == INTERRUPT:
-            self.process.send_signal(signal.SIGINT)
-            # Python notices a signal that comes just before it waits for a line when it gets one.
-            os.write(self._mine, b"\n")
-            return
-        self.until(": ")
-        if NOT_SHOWN in self.shown[: self._seen].rpartition("\n")[2]:
-            wait_until(lambda: not termios.tcgetattr(self._mine)[3] & termios.ECHO)
-        os.write(self._mine, f"{text}\n".encode())
-
-    def end(self) -> int:
-        """The exit code, with all that was shown until then."""
-        until = time.monotonic() + WITHIN_S
-        while self._read(until):
-            pass
-        os.close(self._mine)
-        return self.process.wait(WITHIN_S)
-
-
-def talk(terminal: Terminal, answers: Sequence[tuple[str, str | None]]) -> int:
-    for question, text in answers:
-        terminal.answer(question, text)
-    return terminal.end()
+from tests.terminal import INTERRUPT, Terminal, talk
 
 
 def connecting(place: Path) -> list[tuple[str, str | None]]:
@@ -123,6 +30,14 @@ def connecting(place: Path) -> list[tuple[str, str | None]]:
             ("Time zone of its times", ""),
         ]
     return asked
+
+
+def adding(place: Path, line: str) -> str:
+    """An editor that adds a line to what it is given."""
+    editor = place / "editor.sh"
+    editor.write_text(f"#!/bin/sh\necho '{line}' >> \"$1\"\n")
+    editor.chmod(0o755)
+    return str(editor)
 
 
 PROPOSED = [("Pairs to audit [1]", ""), ("Change it in an editor first?", "n")]
@@ -458,10 +373,7 @@ def test_after_a_failed_dry_run_a_person_may_try_again_go_back_or_go_on(tmp_path
 
 def test_an_edited_map_outlives_new_logins(tmp_path: Path) -> None:
     fill(tmp_path)
-    editor = tmp_path / "editor.sh"
-    editor.write_text('#!/bin/sh\necho "# mine" >> "$1"\n')
-    editor.chmod(0o755)
-    terminal = Terminal(tmp_path, "init", EDITOR=str(editor), VISUAL="")
+    terminal = Terminal(tmp_path, "init", EDITOR=adding(tmp_path, "# mine"), VISUAL="")
     code = talk(
         terminal,
         [
@@ -486,10 +398,7 @@ def test_an_edited_map_outlives_new_logins(tmp_path: Path) -> None:
 
 def test_edits_are_not_taken_over_for_another_choice(tmp_path: Path) -> None:
     fill(tmp_path)
-    editor = tmp_path / "editor.sh"
-    editor.write_text('#!/bin/sh\necho "# mine" >> "$1"\n')
-    editor.chmod(0o755)
-    terminal = Terminal(tmp_path, "init", EDITOR=str(editor), VISUAL="")
+    terminal = Terminal(tmp_path, "init", EDITOR=adding(tmp_path, "# mine"), VISUAL="")
     code = talk(
         terminal,
         [
@@ -546,10 +455,7 @@ def test_from_a_map_with_mistakes_a_way_leads_to_the_systems(tmp_path: Path) -> 
     fill(tmp_path)
     shutil.copy(tmp_path / "warehouse.sqlite", tmp_path / "other.sqlite")
     crm = connecting(tmp_path)[:3]
-    editor = tmp_path / "editor.sh"
-    editor.write_text('#!/bin/sh\necho "mistake: 1" >> "$1"\n')
-    editor.chmod(0o755)
-    terminal = Terminal(tmp_path, "init", EDITOR=str(editor), VISUAL="")
+    terminal = Terminal(tmp_path, "init", EDITOR=adding(tmp_path, "mistake: 1"), VISUAL="")
     code = talk(
         terminal,
         [
