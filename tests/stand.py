@@ -17,6 +17,7 @@ from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from auditor.systems.reader import SystemReader, open_readers
+from checks.objectives import WindowCounts
 from tests import ledgers
 from tests.standins.clock import Clock
 
@@ -69,11 +70,13 @@ class Stand:
 
     Attributes:
         clock: what writes, reads and audits take for the present; a test moves it instead of waiting.
+        begun_at: when the test began, by the clock.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.clock = Clock()
+        self.begun_at = self.clock.now()
         for system in ("crm", "billing"):
             (place / f"{system}.sqlite").write_bytes(_system())
         self.map_file = place / "map.yaml"
@@ -190,6 +193,10 @@ class Stand:
     def count(self, source: str) -> int:
         """How many rows the ledger holds in a table."""
         return ledgers.count(self.ledger, source)
+
+    def windows(self) -> WindowCounts:
+        """The verdicts on windows since the test began, whatever slots they are counted in."""
+        return self.ledger.measurements.windows("to_billing", [self.begun_at])[0]
 
     def close(self) -> None:
         """Release everything."""

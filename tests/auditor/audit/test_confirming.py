@@ -155,7 +155,7 @@ def test_a_flow_that_lists_its_changes_draws_nothing_and_pages_by_those_that_fol
 def test_changes_of_one_batch_do_not_confirm_each_other(stand: Stand) -> None:
     quiet_flow(stand, 30, lists=True)
     rename(stand, "crm", [key for key in range(1, 31) if key != panel_key(stand)][:4])
-    run_until(stand, lambda: stand.ledger.measurements.windows("to_billing", [stand.clock.now()])[0].missed == 4)
+    run_until(stand, lambda: stand.windows().missed == 4)
     found = stand.ledger.bursts.latest("to_billing")
     assert found is not None
     assert found.changes.total == 0
@@ -177,7 +177,7 @@ def test_records_of_a_burst_count_neither_as_sample_nor_as_changes(stand: Stand)
     run_until(stand, lambda: burst(stand)["waiting"] == 0)
     drawn = int(str(burst(stand)["records_missed"]))
     assert drawn > 30
-    counts = stand.ledger.measurements.windows("to_billing", [stand.clock.now()])[0]
+    counts = stand.windows()
     assert counts.missed + drawn <= 41
 
 

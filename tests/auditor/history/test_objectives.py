@@ -57,7 +57,7 @@ def test_every_objective_is_judged_by_its_own_figure(stand: Stand) -> None:
     stand.audit()
     stand.put("billing", 1, "Grace")
     stand.audit()
-    stand.audit_until(lambda: stand.ledger.measurements.windows("to_billing", [stand.clock.now()])[0].missed, 60)
+    stand.audit_until(lambda: stand.windows().missed, 60)
     with figures(stand) as found:
         window = found["changes within the window of 4 s"]
         assert (window.counts, window.goal_ratio) == (WindowCounts(met=1, missed=1), 0.99)
@@ -112,7 +112,7 @@ def test_the_command_shows_them_and_fails_on_a_broken_one(stand: Stand) -> None:
         "no change may miss its window": "kept",
     }
     stand.put("crm", 3, "Grace", ago_s=0)
-    stand.audit_until(lambda: stand.ledger.measurements.windows("to_billing", [stand.clock.now()])[0].missed, 60)
+    stand.audit_until(lambda: stand.windows().missed, 60)
     broken = auditor("objectives", *places)
     assert (broken.returncode, "1 missed" in broken.stdout) == (1, True)
     unknown = auditor("objectives", "to_biling", *places)
