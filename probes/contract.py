@@ -14,6 +14,7 @@ Rules for every probe:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -95,6 +96,10 @@ class Reason(StrEnum):
 RETRYABLE = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.OVER_BUDGET})
 
 
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
+"""What Python puts in front of the operating system's own words."""
+
+
 class ProbeError(Exception):
     """A probe failed.
 
@@ -115,6 +120,7 @@ class ProbeError(Exception):
         retry_after_s: float | None = None,
         of_key: bool = False,
     ) -> None:
+        message = _ERRNO.sub("", message)
         super().__init__(f"{reason}: {message}" + (f" ({hint})" if hint else ""))
         self.retry_after_s = retry_after_s
         self.of_key = of_key

@@ -47,6 +47,9 @@ def at_most(share: float) -> str:
     return f"less than {LEAST_SHARE:.2%}" if 0 <= share < LEAST_SHARE else f"at most {share:.2%}"
 
 
+WHERE_IT_RUNS = "check host, port and whether the server runs"
+"""What to do where a database server cannot be reached."""
+
 LEAST_SHARE = 0.0001
 """The least share that two decimals of a percentage can show."""
 

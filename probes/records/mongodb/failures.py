@@ -11,7 +11,7 @@ from pymongo import errors
 from probes.call_deadline import passed
 from probes.contract import ProbeError, Reason
 from probes.secrets import Scrubber
-from probes.wording import figure
+from probes.wording import WHERE_IT_RUNS, figure
 
 # Numbers of errors; 8000 and 16500 are Atlas's and Cosmos DB's. Source: mongodb/mongo, base/error_codes.yml.
 _REFUSED = {
@@ -55,7 +55,7 @@ class Explainer:
         if _hung(error) or isinstance(error, errors.NetworkTimeout | errors.WaitQueueTimeoutError):
             why = next((each for each in _chain(error) if _BROKEN_OFF.search(str(each))), None)
             if why is not None:
-                return ProbeError(Reason.UNREACHABLE, self.said(why))
+                return ProbeError(Reason.UNREACHABLE, self.said(why), hint=WHERE_IT_RUNS)
             return ProbeError(
                 Reason.TIMEOUT,
                 f"no response within {figure(self._timeout_s)} s: {self.said(error)}",
@@ -71,8 +71,8 @@ class Explainer:
 
     def _unreachable(self, error: BaseException) -> ProbeError:
         certificate = "CERTIFICATE" in str(error).upper()
-        hint = "is the certificate's authority known? name it with tlsCAFile in the URL" if certificate else ""
-        return ProbeError(Reason.UNREACHABLE, self.said(error), hint=hint)
+        authority = "is the certificate's authority known? name it with tlsCAFile in the URL"
+        return ProbeError(Reason.UNREACHABLE, self.said(error), hint=authority if certificate else WHERE_IT_RUNS)
 
     def _refused(self, error: Any) -> ProbeError:
         reason = _REFUSED.get(error.code, Reason.QUERY)

@@ -20,6 +20,7 @@ from probes.records.sql.database_url import DIALECTS
 from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect
 from probes.secrets import Scrubber
 from probes.settings import SystemSettings
+from probes.wording import WHERE_IT_RUNS
 
 SERVER_FIRST_S = 0.2
 """How much longer than the deadline to wait for the server's own timeout error."""
@@ -114,7 +115,7 @@ class Sessions:
     def explain(self, error: Exception, *, timed_out: bool = False) -> ProbeError:
         """Explain a failure, without secrets and values."""
         original = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        text = " ".join(self._scrub(str(original)).split())[:300]
+        text = " ".join(self._scrub(self.dialect.words(original)).split())[:300]
         if timed_out:
             return call_timed_out(self._timeout_s)
         if isinstance(error, sa.exc.TimeoutError):
@@ -133,7 +134,7 @@ class Sessions:
             Reason.AUTH: "check user and password of the system's url",
             Reason.PERMISSION: "grant SELECT to the auditor's login",
             Reason.TIMEOUT: f"limit {self._timeout_s:g} s (budget.timeout), locks {LOCK_TIMEOUT_S} s",
-            Reason.UNREACHABLE: "check host, port and whether the server runs",
+            Reason.UNREACHABLE: WHERE_IT_RUNS,
         }
         return ProbeError(reason, text, hint=dialect.hint(reason, original, text, hints.get(reason, "")))
 

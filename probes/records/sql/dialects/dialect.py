@@ -105,6 +105,10 @@ class Dialect(ABC):
             text: the error text, without secrets.
         """
 
+    def words(self, original: BaseException) -> str:
+        """What a driver's error says."""
+        return str(original)
+
     def is_too_large(self, _reason: Reason, _text: str) -> bool:
         """Whether it reports that a response is too large."""
         return False

@@ -134,6 +134,11 @@ class MySql(Dialect):
             return _ERRORS[code]
         return Reason.QUERY if code else Reason.UNREACHABLE
 
+    def words(self, original: BaseException) -> str:
+        """PyMySQL's errors hold the number and the sentence, and print as a tuple."""
+        number, *said = original.args or ("",)
+        return f"{said[0]} (error {number})" if len(said) == 1 and isinstance(said[0], str) else str(original)
+
     def hint(self, _reason: Reason, _original: BaseException, text: str, usual: str) -> str:
         return NO_DATABASE if "Unknown database" in text else usual
 

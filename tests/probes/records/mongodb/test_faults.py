@@ -27,7 +27,9 @@ from probes.contract import ProbeError, ReadSpec, Reason
 from probes.exact_json import Undecodable
 from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbSettings
+from probes.wording import WHERE_IT_RUNS
 from tests.attacks.wires import ANY, MONGODB, Wire
+from tests.servers import free_port
 from tests.standins.mongodb import Fault, MongoServer
 from tests.wire_server import WireServer
 
@@ -585,6 +587,17 @@ def test_a_host_that_does_not_exist_is_unreachable_and_not_slow(scheme: str) -> 
     opened.close()
     assert error.reason is Reason.UNREACHABLE
     assert "no-such-host.invalid" in str(error)
+    assert "Errno" not in str(error)
+    assert error.hint == WHERE_IT_RUNS
+
+
+def test_where_nothing_listens_a_sentence_says_so_and_what_to_check() -> None:
+    opened = MongoDbProbe(settings(f"mongodb://127.0.0.1:{free_port()}/x", 2))
+    error = fails(lambda: opened.fetch(spec(), ["1"]))
+    opened.close()
+    assert error.reason is Reason.UNREACHABLE
+    assert error.message.endswith("Connection refused")
+    assert error.hint == WHERE_IT_RUNS
 
 
 @pytest.fixture

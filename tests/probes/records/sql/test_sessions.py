@@ -22,7 +22,9 @@ from probes.records.sql.dialects.dialect import dialect_of
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
 from probes.settings import Budget
+from probes.wording import WHERE_IT_RUNS
 from tests import servers
+from tests.servers import free_port
 from tests.waiting import wait_until
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("name",))
@@ -413,6 +415,17 @@ def test_a_damaged_sqlite_database_is_said_to_be_damaged(tmp_path: Path) -> None
     made.close()
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 8192 + file.read_bytes()[12288:])
     assert refused(f"sqlite:///{file}").message == f"the SQLite database {file} is damaged"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_where_nothing_listens_a_sentence_says_so_and_what_to_check(kind: str) -> None:
+    told = refused(f"{kind}://someone@127.0.0.1:{free_port()}/x")
+    assert told.reason is Reason.UNREACHABLE
+    assert "onnection refused" in told.message
+    assert "127.0.0.1" in told.message
+    assert "Errno" not in str(told)
+    assert told.message[0] != "("
+    assert told.hint == WHERE_IT_RUNS
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
