@@ -34,6 +34,8 @@ from auditor.cli.options import (
 )
 from auditor.cli.silences import say_silences
 
+NOBODY_AUDITS = "no auditor is running, so this is as of the last audit; start `auditor run` to audit continuously"
+
 
 @app.command()
 def status(
@@ -92,7 +94,7 @@ def status(
             }
         )
     else:
-        say(f"audited by {lease}")
+        say(f"audited by {lease}" if lease.holder is not None else NOBODY_AUDITS)
         if standing.refused is not None:
             say(f"{standing}; correct the map, then run `auditor reload`")
         print_rows("Flows", [status_row(each) for each in flows])

@@ -111,7 +111,7 @@ def _connect(session: _Session) -> Step:
     write(
         f"An address is a database URL such as {EXAMPLE} or sqlite:///FILE.\n"
         f"For {listed(accounts())}, write the name instead.\n"
-        "Anything may be ${NAME} for what the environment holds.\n"
+        "Any answer may be ${NAME}, and nothing besides, for what the environment holds.\n"
     )
     first, second = session.told or (None, None)
     while True:

@@ -332,6 +332,11 @@ def _address(entered: Entered, environment: Mapping[str, str]) -> tuple[dict[str
     if variable:
         _check_scheme(text)
         return {ADDRESS.word: text}, {ADDRESS.word: variable}
+    if _REFERENCE.search(text):
+        raise SetupError(
+            "${NAME} can stand for the whole address, but not for a part of it; put all of it into one variable, "
+            "or write %24 for a $ that belongs to it"
+        )
     if "://" not in text:
         _check_path(text)
         raise SetupError(f"not a database URL; write for example {EXAMPLE}")

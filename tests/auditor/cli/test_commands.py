@@ -448,6 +448,7 @@ def test_status_reads_the_ledger_alone(stand: Stand, places: list[object]) -> No
     assert silent.returncode == 3
     assert "no data" in silent.stdout
     assert "Budgets" in silent.stdout
+    assert "no auditor is running, so this is as of the last audit; start `auditor run`" in silent.stderr
     told = json.loads(auditor("status", *places, "--json", AUDITOR_LEDGER=stand.ledger_url).stdout)["budgets"]
     assert [(each["system"], each["records_per_s"], each["shed"]) for each in told] == [
         ("crm", 5000, 0),

@@ -37,6 +37,14 @@ def test_a_variable_stands_for_the_address_that_it_holds() -> None:
         system_of(database("${CRM_ADDRESS}"), 0, {})
 
 
+def test_a_variable_for_a_part_of_an_address_is_refused_without_telling_it() -> None:
+    with pytest.raises(SetupError, match="whole address, but not for a part of it") as refused:
+        system_of(database("postgresql://ada:${PART_OF_IT}@h/crm"), 0, {"PART_OF_IT": SECRET})
+    assert "PART_OF_IT" not in str(refused.value)
+    written = system_of(database("postgresql://ada:%24{PART_OF_IT}@h/crm"), 0, {})
+    assert "$" not in written.words["url"]
+
+
 def test_a_variable_that_holds_something_else_is_left_alone() -> None:
     address = "sqlite:////data/crm.sqlite"
     other = {"CRM_URL": "sqlite:////data/other.sqlite", "CRM_2_URL": ""}
@@ -46,7 +54,7 @@ def test_a_variable_that_holds_something_else_is_left_alone() -> None:
 
 
 def test_what_a_env_file_would_replace_is_encoded() -> None:
-    assert system_of(database("sqlite:////data/${x}.sqlite"), 0, {}).words["url"] == "sqlite:////data/%24{x}.sqlite"
+    assert system_of(database("sqlite:////data/$${.sqlite"), 0, {}).words["url"] == "sqlite:////data/$%24{.sqlite"
 
 
 def test_a_host_without_a_database_gives_the_name_and_no_login_does() -> None:
