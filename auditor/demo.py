@@ -13,7 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from auditor.dashboard.serving import PEERS_AS_THEY_ARE, command, free_port
+from auditor.dashboard.serving import command, free_port
+from auditor.dashboard.serving import environment as serving
 from auditor.scenarios import ADDRESS
 from auditor.storage.private_files import PRIVATE_FOLDER, make_folder
 
@@ -45,7 +46,7 @@ def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
     }
     if not own.get("SLACK_WEBHOOK_URL"):
         named["SLACK_WEBHOOK_URL"] = f"{named['DEMO_COMPANY']}/chat"
-    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable(), **PEERS_AS_THEY_ARE}
+    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable()}
     logs = folder / "logs"
     os.umask(os.umask(0o077) | 0o077)  # everything that the three processes make is their user's alone
     make_folder(logs)
@@ -64,7 +65,7 @@ def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
         status = [] if status_port is None else ["--status-port", str(status_port)]
         auditor = [sys.executable, "-m", "auditor", "run", *status]
         running.append(("auditor", _start("auditor", auditor, environment, folder)))
-        running.append(("dashboard", _start("dashboard", command(port), environment, folder)))
+        running.append(("dashboard", _start("dashboard", command(port), serving(environment), folder)))
         if not _wait(port, running):
             return _gave_up(running, logs)
         sys.stdout.write(f"\nPlumbline is watching the demo company: http://127.0.0.1:{port}\n")

@@ -13,6 +13,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -35,13 +36,28 @@ def give_memory_back() -> bool:
 
     glibc's own variables (`MALLOC_ARENA_MAX` and others) take precedence.
     """
-    if any(name.startswith("MALLOC_") for name in os.environ):
+    if _decided(os.environ):
         return False
     mallopt = _function("mallopt")
     if mallopt is None:
         return False
     settings = {_M_ARENA_MAX: HEAPS, _M_MMAP_THRESHOLD: LARGE_BYTES, _M_TRIM_THRESHOLD: SPARE_BYTES}
     return all([mallopt(which, size) for which, size in settings.items()])
+
+
+def variables(own: Mapping[str, str]) -> dict[str, str]:
+    """The same settings for a process of another program, which glibc reads before anything else runs.
+
+    Args:
+        own: the environment that the process gets besides; if glibc's own variables are in it, they stay alone.
+    """
+    if _decided(own):
+        return {}
+    return {
+        "MALLOC_ARENA_MAX": str(HEAPS),
+        "MALLOC_MMAP_THRESHOLD_": str(LARGE_BYTES),
+        "MALLOC_TRIM_THRESHOLD_": str(SPARE_BYTES),
+    }
 
 
 class Tidier:
@@ -78,6 +94,11 @@ class Tidier:
         if trim is not None:
             trim(0)
         return True
+
+
+def _decided(environment: Mapping[str, str]) -> bool:
+    """Whether somebody has set one of glibc's variables."""
+    return any(name.startswith("MALLOC_") for name in environment)
 
 
 def _function(name: str) -> Any:

@@ -67,10 +67,10 @@ def dashboard(
     from auditor.dashboard.access import AccessError, access_of
     from auditor.dashboard.serving import (
         LOOPBACK,
-        PEERS_AS_THEY_ARE,
         cannot_listen,
         cannot_sign_in,
         command,
+        environment,
         free_port,
     )
 
@@ -88,10 +88,10 @@ def dashboard(
         "AUDITOR_VIEWERS": ",".join(viewer or ()),
         "AUDITOR_READ_ONLY": "yes" if read_only else "",
     }
-    environment = {**os.environ, **PEERS_AS_THEY_ARE, **{name: value for name, value in settings.items() if value}}
+    served = environment({**os.environ, **{name: value for name, value in settings.items() if value}})
     port = port or free_port(0)
     try:
-        access = access_of(environment, port=port)
+        access = access_of(served, port=port)
     except AccessError as error:
         fail(str(error))
     if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
@@ -104,4 +104,4 @@ def dashboard(
         say(line)
     places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
     words = command(port, address)
-    os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command
+    os.execve(words[0], words, {**served, **places})  # noqa: S606  our own command

@@ -5,18 +5,25 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from auditor.dashboard.site import APP
 from auditor.escaping import visible
+from probes import allocator
 
 DEFAULT_PORT = 8501
 
 
 LOOPBACK = "127.0.0.1"
 
-PEERS_AS_THEY_ARE = {"FORWARDED_ALLOW_IPS": ""}
+_PEERS_AS_THEY_ARE = {"FORWARDED_ALLOW_IPS": ""}
 """The web server's setting that keeps request headers from changing the client address."""
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """An environment with what the server needs: few heaps for its many threads, and client addresses as they are."""
+    return {**own, **allocator.variables(own), **_PEERS_AS_THEY_ARE}
 
 
 def command(port: int, address: str = LOOPBACK) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Locator, Page, TimeoutError, expect, sync_playwright
 
+from auditor.dashboard.serving import environment
 from tests import HOME
 from tests.servers import free_port, wait_for_port
 
@@ -32,7 +33,7 @@ def served_by(script: list[str], settings: Mapping[str, str]) -> Iterator[tuple[
     port = free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
     command = [sys.executable, "-m", "streamlit", "run", "--server.port", str(port), *script]
-    process = subprocess.Popen(command, cwd=HOME, env={**clean, **settings}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=HOME, env=environment({**clean, **settings}), stdout=subprocess.DEVNULL)
     try:
         wait_for_port(port, process, 120)
         yield f"http://127.0.0.1:{port}", process

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from probes.allocator import variables
+
 LEFT = """
 import threading
 from probes.allocator import Tidier, give_memory_back
@@ -45,3 +47,20 @@ def test_large_blocks_go_back_and_the_environment_has_the_last_word(own: dict[st
     assert said == told
     if told == "True":
         assert float(grown) < 60
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone can be told")
+def test_the_variables_say_the_same_to_another_program() -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    assert variables({"MALLOC_ARENA_MAX": "4"}) == {}
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT],
+        capture_output=True,
+        text=True,
+        env={**kept, **variables(kept)},
+        check=True,
+        timeout=300,
+    )
+    said, grown = done.stdout.split()
+    assert said == "False"
+    assert float(grown) < 60
