@@ -19,6 +19,18 @@ class Kind(StrEnum):
     INVALID = "invalid"
 
 
+KINDS = complete(
+    {
+        Kind.VALUE: "values differ",
+        Kind.MISSING: "missing in the copy",
+        Kind.ORPHAN: "exists only in the copy",
+        Kind.DUPLICATE: "exists more than once",
+        Kind.INVALID: "breaks a rule",
+    }
+)
+"""How the copies differ, in words."""
+
+
 class Cause(StrEnum):
     """Why they differ."""
 

@@ -51,6 +51,8 @@ class Report:
     Attributes:
         records: records compared in the sweep.
         pending: records still within their window when the waiting ended.
+        undecided: those of them that have been so since the last record was read. What changes later, while the
+            others are waited for, is not part of this audit.
         cannot_verify: listed records and rows that could not be verified when the waiting ended.
         error: what ended the sweep early, "" if nothing did; the records not read are unknown.
         findings: which records differ, are pending or cannot be verified.
@@ -60,6 +62,7 @@ class Report:
     records: int
     open_by_cause: Mapping[str, int]
     pending: int
+    undecided: int
     cannot_verify: int
     error: str
     findings: Findings
@@ -67,14 +70,14 @@ class Report:
     @property
     def unverified(self) -> bool:
         """Whether anything could not be verified."""
-        return bool(self.error or self.cannot_verify or self.pending)
+        return bool(self.error or self.cannot_verify or self.undecided)
 
     @property
     def unknown(self) -> Standing | None:
         """What keeps the flow from being fully verified; None if nothing does."""
         if self.error or self.cannot_verify:
             return Standing.UNVERIFIED
-        return Standing.PENDING if self.pending else None
+        return Standing.PENDING if self.undecided else None
 
     @property
     def meanings(self) -> dict[str, str]:
@@ -145,17 +148,20 @@ def audit_once(
         swept: dict[str, tuple[int, str]] = {}
         for together in by_owner(auditors):
             swept |= _sweep(together, tell)
-        _settle(auditors, ledger, swept, wait_s, tell)
+        read_at = datetime.now(UTC)
+        _settle(auditors, ledger, swept, read_at, wait_s, tell)
     finally:
         for reader in readers.values():
             reader.close()
     open_now, pending = ledger.findings.open_by_cause(), ledger.findings.pending_counts()
+    undecided = ledger.findings.pending_counts(read_at)
     return [
         Report(
             flow=name,
             records=records,
             open_by_cause=open_now.get(name, {}),
             pending=pending.get(name, 0),
+            undecided=undecided.get(name, 0),
             cannot_verify=ledger.unverified.count(name, queues=False),
             error=error,
             findings=findings(ledger, name),
@@ -281,12 +287,13 @@ def _settle(
     auditors: Sequence[Auditor],
     ledger: Ledger,
     swept: Mapping[str, tuple[int, str]],
+    read_at: datetime,
     wait_s: float,
     tell: Callable[[str], None],
 ) -> None:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
-        pending = ledger.findings.pending_counts()
+        pending = ledger.findings.pending_counts(read_at)
         waiting = [
             auditor for auditor in auditors if not swept[auditor.flow.name][1] and pending.get(auditor.flow.name)
         ]

@@ -58,11 +58,10 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
         # The terminal breaks long lines itself; nothing is cut off.
         if title:
             out.print(_text(f"[italic]{title}[/]"), soft_wrap=True)
-        for at, line in enumerate(lines):
-            if at:
-                out.print()
+        for line in lines:
             for name, cell in zip(names, line, strict=True):
                 out.print(name, cell, sep=": ", soft_wrap=True)
+            out.print()
         return
     table = Table(title=_text(title) if title else None, title_justify="left")
     for name, width in zip(names, widths, strict=True):

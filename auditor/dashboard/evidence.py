@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from auditor.map.integration_map import IntegrationMap
-from checks.cause import Kind
+from checks.cause import KINDS, Kind
 from checks.differences import Shape
 from checks.field_text import masked
 from checks.fields import FieldRule
@@ -19,17 +19,6 @@ from checks.systematic import pattern_text
 from checks.tables import complete
 
 PRIVATE = "values are private"
-
-KINDS = complete(
-    {
-        Kind.VALUE: "values differ",
-        Kind.MISSING: "missing in the copy",
-        Kind.ORPHAN: "exists only in the copy",
-        Kind.DUPLICATE: "exists more than once",
-        Kind.INVALID: "breaks a rule",
-    }
-)
-"""How the copies differ, in words."""
 
 _SHAPES = complete(
     {

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from auditor.ledger import LISTED, Ledger
+from checks.cause import KINDS, Kind
 
 
 def fields_text(fields: str, detail: str) -> str:
@@ -39,7 +40,7 @@ class Findings:
         """All findings as rows of one table: flow, key, state, why, since."""
         rows = []
         for each in self.divergent:
-            why = fields_text(each["fields"], each["detail"])
+            why = fields_text(each["fields"], each["detail"]) or KINDS[Kind(each["kind"])]
             rows.append(self._row(each["key"], f"divergent: {each['cause']}", why, each["since_at"]))
         for each in self.pending:
             rows.append(self._row(each["key"], "pending", each["why"], each["since_at"]))

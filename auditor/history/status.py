@@ -121,7 +121,9 @@ class FlowStatus:
     def why(self) -> str:
         """What keeps the flow from being fully verified, or from being read now, in words."""
         if self.stale:
-            never = "never audited" if self.age_s is None else "not audited for two intervals"
+            never = "never audited"
+            if self.audited_at is not None:
+                never = f"not audited for two intervals, since {self.audited_at:%Y-%m-%d %H:%M:%S} UTC"
             if self.age_s is not None and self.age_s < 0:
                 never = "its last audit has a time that has not come yet: a clock was set"
             return "; ".join(filter(None, (self.failing or never, self.held_back)))

@@ -71,7 +71,7 @@ def test_a_table_that_does_not_fit_is_a_block_of_lines_per_row(
     few: list[Mapping[str, object]] = [{"flow": "customer_to_warehouse", "cannot_verify": n} for n in (None, 2)]
     assert "│ customer_to_warehouse │" in shown_at(40, few, monkeypatch, capsys)
     blocks = "\n\n".join(f"flow: customer_to_warehouse\ncannot verify: {n}" for n in ("–", "2"))
-    assert shown_at(33, few, monkeypatch, capsys) == f"What was found\n{blocks}\n"
+    assert shown_at(33, few, monkeypatch, capsys) == f"What was found\n{blocks}\n\n"
 
 
 def test_columns_share_the_room_and_keep_their_words_whole() -> None:

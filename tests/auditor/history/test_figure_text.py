@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from auditor.history.figure_text import agreement_text, differing_text, estimate_text, interval, ratio_text
-from auditor.history.findings import fields_text
+from auditor.history.findings import Findings, fields_text
 from checks.clocks import ClockBounds, clock_text
 
 
@@ -60,3 +60,12 @@ def test_a_clock_is_told_with_its_error() -> None:
 )
 def test_a_differing_field_is_named_once(fields: str, detail: str, told: str) -> None:
     assert fields_text(fields, detail) == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("missing", "missing in the copy"), ("orphan", "exists only in the copy")]
+)
+def test_a_record_that_one_side_lacks_says_so(kind: str, told: str) -> None:
+    row = {"key": "7", "kind": kind, "cause": "late", "fields": "", "detail": "", "since_at": datetime.now(UTC)}
+    found = Findings(flow="f", divergent=[row], pending=[], unverified=[], counts={"divergent": 1})
+    assert [each["why"] for each in found.as_rows()] == [told]

@@ -159,6 +159,33 @@ def test_a_difference_known_already_is_still_drift(world: World) -> None:
     assert (world.status.state, world.status.unknown) == (Standing.DRIFT, Standing.UNVERIFIED)
 
 
+def test_once_waits_for_what_was_pending_when_it_had_read_all_and_for_nothing_later(stand: Stand) -> None:
+    stand.fill(20)
+    loaded = load_map(stand.map_file, {})
+    stand.put("crm", 1, "Grace", ago_s=0)
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        """While the auditor waits, one record after the other changes, and each arrives in time."""
+        if "pending" in text:
+            told.append(text)
+            stand.put("billing", len(told), "Grace", ago_s=0)
+            stand.put("crm", len(told) + 1, "Grace", ago_s=0)
+
+    (report,) = audit_once(loaded, stand.ledger, b"k" * 32, flows=["to_billing"], wait_s=60, tell=tell)
+    assert 0 < len(told) < 18
+    assert report.pending > 0
+    assert (report.undecided, report.unverified, report.as_row()["verdict"]) == (0, False, "consistent")
+
+
+def test_once_that_does_not_wait_says_what_is_pending(stand: Stand) -> None:
+    stand.fill(20)
+    stand.put("crm", 1, "Grace", ago_s=0)
+    loaded = load_map(stand.map_file, {})
+    (report,) = audit_once(loaded, stand.ledger, b"k" * 32, flows=["to_billing"], wait_s=0, tell=lambda _: None)
+    assert (report.pending, report.undecided, report.as_row()["verdict"]) == (1, 1, "pending")
+
+
 def test_once_and_then_the_daemon_never_call_unread_changes_consistent(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,12 +228,14 @@ def test_an_audit_of_a_time_that_has_not_come_is_no_data(stand: Stand) -> None:
 
 def test_the_words_of_a_verdict_are_explained() -> None:
     nothing = Findings(flow="f", divergent=[], pending=[], unverified=[], counts={})
-    report = Report(flow="f", records=9, open_by_cause={}, pending=0, cannot_verify=0, error="", findings=nothing)
+    report = Report(
+        flow="f", records=9, open_by_cause={}, pending=0, undecided=0, cannot_verify=0, error="", findings=nothing
+    )
     for words, of in (
         (["consistent"], report),
-        (["pending"], replace(report, pending=2)),
-        (["unverified"], replace(report, pending=2, cannot_verify=1)),
-        (["late", "lost", "pending"], replace(report, pending=2, open_by_cause={"lost": 1, "late": 3})),
+        (["pending"], replace(report, pending=2, undecided=2)),
+        (["unverified"], replace(report, pending=2, undecided=2, cannot_verify=1)),
+        (["late", "lost", "pending"], replace(report, pending=2, undecided=2, open_by_cause={"lost": 1, "late": 3})),
     ):
         assert [*of.meanings] == words
-    assert "a change may still be on its way" in replace(report, pending=2).meanings["pending"]
+    assert "a change may still be on its way" in replace(report, pending=2, undecided=2).meanings["pending"]
