@@ -122,6 +122,7 @@ def map_document(
 
     loaded = load(map_)
     if diff is not None:
+        need_map(diff, "point to an earlier one with --diff")
         edits = [edit.as_row() for edit in compare(load(diff), loaded)]
         if as_json:
             print_json(edits)

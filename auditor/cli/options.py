@@ -248,10 +248,14 @@ def is_there(path: Path, what: str) -> bool:
         fail(f"cannot read {what} at {short(path)}: {getattr(error, 'strerror', None) or error}")
 
 
-def need_map(location: Path) -> None:
+NO_MAP = "create one with `auditor init`, or point to one with --map"
+"""What to do where there is no map."""
+
+
+def need_map(location: Path, advice: str = NO_MAP) -> None:
     """Exit with what to do if there is no map."""
     if not is_there(location, "a map"):
-        fail(f"there is no map at {location}; create one with `auditor init`, or point to one with --map")
+        fail(f"there is no map at {short(location)}; {advice}")
 
 
 def short(path: Path) -> str:

@@ -35,7 +35,7 @@ _DATABASES = frozenset({DATABASE, "postgres", *(each.partition("://")[0] for eac
 """Names of databases, in lower case: whoever enters one is asked for the address."""
 
 BACK = "back"
-"""In place of the second system: the way back to the first."""
+"""The way back: from the address of the second system to the first one, from a name or time zone to the address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,18 @@ class Told:
 
     entered: Entered
     usual: str
+
+
+class _AddressError(Exception):
+    """The person goes back to the system's address.
+
+    Args:
+        told: what was entered until then.
+    """
+
+    def __init__(self, told: Told | None) -> None:
+        super().__init__()
+        self.told = told
 
 
 class UnfinishedError(SetupError):
@@ -122,20 +134,39 @@ def _system(
             last = error.entered
         except SetupError as error:
             answers.complain(error)
-    usual = before.entered.name if before and before.entered.name != before.usual else found.name
+    try:
+        return _named(entered, found.name, check, before), catalogue
+    except _AddressError as again:
+        return _system(which, check, again.told, back=back)
+
+
+def _named(entered: Entered, suggested: str, check: Callable[[Entered], NewSystem], before: Told | None) -> Told:
+    """Ask for a system's name, and a database's time zone.
+
+    Raises:
+        _AddressError: the person goes back to the address.
+    """
+    usual = before.entered.name if before and before.entered.name not in {"", before.usual} else suggested
+    told = _kept(entered, before)
     entered, _ = _until_usable(
-        check,
-        lambda: replace(entered, name=answers.text("  Name in the map", usual, expected="write a name")),
+        check, lambda: replace(entered, name=_or_back("  Name in the map", usual, told, expected="write a name"))
     )
-    told = Told(entered=entered, usual=found.name)
+    told = Told(entered=entered, usual=suggested)
     if entered.kind != DATABASE:
-        return told, catalogue
+        return told
     zone = (before and before.entered.zone) or "UTC"
     label = "  Time zone of its times without one"
     entered, _ = _until_usable(
-        check, lambda: replace(entered, zone=answers.text(label, zone, expected="write a time zone, such as UTC"))
+        check, lambda: replace(entered, zone=_or_back(label, zone, told, expected="write a time zone, such as UTC"))
     )
-    return replace(told, entered=entered), catalogue
+    return replace(told, entered=entered)
+
+
+def _or_back(label: str, usual: str, told: Told | None, *, expected: str) -> str:
+    text = answers.text(label, usual, expected=expected)
+    if text.strip().lower() == BACK:
+        raise _AddressError(told)
+    return text
 
 
 def _kept(last: Entered | None, before: Told | None) -> Told | None:

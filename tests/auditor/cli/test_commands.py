@@ -261,6 +261,13 @@ def test_records_that_cannot_be_read_are_told_one_by_one_with_the_reason(stand: 
     assert (only.returncode, json.loads(only.stdout)[0]["verdict"]) == (3, "unverified")
 
 
+def test_an_earlier_map_that_is_not_there_is_no_reason_for_a_new_one(stand: Stand) -> None:
+    done = auditor("map", "--map", stand.map_file, "--diff", stand.place / "earlier.yaml")
+    assert done.returncode == 2
+    assert "earlier.yaml; point to an earlier one with --diff" in done.stderr
+    assert "init" not in done.stderr
+
+
 def test_drift_lists_what_differs_by_flow_and_cause(stand: Stand, places: list[object]) -> None:
     for key in (1, 2, 3):
         stand.put("crm", key)

@@ -471,7 +471,12 @@ def test_from_a_map_with_mistakes_a_way_leads_to_the_systems(tmp_path: Path) -> 
             ("The system with the copies: address", "back"),
             *crm,
             ("The system with the copies: address", f"sqlite:///{tmp_path}/other.sqlite"),
-            ("Name in the map [other]", INTERRUPT),
+            ("Name in the map [other]", " BACK"),
+            (f"The system with the copies: address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/other", ""),
+            ("Name in the map [other]", "others"),
+            ("Time zone of its times", "back"),
+            (f"The system with the copies: address, hubspot, salesforce or stripe [sqlite:///{tmp_path}/other", ""),
+            ("Name in the map [others]", INTERRUPT),
         ],
     )
     assert code == 130, terminal.shown
