@@ -158,6 +158,9 @@ def written(plan: Plan) -> Plan:
     return replace(plan, written=True)
 
 
+SHOWN = 5
+"""How many collections a sentence names."""
+
 LEAST_SECRET = 6
 """Shorter secrets may stand in a map by chance."""
 
@@ -179,12 +182,37 @@ def doubt(match: Match) -> str:
 
 def nothing_found(found: Found) -> list[str]:
     """Why two systems may have nothing in common, and what to do, in sentences."""
-    return [
+    told = [
         "The two systems have no collections in common that could be recognised by their records.",
         *unread(found),
         *without_records(found),
-        "A login sees only what it may read: grant both read access to what is to be audited, then connect again.",
     ]
+    held = {system: _held(found, system) for system in found.systems}
+    if all(held.values()):
+        looked_at = " and ".join(f"{_some(names)} of {system}" for system, names in held.items())
+        return [
+            *told,
+            f"Records of {looked_at} were compared. A pair is recognised by a key that has the same values in both: "
+            "a primary key, a unique column, or a column whose name says so, such as id or customer_id.",
+        ]
+    return [
+        *told,
+        "Is it the right database or account? A login sees only what it may read: grant both read access to what is "
+        "to be audited, then connect again.",
+    ]
+
+
+def _held(found: Found, system: str) -> list[str]:
+    """The collections of a system whose records could be read."""
+    without = {*found.bare.get(system, ()), *found.unread.get(system, ())}
+    return [] if system in found.empty else [each for each in found.alone.get(system, []) if each not in without]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names."""
+    return (
+        listed(names, "and") if len(names) <= SHOWN else f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
+    )
 
 
 def unread(found: Found) -> list[str]:

@@ -125,6 +125,21 @@ def test_why_nothing_was_found_is_told_with_what_to_do() -> None:
     told = " ".join(steps.nothing_found(found))
     assert "hubspot holds no records" in told
     assert "contacts of hubspot cannot be read: permission: no (grant the app one of these scopes: a)." in told
+    assert "Is it the right database or account?" in told
+
+
+def test_where_records_were_read_on_both_sides_a_key_is_what_lacks() -> None:
+    many = [f"t{number}" for number in range(7)]
+    found = Found(
+        systems=("crm", "billing"),
+        alone={"crm": ["people", "bare"], "billing": many},
+        bare={"crm": ["bare"]},
+    )
+    told = " ".join(steps.nothing_found(found))
+    assert "Records of people of crm and t0, t1, t2, t3, t4 and 2 more of billing were compared." in told
+    assert "a primary key, a unique column" in told
+    assert "grant" not in told
+    assert "right database" in " ".join(steps.nothing_found(replace(found, alone={"crm": ["bare"], "billing": many})))
 
 
 def test_what_cannot_be_read_for_one_reason_is_told_together(plan: Plan) -> None:
@@ -159,7 +174,7 @@ def test_only_a_whole_reference_stands_for_what_the_environment_holds(plan: Plan
     account = system_of(Entered(kind="hubspot", words={"token": secret}), 0, inside)
     assert account.values == {"HUBSPOT_TOKEN": secret}
     whole = Entered(words={"url": "postgresql://ada@h/crm", "password": secret})
-    beside = Entered(words={"url": f"postgresql://ada:{secret}@h/crm"})
+    beside = Entered(words={"url": f"postgresql://ada:{secret.replace('$', '%24')}@h/crm"})
     for entered in (whole, beside):
         assert login_of(system_of(entered, 1, inside).words["url"]).password == secret
     for text in ("$HOME", "$${HOME}", "${HOME}x"):
