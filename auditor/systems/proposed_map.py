@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from urllib.parse import unquote
 
 from auditor.escaping import visible
 from auditor.systems.alike_names import words_of
@@ -80,7 +81,7 @@ def system_name(address: str, at: int) -> str:
     _, _, rest = address.partition("://")
     place, _, path = rest.partition("?")[0].partition("/")
     last = path.rstrip("/").rpartition("/")[2] or place.rpartition("@")[2].partition(":")[0]
-    name = _NOT_NAME.sub("_", last.partition(".")[0]).strip("_")[:LONGEST_SYSTEM]
+    name = _NOT_NAME.sub("_", unquote(last).partition(".")[0]).strip("_")[:LONGEST_SYSTEM]
     return name if name[:1].isalpha() else f"system_{name or at + 1}"
 
 

@@ -157,3 +157,7 @@ def test_a_system_is_never_named_after_its_login() -> None:
     for address in ("postgresql://ada:hunter2@db.example.com", "postgresql://ada:hunter2@db.example.com/"):
         assert system_name(address, 0) == "db"
     assert system_name("postgresql://ada:hunter2@[::1]:5432/crm?sslmode=require", 0) == "crm"
+
+
+def test_a_system_is_named_as_its_file_and_not_as_the_address_spells_it() -> None:
+    assert system_name("sqlite:////data/source%20of%20truth.sqlite", 0) == "source_of_truth"
