@@ -126,7 +126,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/senders/registry.py": "auditor/senders/test_senders.py",
         "auditor/systems/batches.py": "auditor/systems/test_reader.py",
         "auditor/systems/caller.py": "auditor/systems/test_reader.py",
-        "auditor/systems/doctor.py": "auditor/cli/test_commands.py",
         "auditor/systems/live_record.py": "auditor/dashboard/test_record_links.py",
         "auditor/systems/pool.py": "auditor/daemon/test_stopping.py",
         "auditor/systems/proposed_map.py": "auditor/systems/test_discovery.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,6 +14,7 @@ from auditor.map.blind_spots import blind_spots
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import Allowance, open_allowances
 from auditor.systems.live_record import spec_of
+from auditor.systems.pool import Pool
 from auditor.systems.reader import SystemReader
 from checks.clocks import clock_text
 from checks.fields import FieldRule, parser_for
@@ -32,6 +34,9 @@ FUTURE = timedelta(hours=1)
 ANY_SEED = "0" * 32
 """Without an index, the cost of ranks does not depend on the seed."""
 
+
+SIDE_BY_SIDE = 4
+"""How many systems and queues are looked at at once; more would measure each other's work as latency."""
 
 OF_ONE_COLLECTION = frozenset({Reason.QUERY, Reason.PERMISSION})
 """Reasons of a failure after which other collections of the system are still looked at."""
@@ -81,25 +86,34 @@ def examine(
 ) -> list[SystemReport]:
     """Connect to everything the map names; a system's failure never raises.
 
+    Several are looked at side by side, so that one that does not answer holds up no other.
+
     Args:
         seed: of the sample's ranks, None if there is no installation yet.
         steps: by system, when its clock was last found to have been set.
     """
-    findings = []
     allowances = open_allowances(integration_map.systems)
-    for name, settings in integration_map.systems.items():
-        try:
-            reader = SystemReader(name, settings, registry.open_record_probe(settings), allowances[name])
-        except ProbeError as error:
-            findings.append(
-                SystemReport(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
-            )
-            continue
-        try:
-            findings.append(_examine(integration_map, reader, seed, steps.get(name)))
-        finally:
-            reader.close()
-    return findings + _queues(integration_map, allowances)
+    with closing(Pool(SIDE_BY_SIDE, "doctor")) as pool:
+        looks = [
+            pool.submit(partial(_system, integration_map, name, allowances[name], seed, steps.get(name)))
+            for name in integration_map.systems
+        ]
+        looks += [
+            pool.submit(partial(_queue, integration_map, *where, allowances)) for where in integration_map.queues
+        ]
+        return [each.result() for each in looks]
+
+
+def _system(
+    integration_map: IntegrationMap, name: str, allowance: Allowance, seed: str | None, stepped_at: datetime | None
+) -> SystemReport:
+    settings = integration_map.systems[name]
+    try:
+        reader = SystemReader(name, settings, registry.open_record_probe(settings), allowance)
+    except ProbeError as error:
+        return SystemReport(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
+    with closing(reader):
+        return _examine(integration_map, reader, seed, stepped_at)
 
 
 def _examine(
@@ -227,38 +241,33 @@ def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str
     ]
 
 
-def _queues(integration_map: IntegrationMap, allowances: Mapping[str, Allowance]) -> list[SystemReport]:
-    findings = []
-    for (flow, queue), settings in integration_map.queues.items():
-        problems, remarks, read_only, unknown = [], [], "", ""
-        try:
-            meter = allowances.get(getattr(settings, "system", ""), UNMETERED)
-            probe = registry.open_queue_probe(settings, integration_map.system_of(settings), meter)
-            try:
-                reading = certain(probe.read(0))
-                depth = reading.depth
-                if depth is None:
-                    unknown = "depth unknown"
-                    remarks.append("; ".join(("how many messages wait is not known", *reading.notes)))
-                if reading.missing:
-                    remarks.append(reading.missing)
-                read_only = f"depth {'unknown' if depth is None else depth}; {probe.prove_read_only()}"
-            finally:
-                probe.close()
-        except ProbeError as error:
-            problems.append(str(error))
-        except Exception as error:
-            # A broker's response is data; the error text may quote it.
-            problems.append(f"decode: an unexpected answer ({type(error).__name__})")
-        findings.append(
-            SystemReport(
-                system=f"queue {flow}/{queue}",
-                latency_s=None,
-                clock="",
-                read_only=read_only,
-                problems=problems,
-                remarks=remarks,
-                unknown=unknown,
-            )
-        )
-    return findings
+def _queue(
+    integration_map: IntegrationMap, flow: str, queue: str, allowances: Mapping[str, Allowance]
+) -> SystemReport:
+    settings = integration_map.queues[flow, queue]
+    problems, remarks, read_only, unknown = [], [], "", ""
+    try:
+        meter = allowances.get(getattr(settings, "system", ""), UNMETERED)
+        with closing(registry.open_queue_probe(settings, integration_map.system_of(settings), meter)) as probe:
+            reading = certain(probe.read(0))
+            depth = reading.depth
+            if depth is None:
+                unknown = "depth unknown"
+                remarks.append("; ".join(("how many messages wait is not known", *reading.notes)))
+            if reading.missing:
+                remarks.append(reading.missing)
+            read_only = f"depth {'unknown' if depth is None else depth}; {probe.prove_read_only()}"
+    except ProbeError as error:
+        problems.append(str(error))
+    except Exception as error:
+        # A broker's response is data; the error text may quote it.
+        problems.append(f"decode: an unexpected answer ({type(error).__name__})")
+    return SystemReport(
+        system=f"queue {flow}/{queue}",
+        latency_s=None,
+        clock="",
+        read_only=read_only,
+        problems=problems,
+        remarks=remarks,
+        unknown=unknown,
+    )
