@@ -95,9 +95,11 @@ def click_cell(page: Page, table: str, *, row: int, until: Locator, across: Sequ
     for attempt in range(20):
         aside = across[attempt % len(across)]
         try:
-            frame.scroll_into_view_if_needed()
-            box = frame.bounding_box()
-        except Error:  # it is being drawn anew
+            frame.scroll_into_view_if_needed(timeout=3_000)
+            box = frame.bounding_box(timeout=3_000)
+        except Error:  # it is being drawn anew, or is gone because the click before was heard late
+            if until.is_visible():
+                return
             continue
         if box is None:
             continue
@@ -109,4 +111,4 @@ def click_cell(page: Page, table: str, *, row: int, until: Locator, across: Sequ
         except TimeoutError:
             continue
         return
-    until.wait_for(timeout=3_000)
+    until.wait_for(timeout=90_000)
