@@ -51,8 +51,8 @@ class Report:
     Attributes:
         records: records compared in the sweep.
         pending: records still within their window when the waiting ended.
-        undecided: those of them that have been so since the last record was read. What changes later, while the
-            others are waited for, is not part of this audit.
+        undecided: those of them that are suspected, or changed before the last record had been read. What changes
+            later, while the others are waited for, is not part of this audit.
         cannot_verify: listed records and rows that could not be verified when the waiting ended.
         error: what ended the sweep early, "" if nothing did; the records not read are unknown.
         findings: which records differ, are pending or cannot be verified.

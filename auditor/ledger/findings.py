@@ -118,13 +118,16 @@ class Findings:
         """How many records of a flow are suspected of differing, or have a change within its window."""
         return self._count_pending(_CHANGE.verdict == Verdict.PENDING.value, flow).get(flow, 0)
 
-    def pending_counts(self, begun_by: datetime | None = None) -> dict[str, int]:
+    def pending_counts(self, changed_by: datetime | None = None) -> dict[str, int]:
         """The same for every flow that has any.
 
         Args:
-            begun_by: only records first suspected, or changed, until then; None for all.
+            changed_by: leave out changes committed after this instant, which is not known of a suspicion.
         """
-        return self._count_pending(_CHANGE.verdict == Verdict.PENDING.value, begun_by=begun_by)
+        pending = _CHANGE.verdict == Verdict.PENDING.value
+        return self._count_pending(
+            pending if changed_by is None else pending & (_CHANGE.committed_to_at <= changed_by)
+        )
 
     def overdue_counts(self, now: datetime) -> dict[str, int]:
         """By flow, how many pending records are due for a verdict: suspected, or with a window that has ended."""
@@ -133,9 +136,7 @@ class Findings:
         past = ends_us < (now - EPOCH) // MICROSECOND
         return self._count_pending((_CHANGE.verdict == Verdict.PENDING.value) & past)
 
-    def _count_pending(
-        self, pending: sa.ColumnElement[bool], flow: str | None = None, begun_by: datetime | None = None
-    ) -> dict[str, int]:
+    def _count_pending(self, pending: sa.ColumnElement[bool], flow: str | None = None) -> dict[str, int]:
         """By flow, how many records are suspected or have such a change; of one flow, or of all."""
         divergence = t.divergences.c
         suspected = sa.select(divergence.flow, divergence.key).where(
@@ -144,9 +145,6 @@ class Findings:
         on_the_way = sa.select(_CHANGE.flow, _CHANGE.key).where(_CHANGE.settled_at.is_(None), pending)
         if flow is not None:
             suspected, on_the_way = suspected.where(divergence.flow == flow), on_the_way.where(_CHANGE.flow == flow)
-        if begun_by is not None:
-            suspected = suspected.where(divergence.first_seen_at <= begun_by)
-            on_the_way = on_the_way.where(_CHANGE.committed_to_at <= begun_by)
         both = sa.union(suspected, on_the_way).subquery()
         counted = sa.select(both.c.flow, sa.func.count()).group_by(both.c.flow)
         with self._database.read() as connection:

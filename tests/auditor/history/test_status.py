@@ -178,6 +178,17 @@ def test_once_waits_for_what_was_pending_when_it_had_read_all_and_for_nothing_la
     assert (report.undecided, report.unverified, report.as_row()["verdict"]) == (0, False, "consistent")
 
 
+@pytest.mark.parametrize("lists", [True, False])
+def test_once_follows_what_was_pending_to_its_verdict(stand: Stand, lists: bool) -> None:
+    stand.fill(20)
+    if not lists:
+        stand.remap(", changed_at: updated_at}", "}")
+    stand.put("crm", 1, "Grace", ago_s=0)
+    loaded = load_map(stand.map_file, {})
+    (report,) = audit_once(loaded, stand.ledger, b"k" * 32, flows=["to_billing"], wait_s=60, tell=lambda _: None)
+    assert (sum(report.open_by_cause.values()), report.pending, report.undecided) == (1, 0, 0)
+
+
 def test_once_that_does_not_wait_says_what_is_pending(stand: Stand) -> None:
     stand.fill(20)
     stand.put("crm", 1, "Grace", ago_s=0)
