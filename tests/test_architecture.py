@@ -24,6 +24,14 @@ def contract() -> list[list[str]]:
     return [[name.strip() for name in layer.split("|")] for layer in rooms["layers"]]
 
 
+def forbidding() -> list[tuple[str, set[str]]]:
+    """The contracts by which only some may import a library: their names, and who may not."""
+    linter = tomllib.loads((HOME / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return [
+        (each["name"], {*each["source_modules"]}) for each in linter["contracts"] if each["name"].startswith("Only")
+    ]
+
+
 def section(title: str) -> str:
     """The text under a heading of the page."""
     found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -58,6 +66,17 @@ def test_the_drawing_stacks_the_rooms_as_the_contract_does() -> None:
     arrows = [tuple(side.split(" & ") for side in arrow) for arrow in drawn]
     floors = [*contract(), ["checks"], ["probes"]]
     assert arrows == list(pairwise(floors))
+
+
+@pytest.mark.parametrize(("name", "sources"), forbidding())
+def test_only_whom_a_contract_names_may_import_a_library(name: str, sources: set[str]) -> None:
+    everyone = {"checks", *(f"auditor.{room}" for room in existing() - {"__main__"})}
+    if "probes" not in sources:
+        records = {f"probes.records.{room(path.parent)}" for path in (HOME / "probes/records").glob("*/__init__.py")}
+        everyone |= {"probes.queues", "probes.http", *records}
+    free = everyone - sources
+    assert free
+    assert [each for each in free if each.rpartition(".")[2] not in name.lower() and each != "checks"] == []
 
 
 def test_every_room_that_exists_is_drawn_and_no_other() -> None:

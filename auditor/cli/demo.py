@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.options import DEMO_DATA, UNVERIFIED, app, existing_ledger, fail, say, short, workspace
+from auditor.cli.options import DEMO_DATA, UNVERIFIED, app, existing_ledger, fail, path_option, say, short, workspace
 
 if TYPE_CHECKING:
     from auditor.ledger import Ledger
@@ -31,7 +31,7 @@ PORT = 8501
 SHOWN = 3
 """Records of each flow and cause that are shown."""
 
-DataOfDemo = Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")]
+DataOfDemo = Annotated[Path, path_option("--data", help="Where the demo keeps everything.")]
 
 
 @demo.callback(invoke_without_command=True)

@@ -19,6 +19,7 @@ from auditor.cli.options import (
     load,
     load_systems,
     need_map,
+    path_option,
     say,
     write,
 )
@@ -109,7 +110,10 @@ def map_document(
             "--format", help="md, mermaid, svg, or yaml: the effective map, with defaults and without secrets."
         ),
     ] = "md",
-    diff: Annotated[Path | None, typer.Option("--diff", help="An earlier map: show what changed since.")] = None,
+    diff: Annotated[
+        Path | None,
+        path_option("--diff", help="An earlier map: show what changed since."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the map as a document or a diagram, or compare it with an earlier one."""

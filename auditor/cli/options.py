@@ -80,12 +80,22 @@ class ListGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+def _path(text: str | Path) -> Path:
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; name a path, or leave the option out")
+    return Path(text)
+
+
+def path_option(*names: str, help: str, envvar: str | None = None) -> Any:
+    """An option that names a path. An empty one, which an unset variable leaves, would be the current folder."""
+    return typer.Option(*names, help=help, envvar=envvar, parser=_path, metavar="<path>")
+
+
 MapOption = Annotated[
-    Path,
-    typer.Option("--map", "-m", envvar="AUDITOR_MAP", help="The integration map: a YAML file or folder."),
+    Path, path_option("--map", "-m", envvar="AUDITOR_MAP", help="The integration map: a YAML file or folder.")
 ]
 DataOption = Annotated[
-    Path, typer.Option("--data", envvar="AUDITOR_DATA", help="Where the ledger and the archive are kept.")
+    Path, path_option("--data", envvar="AUDITOR_DATA", help="Where the ledger and the archive are kept.")
 ]
 NewKeyOption = Annotated[
     bool,

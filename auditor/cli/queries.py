@@ -23,6 +23,7 @@ from auditor.cli.options import (
     existing_ledger,
     fail,
     fail_in_lines,
+    path_option,
     say,
 )
 from auditor.cli.query import statement
@@ -76,7 +77,10 @@ def show(name: NameArgument, data: DataOption = DEFAULT_DATA, as_json: JsonOptio
 def save(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name of its own, of at most 80 characters.")],
     sql: Annotated[str | None, typer.Argument(help="The SQL, or - to read it from standard input.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
+    file: Annotated[
+        Path | None,
+        path_option("--file", "-f", help="Read the SQL from this file."),
+    ] = None,
     description: Annotated[str, typer.Option(help="What it answers, in one sentence.")] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Change the query of this name if there is one.")

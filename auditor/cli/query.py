@@ -19,6 +19,7 @@ from auditor.cli.options import (
     existing_ledger,
     fail,
     fail_in_lines,
+    path_option,
     say,
     short,
     workspace,
@@ -121,7 +122,10 @@ def query(
         str | None,
         typer.Argument(help="A SELECT over the views of docs/views.md, or - to read it from standard input."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
+    file: Annotated[
+        Path | None,
+        path_option("--file", "-f", help="Read the SQL from this file."),
+    ] = None,
     saved: Annotated[
         str | None, typer.Option("--saved", metavar="NAME", help="Run a saved query; `auditor queries` lists them.")
     ] = None,

@@ -111,7 +111,7 @@ def _connect(session: _Session) -> Step:
     write(
         f"An address is a database URL such as {EXAMPLE} or sqlite:///FILE.\n"
         f"For {listed(accounts())}, write the name instead.\n"
-        "Any answer may be ${NAME}, and nothing besides, for what the environment holds.\n"
+        "An address, a password or a token may be ${NAME}, and nothing besides, for what the environment holds.\n"
         f"At a name or time zone, {BACK} asks for the address again.\n"
     )
     first, second = session.told or (None, None)

@@ -117,8 +117,10 @@ def _system(
     while True:
         try:
             text = _address(which, last)
-            if back and text.strip().lower() == BACK:
-                raise BackError(_kept(last, before))
+            if text.strip().lower() == BACK:
+                if back:
+                    raise BackError(_kept(last, before))
+                raise SetupError("this is the first question; there is nothing to go back to")
             last = entered = _sign_in(text, last)
             found = check(entered)
             catalogue = answers.working(partial(reading.catalogue, found))

@@ -268,6 +268,16 @@ def test_an_earlier_map_that_is_not_there_is_no_reason_for_a_new_one(stand: Stan
     assert "init" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["check --map", "map --diff", "status --data", "query --file", "queries save x --file", "demo play --data"],
+)
+def test_an_empty_path_is_not_taken_for_the_current_folder(words: str) -> None:
+    done = auditor(*words.split(), "")
+    assert done.returncode == 2
+    assert "it is empty; name a path" in " ".join(done.stderr.replace("│", "").split())
+
+
 def test_drift_lists_what_differs_by_flow_and_cause(stand: Stand, places: list[object]) -> None:
     for key in (1, 2, 3):
         stand.put("crm", key)

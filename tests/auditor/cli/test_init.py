@@ -493,6 +493,8 @@ def test_an_address_with_a_login_is_kept_and_not_shown(postgresql_url: str, tmp_
         [
             ("The source of truth: address", ""),
             ("nothing was entered; write for example postgresql://USER@HOST/DATABASE, or hubspot", None),
+            ("The source of truth: address", "back"),
+            ("there is nothing to go back to", None),
             ("The source of truth: address", "Database"),
             ("postgresql://, mysql://", None),
             ("  Address", ""),
