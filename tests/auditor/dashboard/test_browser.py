@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from auditor.dashboard import navigation
 from auditor.dashboard.map_chart import SCALES
 from auditor.map.diagram import placed
 from auditor.map.loader import load_map
+from auditor.scenarios import Stage
 from demo.scenarios import SCENARIOS
 from tests import HOME
 from tests.auditor.screens import a_demo, chromium, click_cell
@@ -31,9 +33,15 @@ MENU_COLUMN = range(1040, 1110, 15)
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo keeps everything."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(folder: Path) -> Iterator[str]:
     """The address of a running demo; it must stop everything within a few seconds of Ctrl-C."""
-    with a_demo(tmp_path_factory.mktemp("demo")) as address:
+    with a_demo(folder) as address:
         yield address
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address, timeout=2)
@@ -64,22 +72,34 @@ def _inside(url: str) -> bool:
     return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
 
 
-def begin(page: Page) -> None:
-    """Break something, once whatever plays is over."""
+@contextmanager
+def broken(page: Page, folder: Path) -> Iterator[None]:
+    """Break something on the page and mend it, then break it until the end, however long a busy machine takes."""
     mend = page.get_by_role("button", name="Mend it now")
     break_it = page.get_by_role("button", name="Break it").nth(list(SCENARIOS).index("paused-consumer"))
     expect(break_it.or_(mend).first).to_be_visible(timeout=90_000)
     expect(break_it).to_be_enabled(timeout=180_000)
     break_it.click()
-    expect(mend).to_be_visible(timeout=90_000)
+    mend.click(timeout=90_000)
+    expect(break_it).to_be_enabled(timeout=90_000)
+    stage = Stage.in_folder(folder / "company")
+    stage.play("paused-consumer", held=True)
+    try:
+        yield
+    finally:
+        stage.mend()
 
 
 @pytest.mark.timeout(600)
-def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
+def test_from_overview_to_drift_to_record(demo: str, folder: Path, page: Page) -> None:
     page.goto(f"{demo}/demo")
     page.get_by_role("heading", name="Demo", exact=True).wait_for(timeout=90_000)
     expect(page.get_by_text("Same situation, two outcomes")).to_be_visible(timeout=90_000)
-    begin(page)
+    with broken(page, folder):
+        _from_overview_to_record(page, demo)
+
+
+def _from_overview_to_record(page: Page, demo: str) -> None:
     page.goto(f"{demo}/?range=24+h")
     page.get_by_role("heading", name="Overview").wait_for(timeout=90_000)
     cause = page.get_by_role("link", name=re.compile(r"(late|duplicate|orphan|lost|foreign write)$")).first
