@@ -17,10 +17,11 @@ from auditor.dashboard import navigation
 from auditor.dashboard.map_chart import SCALES
 from auditor.map.diagram import placed
 from auditor.map.loader import load_map
-from auditor.scenarios import Stage
+from auditor.scenarios import Stage, StageError
 from demo.scenarios import SCENARIOS
 from tests import HOME
 from tests.auditor.screens import a_demo, chromium, click_cell
+from tests.waiting import wait_until
 
 DEMO_MAP = HOME / "auditor" / "demo_map.yaml"
 FIRST_DRIFT_WITHIN_S = 180
@@ -83,7 +84,17 @@ def broken(page: Page, folder: Path) -> Iterator[None]:
     mend.click(timeout=90_000)
     expect(break_it).to_be_enabled(timeout=90_000)
     stage = Stage.in_folder(folder / "company")
-    stage.play("paused-consumer", held=True)
+
+    def held() -> bool:
+        """The demo plays something by itself soon after its start; what plays is mended first."""
+        try:
+            stage.play("paused-consumer", held=True)
+        except StageError:
+            stage.mend()
+            return False
+        return True
+
+    wait_until(held)
     try:
         yield
     finally:
