@@ -1,7 +1,8 @@
 """How long people wait for the pages of the dashboard, in five browser windows at once, and what that does to memory.
 
 A page is drawn when its title stands and Streamlit has run its script to the end. The history is that of `lens`. The
-browsers share the cores with the server, so its own CPU time for a draw is told as well.
+browsers share the cores with the server, so it is also told how long as many sessions without a browser wait, and how
+much CPU time of the server a draw takes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from auditor.dashboard import navigation
+from benchmarks import page_sessions
 from benchmarks.lens import installation
 from benchmarks.report import emit, percentile, say
 from tests import HOME
@@ -153,6 +155,26 @@ async def first_drift(address: str) -> float:
     return time.monotonic() - begun_s
 
 
+def _waits(address: str, pid: int, rows: int, asked: argparse.Namespace) -> bool:
+    """Measure and tell how long people wait for every page."""
+    rounds, good = 1 if asked.quick else 4, True
+
+    def tell(name: str, what: str, took: list[float], goal: str) -> bool:
+        return emit(
+            "pages", f"{name}_{what}_p95", percentile(took, 0.95), "s", goal=goal, n=len(took),
+            spread=(min(took), max(took)), rows=rows, sessions=asked.sessions, quick=asked.quick,
+        )  # fmt: skip
+
+    for name, (first, again) in asyncio.run(page_sessions.measure(address, PAGES, rounds, asked.sessions)).items():
+        good &= tell(name, "first_without_browser", first, "< 1")
+        good &= tell(name, "refresh_without_browser", again, "< 1")
+    for name, waits in asyncio.run(measure(address, pid, rounds, asked.sessions)).items():
+        good &= tell(name, "first", waits.first, "< 1")
+        good &= tell(name, "refresh", waits.refresh, "< 1")
+        good &= tell(name, "server_cpu", waits.server, "")
+    return good
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -168,17 +190,7 @@ def main() -> int:
             ledger.close()
             settings = {"AUDITOR_MAP": str(file), "AUDITOR_DATA": str(workspace.folder)}
             with served_by([str(HOME / "app.py")], settings) as (address, process):
-                rounds = 1 if asked.quick else 4
-                for name, waits in asyncio.run(measure(address, process.pid, rounds, asked.sessions)).items():
-                    for what, took, goal in (
-                        ("first", waits.first, "< 1"),
-                        ("refresh", waits.refresh, "< 1"),
-                        ("server_cpu", waits.server, ""),
-                    ):
-                        good &= emit(
-                            "pages", f"{name}_{what}_p95", percentile(took, 0.95), "s", goal=goal, n=len(took),
-                            spread=(min(took), max(took)), rows=rows, sessions=asked.sessions, quick=asked.quick,
-                        )  # fmt: skip
+                good &= _waits(address, process.pid, rows, asked)
                 minutes = 0.5 if asked.quick else asked.minutes
                 seen = asyncio.run(watch_memory(address, process.pid, minutes))
                 say(f"memory: {[round(mib) for _, mib in seen]}")

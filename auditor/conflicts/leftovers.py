@@ -40,5 +40,5 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, now: dateti
 def _audited_since(ledger: Ledger, flow: str, since: datetime) -> bool:
     """Whether an audit of the flow, also one that failed, has ended after an instant."""
     audited_at = ledger.flows.state(flow).audited_at
-    failed = ledger.flows.failed_runs(flow, audited_at)
+    failed = ledger.flows.failed_runs(flow).get(flow)
     return any(at is not None and at > since for at in (audited_at, failed.last_at if failed else None))

@@ -413,7 +413,9 @@ class Data:
     @_shared
     def coverage(self, span: TimeRange) -> list[FlowCoverage]:
         """How much of every flow is verified."""
-        return coverage.coverage(self.map, self.ledger, self.lens, span.begin, datetime.now(UTC), until=span.end)
+        return coverage.coverage(
+            self.map, self.ledger, self.lens, span.begin, datetime.now(UTC), until=span.end, statuses=self.flows()
+        )
 
     @_shared
     def coverage_days(self, flow: str) -> list[tuple[date, CoverageCounts]]:

@@ -7,10 +7,10 @@ the theme, take `HEX`, which is legible on both.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import quote
 
 from auditor.dashboard.beats import Beat
 from auditor.history.status import FlowStatus
@@ -423,4 +423,4 @@ def _image(shapes: str, width: int, height: int) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}">{shapes}</svg>'
     )
-    return f"data:image/svg+xml,{quote(drawing)}"
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"

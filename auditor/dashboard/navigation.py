@@ -209,8 +209,18 @@ def refresh_every_s() -> float | None:
     return REFRESH[st.session_state["refresh"] or _SHARED["refresh"]]
 
 
+def load() -> None:
+    """Import every page, so that nobody waits for it at the first draw."""
+    for name in PAGES:
+        _module(name)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"auditor.dashboard.pages.{name.replace('-', '_')}")
+
+
 def _page(name: str, *, default: bool = False, icon: str | None = None) -> Any:
-    module = importlib.import_module(f"auditor.dashboard.pages.{name.replace('-', '_')}")
+    module = _module(name)
     hidden = (name == "demo" and COMPANY not in os.environ) or (name == "setup" and there_is_a_map())
     visibility: Literal["hidden", "visible"] = "hidden" if hidden else "visible"
     return st.Page(module.page, title=PAGES[name], icon=icon, url_path=name, default=default, visibility=visibility)

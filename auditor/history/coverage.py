@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from auditor.history.days import day_of
 from auditor.history.lens import Lens
-from auditor.history.status import Standing, flow_status
+from auditor.history.status import FlowStatus, Standing, flow_status
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from checks.coverage_days import CoverageCounts
@@ -114,15 +114,17 @@ def coverage(
     now: datetime,
     *,
     until: datetime | None = None,
+    statuses: Sequence[FlowStatus] | None = None,
 ) -> list[FlowCoverage]:
     """The coverage of every flow of the map over a time range.
 
     Args:
         until: its end; None for now.
+        statuses: what `flow_status` says of the flows now; None to ask it.
     """
     ends = until or now
     states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
-    standing = {each.flow: each for each in flow_status(integration_map, ledger, now)}
+    standing = {each.flow: each for each in statuses or flow_status(integration_map, ledger, now)}
     due = {row["flow"]: row for row in lens.query(DUE, [since, ends]).to_pylist()}
     changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since, ends, ends]).to_pylist()}
     cohorts = {

@@ -13,6 +13,7 @@ from auditor.history.coverage import FlowCoverage, coverage
 from auditor.history.figure_text import ratio_text
 from auditor.history.lag import CELLS
 from auditor.history.lens import Lens
+from auditor.history.status import flow_status
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
@@ -119,8 +120,9 @@ def objectives(
     periods = {flow.settings.sla.period_s for flow in flows.values()}
     since = {period_s: now - timedelta(seconds=period_s) for period_s in periods}
     cells = {period_s: _cells(lens, at, now) for period_s, at in since.items()}
+    statuses = flow_status(integration_map, ledger, now)
     covered = {
-        period_s: {each.flow: each for each in coverage(integration_map, ledger, lens, at, now)}
+        period_s: {each.flow: each for each in coverage(integration_map, ledger, lens, at, now, statuses=statuses)}
         for period_s, at in since.items()
     }
     queues = backlogs(integration_map, lens, now - timedelta(seconds=QUEUES_S))

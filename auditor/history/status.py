@@ -167,6 +167,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     late = {name: _late(flows[name], states.get(name, {}), now) for name in slowed}
     held = held_back(integration_map, ledger, now, work=work, first_sweep=first_sweep, late=late)
     pending, overdue = ledger.findings.pending_counts(), ledger.findings.overdue_counts(now)
+    failed = ledger.flows.failed_runs()
     statuses = []
     for name in integration_map.flows:
         state = states.get(name, {})
@@ -184,9 +185,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 audited_at=audited_at,
                 age_s=age_s,
                 stale=stale,
-                failing=_failing(flow, ledger.flows.failed_runs(name, audited_at), systems, limit_s, now)
-                if stale
-                else "",
+                failing=_failing(flow, failed.get(name), systems, limit_s, now) if stale else "",
                 open_by_cause=counts.get(name, {}),
                 pending=pending.get(name, 0),
                 overdue=overdue.get(name, 0),

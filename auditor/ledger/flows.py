@@ -139,19 +139,28 @@ class Flows:
             row = connection.execute(last).first()
         return (str(row.id), row.finished_at) if row is not None else ("", self.state(flow).audited_at)
 
-    def failed_runs(self, flow: str, after: datetime | None) -> FailedRuns | None:
-        """The failed audits of a flow since its last complete one, None if there are none."""
-        column = t.probe_runs.c
-        failed = (column.flow == flow) & column.reason.is_not(None) & column.system.is_not(None)
-        if after is not None:
-            failed &= column.started_at > after
-        wanted = sa.select(column.system, column.reason, column.finished_at).where(failed)
+    def failed_runs(self, flow: str | None = None) -> dict[str, FailedRuns]:
+        """The failed audits since the last complete one, by flow; of one flow, or of all that have any."""
+        run, state = t.probe_runs.c, t.flow_state.c
+        failed = run.reason.is_not(None) & run.system.is_not(None)
+        if flow is not None:
+            failed &= run.flow == flow
+        since = (
+            sa.select(sa.func.max(run.id).label("last"), sa.func.min(run.started_at).label("since_at"))
+            .select_from(t.probe_runs.outerjoin(t.flow_state, run.flow == state.flow))
+            .where(failed, state.audited_at.is_(None) | (run.started_at > state.audited_at))
+            .group_by(run.flow)
+            .subquery()
+        )
+        wanted = sa.select(run.flow, run.system, run.reason, since.c.since_at, run.finished_at)
         with self._database.read() as connection:
-            last = connection.execute(wanted.order_by(column.id.desc()).limit(1)).first()
-            if last is None:
-                return None
-            since_at = connection.execute(sa.select(sa.func.min(column.started_at)).where(failed)).scalar_one()
-        return FailedRuns(system=last.system, reason=last.reason, since_at=since_at, last_at=last.finished_at)
+            rows = connection.execute(wanted.join(since, run.id == since.c.last))
+            return {
+                each.flow: FailedRuns(
+                    system=each.system, reason=each.reason, since_at=each.since_at, last_at=each.finished_at
+                )
+                for each in rows
+            }
 
 
 _FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))

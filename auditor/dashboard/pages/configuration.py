@@ -163,7 +163,11 @@ def _effective(document: Mapping[str, Any], *, of_daemon: bool) -> None:
     written = as_yaml(part)
     st.code(escaping.block(written), language="yaml", line_numbers=True, height=YAML_HEIGHT)
     st.download_button(
-        "Download effective-map.yaml", as_yaml(document), "effective-map.yaml", "application/yaml", on_click="ignore"
+        "Download effective-map.yaml",
+        lambda: as_yaml(document),
+        "effective-map.yaml",
+        "application/yaml",
+        on_click="ignore",
     )
 
 

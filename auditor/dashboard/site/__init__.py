@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import secrets
 import sys
@@ -47,6 +48,9 @@ def settings() -> dict[str, Any]:
         sys.exit(f"error: {problem}")
     if not navigation.there_is_a_map():
         sys.stderr.write(f"{setup_code.announcement(access, navigation.map_location())}\n")
+    navigation.load()
+    # What is loaded by now stays, and Streamlit has the garbage collector look through everything after each draw.
+    gc.freeze()
     return _made(access)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -85,13 +85,13 @@ def signs() -> Iterable[Sign]:
 
 def test_a_strip_is_an_image_with_a_bar_for_each_beat_the_graver_the_higher() -> None:
     address = look.strip(Beat)
-    assert address.startswith("data:image/svg+xml,")
-    bars = list(ElementTree.fromstring(unquote(address.partition(",")[2])))
+    assert address.startswith("data:image/svg+xml;base64,")
+    bars = list(ElementTree.fromstring(b64decode(address.partition(",")[2])))
     assert len(bars) == len(Beat)
     heights = [int(each.attrib["height"]) for each in bars]
     assert heights == sorted(heights, reverse=True)
     assert len({each.attrib["fill"] for each in bars}) == len(Beat)
-    assert "<svg" in unquote(look.strip([]))
+    assert b"<svg" in b64decode(look.strip([]).partition(",")[2])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_strip_is_an_image_with_a_bar_for_each_beat_the_graver_the_higher() ->
 def test_an_error_budget_is_a_bar_as_long_as_what_is_left_of_it(
     least: float, most: float, widths: list[int], tone: Tone
 ) -> None:
-    rim, *bars = ElementTree.fromstring(unquote(look.budget(least, most).partition(",")[2]))
+    rim, *bars = ElementTree.fromstring(b64decode(look.budget(least, most).partition(",")[2]))
     assert [int(each.attrib["width"]) for each in bars] == widths
     assert rim.attrib["stroke"] == look.HEX[tone]
     assert ["fill-opacity" in each.attrib for each in bars] == [False, True][: len(bars)] if least > 0 else True

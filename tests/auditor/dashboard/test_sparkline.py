@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+from base64 import b64decode
 from xml.etree import ElementTree
 
 import pytest
@@ -14,8 +14,8 @@ from auditor.dashboard import look
 
 
 def shapes(address: str) -> list[ElementTree.Element]:
-    assert address.startswith("data:image/svg+xml,")
-    return list(ElementTree.fromstring(unquote(address.partition(",")[2])))
+    assert address.startswith("data:image/svg+xml;base64,")
+    return list(ElementTree.fromstring(b64decode(address.partition(",")[2])))
 
 
 def test_bars_stand_on_zero_and_are_as_high_as_their_figures() -> None:

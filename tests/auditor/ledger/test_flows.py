@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
 
-from auditor.ledger import FlowState, Ledger, Sweep, Swept, Watermark
+from sqlalchemy import Integer
+
+from auditor.ledger import FailedRuns, FlowState, Ledger, Sweep, Swept, Watermark
 from auditor.ledger import tables as t
 from auditor.ledger.flow_state import SWEEP_COLUMNS, state_of, state_row
 from checks.causes import Baseline
 from tests.auditor.ledger.rows import NOW, change, fingerprint, save
 
+SECOND = timedelta(seconds=1)
 COLUMNS = {column.name for column in t.flow_state.c} - {"flow"}
 
 
@@ -40,6 +45,43 @@ def test_a_new_series_forgets_what_cannot_be_compared_any_more(ledger: Ledger) -
     assert ledger.flows.state("f") == FlowState(swept=Swept(count=4), series="new")
     rows, _ = ledger.exports.snapshot({"changes": 0}, files_since=0)
     assert "undecided" in rows["changes"][0]
+
+
+def test_failed_audits_count_since_the_last_complete_one(ledger: Ledger) -> None:
+    def run(flow: str, after_s: float, reason: str | None = None, system: str | None = "shop") -> dict[str, Any]:
+        at = NOW + timedelta(seconds=after_s)
+        none = {
+            column.name: 0 for column in t.probe_runs.c if isinstance(column.type, Integer) and column.name != "id"
+        }
+        return {
+            **none,
+            "flow": flow,
+            "started_at": at,
+            "finished_at": at + SECOND,
+            "reason": reason,
+            "system": system,
+        }
+
+    runs = [
+        run("healed", 0, "timeout"),
+        run("healed", 10, system=None),
+        run("fails", 0, "refused"),
+        run("fails", 10, system=None),
+        run("fails", 20, "timeout"),
+        run("fails", 25, "too much", system=None),
+        run("fails", 30, "refused", system="crm"),
+        run("never", 5, "timeout"),
+    ]
+    with ledger.write() as transaction:
+        for each in runs:
+            ledger.flows.save_run(transaction, {name: value for name, value in each.items() if name != "rev"})
+        for flow in ("healed", "fails"):
+            ledger.flows.save_state(transaction, flow, FlowState(audited_at=NOW + 11 * SECOND))
+    fails = FailedRuns(system="crm", reason="refused", since_at=NOW + 20 * SECOND, last_at=NOW + 31 * SECOND)
+    never = FailedRuns(system="shop", reason="timeout", since_at=NOW + 5 * SECOND, last_at=NOW + 6 * SECOND)
+    assert ledger.flows.failed_runs() == {"fails": fails, "never": never}
+    assert ledger.flows.failed_runs("never") == {"never": never}
+    assert ledger.flows.failed_runs("healed") == {}
 
 
 def test_every_column_is_an_attribute_and_every_attribute_a_column() -> None:
