@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def framed(
         interrupt()
         acting.leave_if_ended()
         span = navigation.time_range(datetime.now(UTC))
-        try:
+        with _failures_told():
             header.draw(data, span, title)
             if every_s != chosen_s:
                 st.caption(
@@ -126,25 +127,43 @@ def framed(
                     "selected or a case is open."
                 )
             draw(data, span)
-        except LedgerError as error:
-            st.error(
-                f"{escaping.markdown(error)}. Nothing that is shown may be current, and nothing is known of what "
-                "happens meanwhile.",
-                icon=":material/database_off:",
-            )
-        except Exception as error:
-            st.error(
-                f"This page could not be drawn: {type(error).__name__}: {escaping.markdown(error)}. "
-                "Audits continue; see the dashboard's log for details.",
-                icon=":material/error:",
-            )
-            raise
         interrupt()
 
     if every_s is not None:
         st.fragment(body, run_every=every_s, key=f"page-{title}")()
     else:
         body()
+
+
+def watch(draw: Callable[[], None], *, key: str) -> None:
+    """Draw a part of a page that is not redrawn as a whole; the part is, as often as the sidebar says."""
+
+    def part() -> None:
+        acting.leave_if_ended()
+        with _failures_told():
+            draw()
+
+    st.fragment(part, run_every=navigation.refresh_every_s(), key=key)()
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Say in a sentence why a page, or a part of it, cannot be drawn."""
+    try:
+        yield
+    except LedgerError as error:
+        st.error(
+            f"{escaping.markdown(error)}. Nothing that is shown may be current, and nothing is known of what "
+            "happens meanwhile.",
+            icon=":material/database_off:",
+        )
+    except Exception as error:
+        st.error(
+            f"This page could not be drawn: {type(error).__name__}: {escaping.markdown(error)}. "
+            "Audits continue; see the dashboard's log for details.",
+            icon=":material/error:",
+        )
+        raise
 
 
 def ink() -> look.Ink:

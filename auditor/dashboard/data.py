@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
@@ -120,6 +120,11 @@ class Data:
             self.map, self.allowances = newer, open_allowances(newer.systems, self.ledger.spending)
             self._in_force = number
             self.changed()
+
+    def share(self, key: Hashable, compute: Callable[[], Figure]) -> Figure:
+        """What all who ask for this within a second get from one computation; nobody may change it."""
+        self._refresh()
+        return self.memo.get(key, compute)
 
     def _refresh(self) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,11 @@ def _draw(data: Data, span: TimeRange) -> None:
     if document is not None:
         _differences(standing, document)
     known = standing.in_force.document if standing.in_force is not None else None
-    _effective(effective(data.map) if known is None else known, of_daemon=known is not None)
+
+    def written(part: Mapping[str, Any]) -> str:
+        return data.share(("yaml", *part), lambda: as_yaml(part))
+
+    _effective(effective(data.map) if known is None else known, of_daemon=known is not None, written=written)
     _history(data)
 
 
@@ -151,7 +155,9 @@ def _differences(standing: MapStanding, document: Mapping[str, Any]) -> None:
     tables.table(frame(rows), key="differences", alt="The settings in which the file and the map in force differ")
 
 
-def _effective(document: Mapping[str, Any], *, of_daemon: bool) -> None:
+def _effective(
+    document: Mapping[str, Any], *, of_daemon: bool, written: Callable[[Mapping[str, Any]], str] = as_yaml
+) -> None:
     """The effective map as YAML, to read, copy and download."""
     st.header("Effective map" if of_daemon else "Effective map of the file", anchor=False)
     st.caption(
@@ -160,11 +166,10 @@ def _effective(document: Mapping[str, Any], *, of_daemon: bool) -> None:
     shown = [each for each in SECTIONS if each in document]
     chosen = st.segmented_control("Section", ["all", *shown], default="all", key="section") or "all"
     part = document if chosen == "all" else {chosen: document[chosen]}
-    written = as_yaml(part)
-    st.code(escaping.block(written), language="yaml", line_numbers=True, height=YAML_HEIGHT)
+    st.code(escaping.block(written(part)), language="yaml", line_numbers=True, height=YAML_HEIGHT)
     st.download_button(
         "Download effective-map.yaml",
-        lambda: as_yaml(document),
+        lambda: written(document),
         "effective-map.yaml",
         "application/yaml",
         on_click="ignore",

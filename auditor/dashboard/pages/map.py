@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 import streamlit as st
@@ -27,6 +28,9 @@ from probes.wording import counted
 PICKED = "show"
 """Session key of what the panel shows; also in the address."""
 
+
+CHANGES_NAMED = 4
+"""Flows whose new state is named above the picture."""
 
 PANEL_LEAST, PICKER = 460, 80
 """The least height of the panel, which scrolls, and what the choice above it takes, in pixels."""
@@ -65,6 +69,7 @@ def _draw(data: Data, span: TimeRange) -> None:
         *(f"{SYSTEM} {name}" for name in layout.systems),
         *(f"{CONSUMER} {name}" for name in layout.consumers),
     ]
+    components.watch(partial(_changes, data, known, shown, datetime.now(UTC)), key="map-changes")
     _picture(data.map, known, chart, choices)
     _table(data.map, known, shown)
     _review(data)
@@ -136,6 +141,28 @@ def lag_text(lag: FlowLag | None, window_s: float) -> str:
     if math.isfinite(best):
         return f"{view.span(best).replace('under ', '< ')} {window}"
     return f"> {view.span(lower)} {window}" if lower >= 1 else f"? {window}"
+
+
+def _changes(data: Data, known: Known, shown: Sequence[str], drawn_at: datetime) -> None:
+    """Say what is no longer as it was drawn; drawn anew, the picture would lose how it was moved and zoomed."""
+    now = {status.flow: status.state for status in data.flows()}
+    if now.keys() != known.statuses.keys():
+        changed = ["the map itself"]
+    else:
+        changed = [
+            f"**{escaping.markdown(name)}** {look.FLOW[now[name]].badge}"
+            for name in shown
+            if now[name] != known.statuses[name].state
+        ]
+    if not changed:
+        st.caption(f"Drawn at {drawn_at:%H:%M:%S} UTC; no flow has changed its state since.")
+        return
+    more = f" and {len(changed) - CHANGES_NAMED} more" if len(changed) > CHANGES_NAMED else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        named = ", ".join(changed[:CHANGES_NAMED])
+        st.markdown(f"Changed since {drawn_at:%H:%M:%S} UTC: {named}{more}", width="content")
+        if st.button("Draw again", key="map-again", icon=":material/refresh:"):
+            st.rerun()
 
 
 @st.fragment
