@@ -61,7 +61,8 @@ def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
     for name, system in marked:
         styles.loc[name, system] = "background-color: rgba(208,69,59,0.25); font-weight: 600"
     styled = table.style.apply(lambda _: styles, axis=None)
-    st.table(styled)
+    with st.container(key="side-by-side"):
+        st.table(styled)
     camps = [sides(record, name) for name in record.differing]
     if len(record.copies) > 2 and camps:
         st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(camps)))
