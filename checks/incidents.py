@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, Breach
-from checks.root_causes import SYMPTOMS, Group, RootCause
+from checks.root_causes import SYMPTOMS, Group, RootCause, systems_of
 from checks.severity import Severity
 
 ABSORB = timedelta(minutes=15)
@@ -230,12 +230,8 @@ def _weaker(group: Group, cause: RootCause, subject: str) -> bool:
     """Whether a group only says where changes stop, and the known cause says more, or is about more systems."""
     if group.cause not in SYMPTOMS:
         return False
-    wider = cause is RootCause.NOTHING_MOVES and _systems(group.subject) <= _systems(subject)
+    wider = cause is RootCause.NOTHING_MOVES and systems_of(group.subject) <= systems_of(subject)
     return cause not in SYMPTOMS or wider
-
-
-def _systems(subject: str) -> set[str]:
-    return set(subject.removeprefix("system/").split("+"))
 
 
 def _home(number: int, groups: Sequence[Group]) -> int:

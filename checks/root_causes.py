@@ -217,7 +217,7 @@ def _on_time(
     """Of flows that stopped together at one end, the others with this end that have no late change."""
     if cause not in {RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES}:
         return ()
-    late = {each.flow for each in breaches if each.breach is Breach.NOT_ARRIVING}
+    late = {each.flow for each in breaches if each.breach in {Breach.NOT_ARRIVING, Breach.OBJECTIVE}}
     ends = {
         name: place.target if cause is RootCause.NOTHING_ARRIVES else place.source for name, place in places.items()
     }
@@ -230,13 +230,14 @@ def _strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
 
 def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Places) -> OpenBreach | None:
     """The strongest other breach that explains this one."""
-    stronger = [each for each in breaches if explains(each, breach, places)]
+    stronger = [each for each in breaches if _explains(each, breach, places)]
     return min(stronger, key=_strongest_first, default=None)
 
 
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
-    """Whether one breach, given that it is stronger, explains another."""
-    return cause.breach not in _EXPLAIN_NOTHING and _RULES[cause.breach](cause, breach, places)
+    """Whether one breach explains another that began while it was open, or shortly before."""
+    stronger = _STRENGTH[cause.breach] < _STRENGTH[breach.breach] and cause.breach not in _EXPLAIN_NOTHING
+    return stronger and cause.opened_at - SLACK <= breach.opened_at and _RULES[cause.breach](cause, breach, places)
 
 
 def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -338,7 +339,9 @@ def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[Root
     listed = list(roots)
     causes = {each.breach_id: _cause(each, places) for each in listed}
     late = [each for each in listed if causes[each.breach_id][0] is Breach.NOT_ARRIVING and each.flow in places]
-    return causes | _shared_ends(late, places)
+    missed = [each for each in listed if each.breach is Breach.OBJECTIVE and each.flow in places]
+    shared = _shared_ends(late, places)
+    return causes | shared | _missed_meanwhile(missed, late, shared, places)
 
 
 def _cause(root: OpenBreach, places: Places) -> tuple[RootCause | Breach, str]:
@@ -399,6 +402,40 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
     return shared
 
 
+def _missed_meanwhile(
+    missed: Sequence[OpenBreach],
+    late: Sequence[OpenBreach],
+    shared: Mapping[int, tuple[RootCause | Breach, str]],
+    places: Places,
+) -> dict[int, tuple[RootCause | Breach, str]]:
+    """Objectives missed on further flows of what several flows share, after these became late.
+
+    Changes that are late too briefly to be a breach of their own count for an objective all the same.
+    """
+    found = {}
+    first_late = sorted(late, key=lambda each: (each.opened_at, each.breach_id))
+    for each in missed:
+        place = places[each.flow or ""]
+        for one in first_late:
+            cause = shared.get(one.breach_id)
+            if cause is not None and one.opened_at <= each.opened_at and _concerns(*cause, place):
+                found[each.breach_id] = cause
+                break
+    return found
+
+
+def _concerns(cause: RootCause | Breach, subject: str, place: FlowPlace) -> bool:
+    """Whether a flow has the end that others share, or runs between the systems that they hang together by."""
+    if cause is RootCause.NOTHING_MOVES:
+        return place.systems <= systems_of(subject)
+    return subject == f"system/{place.target if cause is RootCause.NOTHING_ARRIVES else place.source}"
+
+
+def systems_of(subject: str) -> set[str]:
+    """The systems that a cause is about."""
+    return set(subject.removeprefix("system/").split("+"))
+
+
 def _stopped(ends: Sequence[FlowPlace]) -> tuple[RootCause, str] | None:
     """What all of these flows share; None if that is nothing, or there are too few of them to tell."""
     targets, sources = {each.target for each in ends}, {each.source for each in ends}
@@ -430,12 +467,6 @@ def _hanging_together(late: Sequence[OpenBreach], places: Places) -> list[list[O
             waiting = [each for each in waiting if each not in joining]
         found.append(together)
     return found
-
-
-def explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
-    """Whether one breach explains another that began while it was open, or shortly before."""
-    stronger = _STRENGTH[cause.breach] < _STRENGTH[breach.breach]
-    return stronger and cause.opened_at - SLACK <= breach.opened_at and _explains(cause, breach, places)
 
 
 def evidence_text(group: Group) -> str:

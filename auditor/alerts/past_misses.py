@@ -11,7 +11,7 @@ from auditor.ledger import Ledger, Transaction
 from checks.breach_life import BreachSignal, OpenBreach
 from checks.breaches import Breach
 from checks.paging import HOUR_S
-from checks.root_causes import Places, explains
+from checks.root_causes import Places, groups
 
 
 def are_known(ledger: Ledger, transaction: Transaction, signal: BreachSignal, places: Places, now: datetime) -> bool:
@@ -46,12 +46,15 @@ def are_known(ledger: Ledger, transaction: Transaction, signal: BreachSignal, pl
 def _cause(
     ledger: Ledger, transaction: Transaction, missed: OpenBreach, places: Places, since: datetime
 ) -> OpenBreach | None:
-    """The latest breach that explains the misses and is over; None without one, or if changes were late after it."""
-    for each, ended_at in ledger.breaches.ended(transaction, since):
-        if each.incident_id and explains(each, missed, places):
-            further = ledger.measurements.missed_after(transaction, missed.flow or "", ended_at)
-            return None if further else each
-    return None
+    """The last breach with the cause of the misses, if it is over; None if changes were late after it, too."""
+    over = {each.breach_id: (ended_at, each) for each, ended_at in ledger.breaches.ended(transaction, since)}
+    known = [each for _, each in over.values() if each.incident_id and each.breach is not Breach.OBJECTIVE]
+    (group,) = (each for each in groups([*known, missed], places) if missed in each.breaches)
+    alike = [over[each.breach_id] for each in group.breaches if each is not missed]
+    if not alike:
+        return None
+    ended_at, last = max(alike, key=lambda each: each[0])
+    return None if ledger.measurements.missed_after(transaction, missed.flow or "", ended_at) else last
 
 
 def _missed(signal: BreachSignal, now: datetime) -> OpenBreach:

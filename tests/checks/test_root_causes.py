@@ -239,6 +239,40 @@ def test_flows_that_stop_together_in_a_chain_have_one_cause_if_they_are_three() 
     assert [each.cause for each in groups(late[:2], chain)] == ["not_arriving", "not_arriving"]
 
 
+def test_an_objective_missed_meanwhile_on_a_further_flow_of_what_stopped_is_no_story_of_its_own() -> None:
+    chain = {
+        "a_to_b": FlowPlace(source="a", target="b"),
+        "b_to_c": FlowPlace(source="b", target="c"),
+        "c_to_d": FlowPlace(source="c", target="d"),
+        "d_to_a": FlowPlace(source="d", target="a"),
+        "d_to_x": FlowPlace(source="d", target="x"),
+    }
+    late = [breach("not_arriving", flow) for flow in ("a_to_b", "b_to_c", "c_to_d")]
+
+    def causes(flow: str, after_s: float) -> list[str]:
+        return [str(each.cause) for each in groups([*late, breach("objective", flow, after_s=after_s)], chain)]
+
+    assert causes("d_to_a", 30) == ["nothing_moves"]
+    assert causes("d_to_x", 30) == ["nothing_moves", "objective"]
+    assert causes("d_to_a", -1) == ["objective", "nothing_moves"]
+
+
+@pytest.mark.parametrize(("ends", "cause"), [("target", "nothing_arrives"), ("source", "nothing_leaves")])
+def test_an_objective_missed_meanwhile_at_the_same_end_is_no_story_of_its_own(ends: str, cause: str) -> None:
+    def place(name: str, end: str) -> FlowPlace:
+        return FlowPlace(source=end, target=name) if ends == "source" else FlowPlace(source=name, target=end)
+
+    places = {"a": place("1", "hub"), "b": place("2", "hub"), "c": place("3", "hub"), "d": place("4", "other")}
+    late = [breach("not_arriving", "a"), breach("not_arriving", "b")]
+    missed = [breach("objective", "c", after_s=20), breach("objective", "d", after_s=20)]
+    together, alone = groups([*late, *missed], places)
+    assert (together.cause, [each.flow for each in together.breaches]) == (cause, ["a", "b", "c"])
+    assert together.on_time == ()
+    assert (alone.cause, alone.subject) == ("objective", "flow/d")
+    (first, *_) = groups([late[0], missed[0]], places)
+    assert first.cause == "not_arriving", "one flow alone shares nothing"
+
+
 def test_dead_letters_explain_no_more_late_records_than_they_can_carry() -> None:
     for letters, late, causes in (
         (1, 10, ["rejected_messages"]),

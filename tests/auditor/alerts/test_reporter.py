@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -119,6 +120,20 @@ def test_changes_that_are_late_after_the_cause_was_over_are_an_incident(desk: De
     missed(desk, 5, at_s=900)
     desk.report(910, signal("objective", 5))
     assert desk.incidents == [("not_arriving", "resolved"), ("objective", "open")]
+
+
+@pytest.mark.parametrize("judged_s", [30, 130])
+def test_an_objective_of_a_further_flow_of_what_stood_still_is_no_second_incident(desk: Desk, judged_s: int) -> None:
+    flow = desk.stand.map.flow("to_billing")
+    flows = [replace(flow, name=name) for name in ("to_billing", "second", "third")]
+    desk.reporter = Reporter(desk.ledger, flows, senders=["slack"])
+    reports = {0: 5, 60: 0, 121: 0, judged_s: 0 if judged_s > 60 else 5}
+    missed(desk, 5, at_s=20)
+    for at_s, late in sorted(reports.items()):
+        objective = [signal("objective", 5)] if at_s >= judged_s else []
+        desk.report(at_s, signal("not_arriving", late, "second"), signal("not_arriving", late, "third"), *objective)
+    assert desk.incidents == [("nothing_arrives", "resolved")]
+    assert [transition for _, transition in desk.messages] == ["opened", "resolved"]
 
 
 def missed(desk: Desk, number: int, *, at_s: float) -> None:
