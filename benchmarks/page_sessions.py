@@ -41,7 +41,9 @@ async def measure(address: str, names: Iterable[str], rounds: int, sessions: int
 
 def _connection(address: str) -> websockets.connect:
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
-    return websockets.connect(stream, subprotocols=[Subprotocol("streamlit")], origin=Origin(address), max_size=None)
+    return websockets.connect(
+        stream, subprotocols=[Subprotocol("streamlit")], origin=Origin(address), max_size=None, open_timeout=LONGEST_S
+    )
 
 
 async def _drawn(link: websockets.ClientConnection, name: str, query: str) -> float:

@@ -101,7 +101,8 @@ def incident(number: int) -> Target:
 
 def incidents(**filters: str) -> Target:
     """What is wrong now, filtered."""
-    return Target(page="incidents", shows=filters)
+    # A link to the page that is shown keeps its address unless it has something of its own.
+    return Target(page="incidents", shows=filters or {"list": "Incidents"})
 
 
 def run(first: str = "overview") -> None:
@@ -232,8 +233,15 @@ def link(label: str, target: Target) -> None:
 
 
 def go(page: str, shows: Mapping[str, Any]) -> None:
-    """Switch to another page at once."""
-    st.switch_page(_page(page), query_params=shows)
+    """Switch to another page at once, or show something else on this one.
+
+    What a control of the page that is left has in the address, Streamlit takes from the control alone.
+    """
+    held = {name: value for name, value in shows.items() if name in st.session_state}
+    for name, value in held.items():
+        several = isinstance(st.session_state[name], list) and isinstance(value, str)
+        st.session_state[name] = [value] if several else value
+    st.switch_page(_page(page), query_params={name: each for name, each in shows.items() if name not in held})
 
 
 def leaving() -> bool:

@@ -568,6 +568,14 @@ def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     assert look.CONFLICT["decided"].badge in text(run("conflicts", conflict="1"))
 
 
+def test_a_click_on_the_number_of_a_conflict_opens_it(disputed: Stand) -> None:
+    app = run("conflicts")
+    app.session_state["_next_page"] = navigation.conflict(1)  # what the click leaves
+    app.run()
+    assert not app.exception
+    assert "Conflict 1: customer 3" in text(app)
+
+
 def test_a_conflict_that_is_not_there_is_said(disputed: Stand) -> None:
     for number in ("99", "x"):
         app = run("conflicts", conflict=number)
