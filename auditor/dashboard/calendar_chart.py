@@ -143,18 +143,21 @@ def changes_text(counts: WindowCounts) -> str:
     return f"{counts.missed:,} of {counts.decided:,}{undecided}"
 
 
-def budget_chart(begin: datetime, left: Sequence[tuple[datetime, tuple[float, float]]]) -> go.Figure:
+def budget_chart(
+    begin: datetime, known_from: datetime, left: Sequence[tuple[datetime, tuple[float, float]]]
+) -> go.Figure:
     """Draw what is left of an error budget, at least and at most, against a budget that is used evenly.
 
     Args:
+        known_from: the begin of the first day on which anything is known.
         left: by the end of each day.
     """
-    at = [begin, *(end for end, _ in left)]
+    at = [known_from, *(end for end, _ in left)]
     least, most = [1.0, *(each for _, (each, _) in left)], [1.0, *(each for _, (_, each) in left)]
     line = {"width": 2, "color": look.HEX[Tone.NOTE]}
     figure = go.Figure()
     figure.add_scatter(
-        x=[at[0], at[-1]],
+        x=[begin, at[-1]],
         y=[1, 0],
         mode="lines",
         name="used evenly",

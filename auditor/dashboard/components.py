@@ -99,6 +99,8 @@ def framed(
 ) -> None:
     """Draw a page: its title, how fresh the data are, what is failing, and the body.
 
+    The top of a page that is not live is redrawn all the same.
+
     Args:
         draw: the body; with `live` it is redrawn automatically.
         busy: whether someone is at work on what the page shows, so that it is not redrawn under their hands.
@@ -119,8 +121,11 @@ def framed(
         interrupt()
         acting.leave_if_ended()
         span = navigation.time_range(datetime.now(UTC))
+        if not live:
+            watch(lambda: header.draw(data, navigation.time_range(datetime.now(UTC)), title), key=f"top-{title}")
         with _failures_told():
-            header.draw(data, span, title)
+            if live:
+                header.draw(data, span, title)
             if every_s != chosen_s:
                 st.caption(
                     f":material/pause_circle: Not redrawn since {datetime.now(UTC):%H:%M:%S} UTC, while rows are "

@@ -132,6 +132,7 @@ def run(first: str = "overview") -> None:
             "Refresh", list(REFRESH), default=_SHARED["refresh"], key="refresh", required=True, bind="query-params"
         )
         acting.introduced(asks)
+    st.set_page_config(page_title=f"{chosen.title} · Plumbline")
     chosen.run()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -15,6 +17,9 @@ from auditor.map.settings import Consumer
 from auditor.systems.live_record import CopyView, RecordView, read_record
 from auditor.systems.reader import open_readers
 from checks.partition import partition, tell
+
+_FRACTION = re.compile(r"(?<=:[0-5]\d)\.\d+")
+"""A fraction of a second."""
 
 MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": ""}
 
@@ -84,11 +89,19 @@ def _head(copy: CopyView, readers: list[str]) -> None:
     elif copy.found > 1:
         st.warning(f"{copy.found} rows")
     else:
-        st.caption(f"changed {escaping.markdown(copy.changed_at)}" if copy.changed_at else "no changed-at")
+        whole = _FRACTION.sub("", copy.changed_at)
+        st.caption(
+            f"changed {escaping.markdown(whole)}" if whole else "no changed-at", help=_as_held(copy.changed_at)
+        )
     if readers:
         st.caption(f"read by {escaping.markdown(', '.join(readers))}")
     if copy.link:
         st.link_button(f"Open in {escaping.markdown(copy.system)}", copy.link, width="stretch")
+
+
+def _as_held(stamp: str) -> str | None:
+    """A timestamp as the system has it, where it is not shown as it is."""
+    return escaping.markdown(stamp) if _FRACTION.search(stamp) else None
 
 
 def draw_links(record: RecordView) -> None:

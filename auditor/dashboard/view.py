@@ -223,7 +223,7 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
             x=[*hours, hours[-1] + timedelta(hours=1)],
             y=names,
             z=[shares[cell] for cell in cells],
-            colorscale=[[0, "rgba(76,125,217,0)"], [0.02, "rgba(76,125,217,0.15)"], [1, MOST]],
+            colorscale=[[0, "rgba(76,125,217,0)"], [0.01, "rgba(76,125,217,0.35)"], [1, MOST]],
             zmin=0,
             zmax=1,
             colorbar={"tickformat": ".0%", "title": "share of the<br>hour's changes"},

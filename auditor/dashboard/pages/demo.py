@@ -74,8 +74,8 @@ def _introduction(stage: Stage, programme: Programme, plays: Person | None) -> N
             ended = programme.scenarios[last.name]
             title, person = escaping.markdown(ended.title), escaping.markdown(ended.person)
             st.success(
-                f"**{title}**{_how(last)} is over. What a person did: {person} Incidents close once the copies have "
-                "agreed for a while.",
+                f"**{title}**{_how(last)} is over. What a person does about it: {person} Incidents close once the "
+                "copies have agreed for a while.",
                 icon=":material/check:",
             )
         return

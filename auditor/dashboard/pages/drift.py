@@ -23,6 +23,8 @@ PER_PAGE = 100
 USUAL = [DivergenceState.OPEN.value]
 """The states that are shown where nobody chose others."""
 
+_STATES = [each.value for each in DivergenceState]
+
 
 def page() -> None:
     """Draw the page."""
@@ -68,7 +70,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     with row[2]:
         states = asked.facet("State", "state", counts(facets, "state", list(DivergenceState), **now), _words, USUAL)
     row[4].button("Refresh", width="stretch", icon=":material/refresh:")
-    wanted = states or [state.value for state in DivergenceState]
+    wanted = states or _STATES
     chosen: dict[str, Any] = {"flows": flows, "causes": causes, "states": wanted, "search": search}
     _unverified(data, flows)
     count = data.count_divergences(span, **chosen)
@@ -76,8 +78,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         if flows or causes or search or states != USUAL:
             _unmatched(facets, span, **chosen)
         else:
-            differed = "is known to differ" if span.to_now else "differs now, and none is known to have differed"
-            components.nothing(f"No record {differed} in {span.words}.", well=span.to_now and data.all_known())
+            _none_now(facets, span, states, well=span.to_now and data.all_known())
         rechecking.draw_results(data)
         return
     for pattern in data.patterns():
@@ -98,24 +99,39 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     _act(data, picked, asks)
 
 
+def _none_now(facets: pd.DataFrame, span: TimeRange, states: list[str], *, well: bool) -> None:
+    """Say that nothing differs now, and what did."""
+    earlier = _in_other_states(counts(facets, "state", _STATES), states)
+    if earlier:
+        components.nothing(
+            f"No record is known to differ now. In other states in {span.words}: {earlier}.", well=well
+        )
+        st.button("Show every state", on_click=partial(asked.choose_facets, state=_STATES))
+    else:
+        differed = "is known to differ" if span.to_now else "differs now, and none is known to have differed"
+        components.nothing(f"No record {differed} in {span.words}.", well=well)
+
+
+def _in_other_states(by_state: dict[str, int], states: list[str]) -> str:
+    return ", ".join(f"{n:,} {_words(state)}" for state, n in by_state.items() if n and state not in states)
+
+
 def _unmatched(
     facets: pd.DataFrame, span: TimeRange, *, flows: list[str], causes: list[str], states: list[str], search: str
 ) -> None:
     """Say what was asked for, and what there is instead."""
-    every = [each.value for each in DivergenceState]
     ways = [asked.Way(label="Remove the filters", take=_remove_filters)]
     more = [f"A longer time range than {span.words} may show records that have agreed again since."]
-    by_state = counts(facets, "state", every, flow=flows, cause=causes)
-    elsewhere = ", ".join(f"{n:,} {state}" for state, n in by_state.items() if n and state not in states)
+    elsewhere = _in_other_states(counts(facets, "state", _STATES, flow=flows, cause=causes), states)
     if elsewhere:
         more = [f"In other states in {span.words}: {elsewhere}."]
-        ways.insert(0, asked.Way(label="Show every state", take=partial(asked.choose_facets, state=every)))
+        ways.insert(0, asked.Way(label="Show every state", take=partial(asked.choose_facets, state=_STATES)))
     asked.unmatched(
         "record",
         {
             "flow": flows,
             "cause": [_words(each) for each in causes],
-            "state": states if states != every else (),
+            "state": states if states != _STATES else (),
             "key": [f'"{search}"'] if search else (),
         },
         more,

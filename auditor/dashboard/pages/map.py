@@ -154,13 +154,13 @@ def _changes(data: Data, known: Known, shown: Sequence[str], drawn_at: datetime)
             for name in shown
             if now[name] != known.statuses[name].state
         ]
-    if not changed:
-        st.caption(f"Drawn at {drawn_at:%H:%M:%S} UTC; no flow has changed its state since.")
-        return
     more = f" and {len(changed) - CHANGES_NAMED} more" if len(changed) > CHANGES_NAMED else ""
+    named = f"Changed since: {', '.join(changed[:CHANGES_NAMED])}{more}."
     with st.container(horizontal=True, vertical_alignment="center"):
-        named = ", ".join(changed[:CHANGES_NAMED])
-        st.markdown(f"Changed since {drawn_at:%H:%M:%S} UTC: {named}{more}", width="content")
+        st.markdown(
+            f"Drawn at {drawn_at:%H:%M:%S} UTC. {named if changed else 'No flow has changed its state since.'}",
+            width="content",
+        )
         if st.button("Draw again", key="map-again", icon=":material/refresh:"):
             st.rerun()
 

@@ -21,7 +21,7 @@ from auditor.history.objectives import BURN_SPANS_S, ObjectiveFigure, left_text
 from auditor.history.status import Standing
 from checks.coverage_days import USUAL_GOAL, CoverageCounts
 from checks.intervals import clopper_pearson
-from checks.objective_days import DayState
+from checks.objective_days import Day, DayState
 from checks.objectives import Standing as ObjectiveState
 from checks.objectives import WindowCounts, underlying_share
 from probes.wording import counted, figure
@@ -187,12 +187,13 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
             alt=f"Calendar of the last {length}: {found}. The table below has the same figures.",
         )
         st.markdown(look.legend((sign, counts[state]) for state, sign in look.DAY.items()))
-    budget = [(day.day.end, day.day.left) for day in days if day.day.left is not None]
+    known = [day.day for day in days if day.day.state is not DayState.NO_DATA]
+    budget = [(day.end, day.left) for day in known if day.left is not None]
     with right:
         if budget:
             st.markdown("#### Error budget left")
             st.plotly_chart(
-                calendar_chart.budget_chart(days[0].day.begin, budget),
+                calendar_chart.budget_chart(days[0].day.begin, known[0].begin, budget),
                 key="burn",
                 config={"displayModeBar": False},
                 alt=f"Error budget left after each of the last {length}; now {left_text(each.budget_left)}",
@@ -207,7 +208,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
                 {
                     "day": f"{day.day.day:%a %-d %b}",
                     "seen": day.seen,
-                    "budget left": left_text(day.day.left),
+                    "budget left": left_text(_known_left(day.day)),
                     "audited": f"{day.day.hours} of 24 h",
                 }
                 for day in latest
@@ -267,10 +268,15 @@ def _allowed(counts: WindowCounts, goal: float | None) -> str:
     return f"{counts.missed:,} missed, {figure((1 - goal) * counts.total, 2)} allowed"
 
 
+def _known_left(day: Day) -> tuple[float, float] | None:
+    """What was left of the error budget after a day; None for a day of which nothing is known."""
+    return None if day.state is DayState.NO_DATA else day.left
+
+
 def _cell(figure: DayFigure) -> Cell:
     day = figure.day
     told = [figure.seen]
-    if day.left is not None:
+    if _known_left(day) is not None:
         told.append(f"error budget left: {left_text(day.left)}")
     told.append(f"audited in {day.hours} of 24 h")
     return Cell(day=day.day, sign=look.DAY[day.state], told=told)

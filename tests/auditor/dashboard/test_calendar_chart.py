@@ -76,7 +76,7 @@ def test_text_is_legible_on_every_colour_of_a_day(ink: Ink) -> None:
 def test_a_budget_begins_whole_and_the_chart_reaches_below_what_is_left(
     left: tuple[float, float], lowest: float
 ) -> None:
-    figure = budget_chart(NOW, [(NOW + timedelta(days=1), (0.9, 1.0)), (NOW + timedelta(days=2), left)])
+    figure = budget_chart(NOW, NOW, [(NOW + timedelta(days=1), (0.9, 1.0)), (NOW + timedelta(days=2), left)])
     evenly, most, least = figure.data
     assert (list(evenly.y), list(most.y), list(least.y)) == ([1, 0], [1.0, 1.0, left[1]], [1.0, 0.9, left[0]])
     assert figure.layout.yaxis.range[0] == pytest.approx(lowest)
