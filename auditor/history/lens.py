@@ -45,11 +45,15 @@ class Lens:
 
     Args:
         ledger: the source of live rows and of the list of archive files.
+
+    Attributes:
+        answered: how many queries it has answered.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lock = threading.Lock()
+        self.answered = 0
         self._duckdb = duckdb.connect(
             ":memory:",
             config={
@@ -221,6 +225,7 @@ class Lens:
             return self._answer(sql, parameters)
 
     def _answer(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        self.answered += 1
         cursor = self._duckdb.cursor()
         try:
             cursor.execute("SET TimeZone = 'UTC'")

@@ -1,0 +1,58 @@
+"""The lens that all who look at the dashboard share, and that is opened anew from time to time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from auditor.dashboard import data as pages
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import last
+from auditor.history.archive_files import MissingFile
+from auditor.history.lens import Lens
+from auditor.workspace import Workspace
+from tests.stand import Stand
+
+RUNS = "SELECT count(*) AS n FROM probe_runs"
+
+
+@pytest.fixture
+def data(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Data]:
+    monkeypatch.setattr(pages, "REFRESH_AT_MOST_EVERY_S", 0.0)
+    monkeypatch.setattr(pages, "RENEW_AFTER", 3)
+    stand.agree(3)
+    opened = Data(stand.map, Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    yield opened
+    opened.close()
+
+
+def test_after_many_queries_the_lens_is_opened_anew_with_all_that_is_on_file(data: Data, stand: Stand) -> None:
+    used, counted = [data.lens], []
+    for _ in range(10):
+        stand.audit()
+        counted.append(int(data.query(RUNS)["n"].iloc[0]))
+        if data.lens is not used[-1]:
+            used.append(data.lens)
+    assert counted == [*range(counted[0], counted[0] + 10)]
+    assert [each.answered for each in used[:-1]] == [3] * (len(used) - 1)
+    assert len(used) > 2
+
+
+def test_whoever_still_asks_the_old_lens_gets_an_answer(data: Data) -> None:
+    before = data.lens
+    while data.lens is before:
+        data.windows(last("1 h", datetime.now(UTC)))
+    assert before.query(RUNS).num_rows == 1
+
+
+def test_a_lens_that_lacks_a_file_stays_because_it_may_hold_the_only_copy_of_its_rows(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = MissingFile(source="changes", day="2026-01-01", rows=1, path="x", why="it is damaged")
+    monkeypatch.setattr(Lens, "missing", [gone])
+    before = data.lens
+    for _ in range(10):
+        data.query(RUNS)
+    assert data.lens is before
