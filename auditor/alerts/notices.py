@@ -130,7 +130,13 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
         sizes.append(f"{counted(extent.conflicts, 'conflict')} waiting")
     elif not sizes and involved and all(each.breach in UNKNOWN for each in group.breaches if each.flow is not None):
         sizes.append(f"{counted(len(involved), 'flow')} cannot be verified")
-    return f"{_where(kind, name)}: {_WORDS[cause]}" + (f" ({', '.join(sizes)})" if sizes else "")
+    return f"{_where(kind, name)}: {_what(group, cause)}" + (f" ({', '.join(sizes)})" if sizes else "")
+
+
+def _what(group: Group, cause: RootCause) -> str:
+    """What has happened; of records that differ in the same way, how they do, without their number."""
+    how = group.lead.detail.rpartition(" in ")[0] if cause is RootCause.SYSTEMATIC_DIFFERENCE else ""
+    return how or _WORDS[cause]
 
 
 def clearing_text(group: Group, flows: Mapping[str, Flow]) -> str:

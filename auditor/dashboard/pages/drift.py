@@ -90,7 +90,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     found = data.divergences(span, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(
-            f"{counted(count, 'record')} match{'es' * (count == 1)}, latest first. Open a record to compare it "
+            f"{counted(count, 'record')} match{'es' * (count == 1)}, last seen first. Open a record to compare it "
             "side by side.",
             width="content",
         )
@@ -177,7 +177,7 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
         height=min(38 + 35 * len(found), 700),
         alt="Records that differ, with cause, state, flow and differing fields",
         column_config={
-            "difference": st.column_config.TextColumn("owner → copy", width=190),
+            "difference": st.column_config.TextColumn("owner → copy", width=300),
             "what should be": st.column_config.TextColumn(width=145, help="By the flow's conflict policy"),
             "who acts on it": st.column_config.TextColumn(width=140),
             "dead letter": st.column_config.TextColumn(width=110, help="Why its message was dead-lettered"),

@@ -10,7 +10,7 @@ from auditor.alerts.notices import ADVICE, incident_path
 from auditor.alerts.reporter import Reporter
 from checks.breach_life import BreachSignal
 from checks.breaches import Breach
-from checks.root_causes import RootCause
+from checks.root_causes import SYSTEMATIC, RootCause
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,6 +33,29 @@ def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: 
     with stand.ledger.write() as transaction:
         Reporter(stand.ledger, [stand.auditor.flow]).report(transaction, [signal], NOW)
     assert str(stand.rows("incidents")[0]["summary"]).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("detail", "what"),
+    [
+        ("name in billing is off by +02:00 in 62 of 70 records", "name in billing is off by +02:00"),
+        ("", "records differ in the same way"),
+    ],
+)
+def test_a_summary_of_records_that_differ_alike_says_how(stand: Stand, detail: str, what: str) -> None:
+    signal = BreachSignal(
+        breach=Breach.TRANSFORMATION,
+        fingerprint="f",
+        count=70,
+        threshold=1,
+        clear_after_s=1,
+        flow="to_billing",
+        reason=SYSTEMATIC,
+        detail=detail,
+    )
+    with stand.ledger.write() as transaction:
+        Reporter(stand.ledger, [stand.auditor.flow]).report(transaction, [signal], NOW)
+    assert stand.rows("incidents")[0]["summary"] == f"to_billing: {what} (70 customer records affected)"
 
 
 def test_every_cause_has_advice() -> None:
