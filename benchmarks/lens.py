@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import sqlalchemy as sa
 
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import last
 from auditor.history.archive import write_file
+from auditor.history.lens import Lens
 from auditor.ledger import Ledger
+from auditor.ledger import tables as t
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from benchmarks.report import arguments, emit, percentile, say
@@ -169,7 +172,14 @@ def fill(ledger: Ledger, archive: str, rows: int) -> None:
             assert set(table.column_names) == {name for name, _ in ledger.exports.columns(source)}, source
             label = f"{day:%Y-%m-%d}"
             path = write_file(archive, source, label, table)
-            ledger.exports.hand_over(source, [], path=path, day=label, now=now)
+            file = {"source": source, "day": label, "path": path, "rows": table.num_rows, "archived_at": now}
+            with ledger.write() as transaction:
+                transaction.execute(sa.insert(t.archive_files).values(rev=transaction.revision, **file))
+    lens = Lens(ledger)
+    lens.refresh()
+    if lens.missing:
+        raise RuntimeError(f"{len(lens.missing)} files of the history cannot be read: {lens.missing[0]}")
+    lens.close()
 
 
 def dead_letters(ledger: Ledger, now: datetime) -> None:

@@ -200,7 +200,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "it is seen as people see it: on a page": {
         **{
             f"auditor/dashboard/{name}.py": "auditor/dashboard/test_pages.py"
-            for name in ("components", "data", "frames", "navigation", "tables", "view")
+            for name in ("components", "frames", "navigation", "tables", "view")
         },
         **{
             f"auditor/dashboard/pages/{name}.py": "auditor/dashboard/test_pages.py"

@@ -104,7 +104,8 @@ def _none_now(facets: pd.DataFrame, span: TimeRange, states: list[str], *, well:
     earlier = _in_other_states(counts(facets, "state", _STATES), states)
     if earlier:
         components.nothing(
-            f"No record is known to differ now. In other states in {span.words}: {earlier}.", well=well
+            f"No record is known to differ now. In other states in {span.words}: {escaping.markdown(earlier)}.",
+            well=well,
         )
         st.button("Show every state", on_click=partial(asked.choose_facets, state=_STATES))
     else:
