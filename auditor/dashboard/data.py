@@ -211,7 +211,7 @@ class Data:
 
     def windows(self, span: TimeRange) -> pd.DataFrame:
         """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
-        return self.query(queries.WINDOWS, [span.begin, span.end])
+        return self.query(queries.WINDOWS, [span.begin, span.end, span.begin, span.end])
 
     @_shared
     def objectives(self) -> list[ObjectiveFigure]:

@@ -64,6 +64,7 @@ class Lens:
             },
         )
         self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._duckdb.execute("SET GLOBAL parquet_metadata_cache = true")  # for each cursor; files never change
         self._known = dict.fromkeys(SOURCES, 0)
         self._files_known = 0
         self._files: dict[str, list[str]] = {}
