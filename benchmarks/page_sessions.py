@@ -55,8 +55,9 @@ async def _drawn(link: websockets.ClientConnection, name: str, query: str) -> fl
     told = ForwardMsg()
     while told.WhichOneof("type") != "script_finished":
         told.ParseFromString(await asyncio.wait_for(link.recv(decode=False), LONGEST_S))
-        if told.WhichOneof("type") == "delta" and told.delta.new_element.WhichOneof("type") == "exception":
-            raise RuntimeError(f"{name}: {told.delta.new_element.exception.message}")
+        if told.delta.new_element.HasField("exception"):
+            raise RuntimeError(f"the page {name} shows an error: {told.delta.new_element.exception.message}")
     if told.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
-        raise RuntimeError(f"{name}: {ForwardMsg.ScriptFinishedStatus.Name(told.script_finished)}")
+        ended = ForwardMsg.ScriptFinishedStatus.Name(told.script_finished)
+        raise RuntimeError(f"the page {name} was not drawn to the end: {ended}")
     return time.perf_counter() - begun_s

@@ -138,7 +138,7 @@ class Data:
                 self._refreshed = time.monotonic()
 
     def _renew(self) -> None:
-        """Open the lens anew after many queries; the old one is released by whoever still asks it.
+        """Replace the lens after many queries; the old one is freed when its last query ends.
 
         It stays if archive files are missing: it may hold the only copy of their rows.
         """
