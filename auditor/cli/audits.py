@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 RECORDS_SHOWN = 20
 """Most records listed under the table of `auditor once`."""
 
+QUEUES_NAMED = 5
+"""Most queues named in the line on those that `auditor once` does not read."""
+
 
 @app.command()
 def run(
@@ -141,7 +144,7 @@ def once(
     as_json: JsonOption = False,
     new_digest_key: NewKeyOption = False,
 ) -> None:
-    """Audit every record of every flow once, wait for what is pending, and report."""
+    """Audit every record of every flow once, wait for what is pending, and report. Queues are not read."""
     from auditor.audit.once import audit_once
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, print_rows, shown
@@ -182,6 +185,12 @@ def once(
         for report in reports:
             if report.error:
                 say(f"{report.flow}: {report.error}")
+    unread = [f"{name}/{queue}" for name, queue in loaded.queues if name in wanted]
+    if unread:
+        named = ", ".join(unread[:QUEUES_NAMED]) + (", …" if len(unread) > QUEUES_NAMED else "")
+        say(
+            f"did not read {counted(len(unread), 'queue')} ({named}): `auditor run` reads queues and their dead letters"
+        )
     raise typer.Exit(
         DRIFT
         if any(set(report.open_by_cause) & failing for report in reports)

@@ -448,6 +448,16 @@ def test_a_map_without_queues_tells_nothing_of_dead_letters(stand: Stand, places
     assert (done.returncode, "the map names no queue of dead letters" in done.stderr) == (3, True), done.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_once_says_which_queues_it_did_not_read_and_what_reads_them(words: list[str], stand: Stand) -> None:
+    line = "did not read 1 queue (to_billing/dead): `auditor run` reads queues and their dead letters\n"
+    stand.agree(5)
+    assert auditor("once", *places_of(stand), *words).stderr.endswith(line)
+    text = stand.map_file.read_text()
+    stand.map_file.write_text(text[: text.index("    queues:")])
+    assert "queue" not in auditor("once", *places_of(stand), *words).stderr
+
+
 @pytest.mark.parametrize("command", ["letters", "backlog"])
 def test_a_queue_that_nobody_reads_any_more_is_not_known(stand: Stand, places: list[object], command: str) -> None:
     settings = stand.map.queues["to_billing", "dead"]
