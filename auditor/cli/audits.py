@@ -188,9 +188,7 @@ def once(
     unread = [f"{name}/{queue}" for name, queue in loaded.queues if name in wanted]
     if unread:
         named = ", ".join(unread[:QUEUES_NAMED]) + (", …" if len(unread) > QUEUES_NAMED else "")
-        say(
-            f"did not read {counted(len(unread), 'queue')} ({named}): `auditor run` reads queues and their dead letters"
-        )
+        say(f"did not read {counted(len(unread), 'queue')} ({named}): `auditor run` reads queues and dead letters")
     raise typer.Exit(
         DRIFT
         if any(set(report.open_by_cause) & failing for report in reports)

@@ -450,7 +450,7 @@ def test_a_map_without_queues_tells_nothing_of_dead_letters(stand: Stand, places
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
 def test_once_says_which_queues_it_did_not_read_and_what_reads_them(words: list[str], stand: Stand) -> None:
-    line = "did not read 1 queue (to_billing/dead): `auditor run` reads queues and their dead letters\n"
+    line = "did not read 1 queue (to_billing/dead): `auditor run` reads queues and dead letters\n"
     stand.agree(5)
     assert auditor("once", *places_of(stand), *words).stderr.endswith(line)
     text = stand.map_file.read_text()
