@@ -35,6 +35,7 @@ from auditor.cli import (
     verified,
     watchdog,
 )
+from auditor.cli.interrupts import INTERRUPTED, outside_imports, quiet
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (
@@ -62,12 +63,14 @@ app.registered_commands.sort(key=_place)
 
 def main() -> NoReturn:
     """Run the command line; every expected error ends with a sentence and an exit code."""
-    load_dotenv(Path.cwd() / ".env")
+    with quiet():
+        load_dotenv(Path.cwd() / ".env")
+        parser = _parser()
     try:
-        _parser()()
+        with outside_imports():
+            parser()
     except KeyboardInterrupt:
-        say("stopped")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

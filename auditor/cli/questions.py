@@ -16,6 +16,7 @@ from typing import TypeVar
 import typer
 
 from auditor.cli import answers, system_questions
+from auditor.cli.interrupts import INTERRUPTED
 from auditor.cli.options import say, workspace, write
 from auditor.cli.rows import out, print_rows
 from auditor.cli.system_questions import BACK, BackError, Told
@@ -35,8 +36,6 @@ from checks.tables import complete
 from probes.wording import counted, listed
 
 AnswerT = TypeVar("AnswerT")
-
-INTERRUPTED = 130
 
 _NUMBERS = re.compile(r"\d+(?:[\s,]+\d+)*")
 
