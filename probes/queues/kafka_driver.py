@@ -26,6 +26,7 @@ from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
 from probes.queues.kafka import ANSWER, QUESTION, Answer, KafkaSettings
 from probes.queues.message import Message, dropped_at, instant_at, read_one, sayable, storable
+from probes.refusal import all_refuse
 
 FAILED_SHOWN = 20_000
 """Most characters passed on of an unexpected error."""
@@ -208,6 +209,7 @@ class KafkaTopic:
                 if (
                     codes & {errors._AUTHENTICATION, errors._RESOLVE, errors._ALL_BROKERS_DOWN}
                     or until - time.monotonic() < 0.5
+                    or all_refuse(_places(self._settings.servers))  # which a client reports only once
                 ):
                     raise
 
@@ -350,6 +352,12 @@ def _characters(letter: object) -> int:
         return 0
     texts = [letter.letter_id, letter.key, letter.reason, letter.payload, letter.unreadable, letter.note]
     return sum(len(str(each)) for each in (*texts, *letter.headers, *letter.headers.values()))
+
+
+def _places(servers: str) -> list[tuple[str, int]]:
+    """The hosts and ports of `HOST:PORT,...`; one that is not of this form is at a port that nobody has."""
+    split = [each.strip().rpartition(":") for each in servers.split(",")]
+    return [(host.strip("[]"), int(port) if port.isdecimal() else -1) for host, _, port in split]
 
 
 def _left(until: float) -> float:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from probes.call_deadline import becomes, begins, left, passed
 from probes.contract import INSPECT_CALLS, MISSING, ProbeError, ReadSpec, Reason, Row
 from probes.records.mongodb.settings import MongoDbSettings, plain_url
+from probes.refusal import WITHIN_S, all_refuse
 from probes.secrets import Scrubber
-from probes.wording import did_you_mean
+from probes.wording import WHERE_IT_RUNS, did_you_mean
 
 ROWS_AT_ONCE = 5_000
 """Documents per batch of a response, which ends at 16 MiB in any case."""
@@ -244,9 +245,21 @@ class Session:
         with self.running():
             return operation()
 
+    def _knock(self) -> None:
+        """End the call where no server is known and all refuse: PyMongo would try until the deadline."""
+        known = self._client.topology_description
+        servers = known.server_descriptions()
+        if known.has_known_servers or any(port is None for _, port in servers):  # a Unix socket has no port
+            return
+        within_s = min(WITHIN_S, left(INSPECT_CALLS * self.timeout_s))
+        if all_refuse(list(servers), within_s):
+            named = ", ".join(f"{host}:{port}" for host, port in servers)
+            raise ProbeError(Reason.UNREACHABLE, f"{named}: Connection refused", hint=WHERE_IT_RUNS)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Operations inside end with the call, and every failure of PyMongo becomes a `ProbeError`."""
+        self._knock()
         try:
             with self._within(left(INSPECT_CALLS * self.timeout_s)):
                 yield

@@ -27,7 +27,7 @@ from probes.queues.kafka import ANSWER, Answer, KafkaProbe, KafkaSettings
 from tests.attacks.wires import ANY, KAFKA, Wire
 from tests.probes.queues.test_kafka import Topic
 from tests.proxy import Proxy
-from tests.servers import Kafka
+from tests.servers import Kafka, free_port
 from tests.waiting import PATIENCE_S, wait_until
 from tests.wire_server import WireServer
 
@@ -133,6 +133,28 @@ VERSIONS = {
     for count in (-1, -(2**31), 0, 2)
 }
 WIRES = {**ANY, **KAFKA, **VERSIONS}
+
+
+def test_who_refuses_connections_is_not_asked_until_the_deadline() -> None:
+    class Patient(KafkaSettings):
+        def client(self) -> dict[str, Any]:
+            return {**super().client(), "reconnect.backoff.ms": 290_000, "reconnect.backoff.max.ms": 290_000}
+
+    settings = Patient.model_validate({"kind": "kafka", "topic": "t", "servers": f"127.0.0.1:{free_port()}"})
+    topic = kafka_driver.KafkaTopic(settings)
+    topic._open()
+    wait_until(lambda: (topic._admin.poll(0), topic._errors)[1])  # the client says so when it tries, and this was it
+    failed: list[ProbeError] = []
+
+    def ask() -> None:
+        with pytest.raises(ProbeError) as caught:
+            topic.read(0, None, time.monotonic() + 300)
+        failed.append(caught.value)
+
+    threading.Thread(target=ask, daemon=True).start()
+    wait_until(lambda: failed)  # five times sooner than the deadline
+    topic.close()
+    assert failed[0].reason is Reason.UNREACHABLE
 
 
 @pytest.mark.parametrize("name", WIRES)

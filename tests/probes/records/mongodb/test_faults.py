@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import bson
@@ -31,6 +32,7 @@ from probes.wording import WHERE_IT_RUNS
 from tests.attacks.wires import ANY, MONGODB, Wire
 from tests.servers import free_port
 from tests.standins.mongodb import Fault, MongoServer
+from tests.waiting import wait_until
 from tests.wire_server import WireServer
 
 AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -598,6 +600,16 @@ def test_where_nothing_listens_a_sentence_says_so_and_what_to_check() -> None:
     assert error.reason is Reason.UNREACHABLE
     assert error.message.endswith("Connection refused")
     assert error.hint == WHERE_IT_RUNS
+
+
+def test_who_refuses_connections_is_not_asked_until_the_deadline() -> None:
+    opened = MongoDbProbe(settings(f"mongodb://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/x", 300))
+    failed: list[ProbeError] = []
+    asking = Thread(target=lambda: failed.append(fails(lambda: opened.fetch(spec(), ["1"]))), daemon=True)
+    asking.start()
+    wait_until(lambda: failed)  # five times sooner than the deadline
+    opened.close()
+    assert failed[0].reason is Reason.UNREACHABLE
 
 
 @pytest.fixture
