@@ -25,7 +25,13 @@ SECTIONS = ("version", "systems", "data_types", "flows", "alerts")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
-_VARIABLE = re.compile(r"\$\$|\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?)\}")
+_VARIABLE = re.compile(
+    r"\$\$|\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?)\}|(?P<broken>\$\{)"
+)
+_BROKEN = re.compile(r"\$\$|(?P<broken>\$\{)")
+
+FORMS = "write ${NAME}, ${NAME:-DEFAULT} or ${file:PATH}, and $${ where a text holds ${ itself"
+"""What may begin with `${`."""
 
 
 class MapReader:
@@ -140,6 +146,11 @@ class MapReader:
         def replaced(match: re.Match[str]) -> str:
             if match.group() == "$$":
                 return "$"
+            if (groups := match.groupdict())["broken"] or "${" in (groups.get("default") or ""):
+                nested = "" if groups["broken"] else "in a default "
+                self.say(path, f"${{ {nested}begins no variable: {FORMS}")
+                self.unresolved.add(path)
+                return ""
             if match["file"]:
                 try:
                     return yaml_document.read_text(Path(match["file"]), yaml_document.SECRET_LIMIT_BYTES).strip()
@@ -157,7 +168,7 @@ class MapReader:
 
         # Without the last } no variable ends, and each search would run to the end of the text.
         end = text.rfind("}") + 1
-        return _VARIABLE.sub(replaced, text[:end]) + text[end:].replace("$$", "$")
+        return _VARIABLE.sub(replaced, text[:end]) + _BROKEN.sub(replaced, text[end:])
 
     def parse(self, model: type[ModelT], path: Path_, content: Any) -> ModelT | None:
         try:

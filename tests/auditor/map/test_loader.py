@@ -186,6 +186,36 @@ def test_variables_are_replaced_after_parsing(tmp_path: Path) -> None:
     assert loaded.systems["crm"].description == "none ${Y}"
 
 
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("pre${PW", "${ begins no variable: write ${NAME}, ${NAME:-DEFAULT} or ${file:PATH}, and $${ where"),
+        ("${PW-x}${PW}", "${ begins no variable: write"),
+        ("${ PW }", "${ begins no variable: write"),
+        ("${PW:?}", "${ begins no variable: write"),
+        ("${}", "${ begins no variable: write"),
+        ("${PW:-${OTHER}}", "${ in a default begins no variable: write"),
+        ("${PW}${PW:-${OTHER}", "${ in a default begins no variable: write"),
+        ("pre${UNSET}post", "environment variable UNSET is not set"),
+    ],
+)
+def test_what_looks_like_a_variable_and_is_none_is_no_password(password: str, said: str, tmp_path: Path) -> None:
+    text = GOOD.replace("sqlite:///crm.sqlite", f"postgresql://u:{password}@h/db")
+    with pytest.raises(MapError) as failed:
+        load(text, tmp_path, PW="hunter2")
+    (mistake,) = told(failed.value, tmp_path)
+    assert mistake.startswith(f"map.yaml:4:5 systems.crm.url: {said}")
+    assert "hunter2" not in mistake
+
+
+@pytest.mark.parametrize(
+    ("password", "meant"), [("pre${PW}post", "prehunter2post"), ("$${PW", "${PW"), ("$PW$", "$PW$"), ("$$$${", "$${")]
+)
+def test_variables_are_replaced_wherever_they_stand(password: str, meant: str, tmp_path: Path) -> None:
+    text = GOOD.replace("zone: UTC", f"description: '{password}'")
+    assert load(text, tmp_path, PW="hunter2").systems["crm"].description == meant
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("sqlite:///x.sqlite\n")
