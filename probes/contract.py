@@ -95,6 +95,9 @@ class Reason(StrEnum):
 
 RETRYABLE = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.OVER_BUDGET})
 
+WITHOUT_WORD = frozenset({Reason.QUERY, Reason.DECODE})
+"""Reasons whose names tell people nothing that the sentence does not: mostly the map is wrong."""
+
 
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 """What Python puts in front of the operating system's own words."""
@@ -121,7 +124,8 @@ class ProbeError(Exception):
         of_key: bool = False,
     ) -> None:
         message = _ERRNO.sub("", message)
-        super().__init__(f"{reason}: {message}" + (f" ({hint})" if hint else ""))
+        told = message if reason in WITHOUT_WORD else f"{reason}: {message}"
+        super().__init__(told + (f" ({hint})" if hint else ""))
         self.retry_after_s = retry_after_s
         self.of_key = of_key
         self.reason = reason

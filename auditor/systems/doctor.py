@@ -261,7 +261,7 @@ def _queue(
         problems.append(str(error))
     except Exception as error:
         # A broker's response is data; the error text may quote it.
-        problems.append(f"decode: an unexpected answer ({type(error).__name__})")
+        problems.append(f"an unexpected answer ({type(error).__name__})")
     return SystemReport(
         system=f"queue {flow}/{queue}",
         latency_s=None,

@@ -307,5 +307,5 @@ def test_a_denied_table_that_is_called_like_the_login_is_named(postgresql_url: s
 
 def test_an_answer_nested_too_deeply_is_told_as_that() -> None:
     assert str(Scrubber([]).error(RecursionError("maximum recursion depth exceeded"))) == (
-        "decode: the answer is nested too deeply to be read"
+        "the answer is nested too deeply to be read"
     )

@@ -289,7 +289,7 @@ def test_the_doctor_calls_a_queue_ok_only_where_its_depth_is_known(
         (QueueReading(depth=3, oldest_at=None), "ok"),
         (QueueReading(depth=None, oldest_at=None, notes=("its statistics are switched off",)), "depth unknown"),
         (QueueReading(depth=-3, oldest_at=None), "depth unknown"),
-        (TypeError(messages.SECRET), "decode: an unexpected answer (TypeError)"),
+        (TypeError(messages.SECRET), "an unexpected answer (TypeError)"),
         (ProbeError(Reason.AUTH, "refused"), "auth: refused"),
     ):
         probe.figures = told

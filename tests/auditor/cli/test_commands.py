@@ -202,6 +202,21 @@ def test_doctor_names_what_is_wrong(stand: Stand) -> None:
     assert "did you mean 'amonut'" in done.stdout
 
 
+def test_a_mistake_of_the_map_that_a_system_shows_is_a_sentence_without_a_code(
+    stand: Stand, places: list[object]
+) -> None:
+    stand.remap("billing: {collection: customers", "billing: {collection: custmers")
+    said = "no table named 'custmers' (did you mean 'customers'?)"
+    (found,) = [
+        each for each in json.loads(auditor("doctor", *places, "--json").stdout) if each["system"] == "billing"
+    ]
+    assert found["state"] == said
+    assert json.loads(auditor("once", *places, "--json").stdout)[0]["error"] == f"billing: {said}"
+    shown = auditor("record", "customer", "1", "--map", stand.map_file)
+    assert "no table named 'custmers'" in shown.stdout
+    assert "query:" not in shown.stdout
+
+
 def test_once_tells_consistent_drift_and_could_not_verify_apart(stand: Stand, places: list[object]) -> None:
     for key in (1, 2, 3):
         stand.put("crm", key)
@@ -229,7 +244,7 @@ def test_what_a_failed_read_left_unread_is_an_error_and_no_count(stand: Stand, p
     stand.run("billing", "ALTER TABLE customers RENAME TO clients")
     done = auditor("once", *places, "--json")
     (told,) = json.loads(done.stdout)
-    assert (told["verdict"], done.returncode, "billing: query" in told["error"]) == ("unverified", 3, True)
+    assert (told["verdict"], done.returncode, "billing: no table named" in told["error"]) == ("unverified", 3, True)
     assert (told["cannot_verify"], told["counts"]["unverified"], told["unverified_records"]) == (0, 0, [])
     for command in ("status", "repair"):
         shown = auditor(command, *places)
