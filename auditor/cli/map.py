@@ -36,7 +36,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from auditor.cli.documents import print_json
     from auditor.escaping import visible
     from auditor.map.loader import check_map
-    from auditor.map.problems import MapError
+    from auditor.map.problems import MORE, MapError
     from probes.wording import counted
 
     need_map(map_)
@@ -44,10 +44,13 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
         loaded, idle = check_map(map_)
     except MapError as error:
         if as_json:
-            print_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
+            problems = [asdict(problem) for problem in error.problems]
+            print_json({"valid": False, "problems": problems, "more": error.more})
         else:
             for problem in error.problems:
                 write(visible(problem) + "\n")
+            if error.more:
+                say(MORE)
         raise typer.Exit(USAGE) from None
     counts = {
         "systems": len(loaded.systems),

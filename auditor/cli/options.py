@@ -274,7 +274,7 @@ def short(path: Path) -> str:
 
 
 def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
-    from auditor.map.problems import MapError
+    from auditor.map.problems import MORE, MapError
     from probes.wording import counted
 
     need_map(location)
@@ -283,7 +283,7 @@ def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     except MapError as error:
         for problem in error.problems:
             say(str(problem))
-        fail(f"{counted(len(error.problems), 'mistake')} in the map")
+        fail(f"{counted(len(error.problems), 'mistake')} in the map{f'; {MORE}' if error.more else ''}")
 
 
 def workspace(folder: Path, *, make: bool = True) -> Workspace:

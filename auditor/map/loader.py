@@ -105,7 +105,7 @@ def check_text(text: str, name: str, environment: Mapping[str, str]) -> tuple[In
 def _checked(reader: MapReader) -> tuple[IntegrationMap, list[Problem]]:
     integration_map = _compose(reader)
     if reader.problems:
-        raise MapError(reader.problems)
+        raise MapError(reader.problems, more=reader.incomplete or reader.unread)
     remarks = (*idle_words(integration_map), *_unseen(integration_map))
     return integration_map, sorted(reader.at(path, message) for path, message in remarks)
 
@@ -139,7 +139,7 @@ def _compose(reader: MapReader) -> IntegrationMap:
     sections = reader.sections
     if sections.get("version", 1) != 1:
         reader.say(("version",), "this auditor reads version 1 of the map")
-    if not reader.problems:
+    if not reader.unread:
         for needed in ("systems", "data_types", "flows"):
             if not sections.get(needed):
                 reader.say((needed,), "the map needs at least one entry here")
@@ -170,6 +170,7 @@ def _systems(reader: MapReader, entries: Mapping[str, Any]) -> Iterator[tuple[st
             where = (*path, "kind") if kind is not None else path
             what = f"unknown kind {kind!r}" if kind is not None else "kind is required"
             reader.say(where, what + did_you_mean(str(kind), registry.RECORD_KINDS))
+            reader.incomplete = True
             continue
         parsed = reader.parse(registry.record_settings(kind), path, entry)
         if isinstance(parsed, SystemSettings):
@@ -179,29 +180,32 @@ def _systems(reader: MapReader, entries: Mapping[str, Any]) -> Iterator[tuple[st
 def _bindings(
     reader: MapReader, systems: Mapping[str, SystemSettings], data_types: Mapping[str, DataType]
 ) -> Iterator[tuple[tuple[str, str], Binding]]:
-    for name, data_type in data_types.items():
-        for system, entry in data_type.in_.items():
+    """The entries under `in:` of every data type, also where it or the system has mistakes elsewhere."""
+    declared = reader.sections.get("systems", {})
+    for name, written in reader.sections.get("data_types", {}).items():
+        held = written.get("in") if isinstance(written, Mapping) else None
+        fields = written.get("fields") if isinstance(written, Mapping) else None
+        for system, entry in held.items() if isinstance(held, Mapping) else ():
             path = ("data_types", name, "in", system)
-            if system not in reader.sections.get("systems", {}):
-                reader.say(path, "unknown system" + did_you_mean(system, reader.sections.get("systems", {})))
+            if system not in declared:
+                reader.say(path, "unknown system" + did_you_mean(str(system), declared))
                 continue
-            if system not in systems:
-                continue  # its own mistakes have been reported
-            model = registry.record_binding(systems[system].kind)
-            parsed = reader.parse(model, path, entry)
-            if parsed is None:
+            kind = declared[system].get("kind") if isinstance(declared[system], Mapping) else None
+            if not isinstance(kind, str) or kind not in registry.RECORD_KINDS:
+                reader.incomplete = True  # its own mistake has been reported
+                continue
+            parsed = reader.parse(registry.record_binding(kind), path, entry)
+            if not isinstance(parsed, Binding):
                 continue
             for word in ("fields", "absent", "computed"):
                 for field_name in getattr(parsed, word):
                     where = (*path, word) if word == "absent" else (*path, word, field_name)
                     if word != "computed" and field_name in parsed.computed:
                         reader.say(where, f"{field_name} is also under computed:, take it out of one of them")
-                    if field_name not in data_type.fields:
-                        reader.say(
-                            where,
-                            f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
-                        )
-            yield (name, system), parsed
+                    if isinstance(fields, Mapping) and field_name not in fields:
+                        reader.say(where, f"unknown field {field_name!r}" + did_you_mean(field_name, fields))
+            if name in data_types and system in systems:
+                yield (name, system), parsed
 
 
 def _queues(
@@ -216,6 +220,7 @@ def _queues(
             kind = entry.get("kind") if isinstance(entry, Mapping) else None
             if not isinstance(kind, str) or kind not in registry.QUEUE_KINDS:
                 reader.say(path, f"unknown kind {kind!r}" + did_you_mean(str(kind), registry.QUEUE_KINDS))
+                reader.incomplete = True
                 continue
             parsed = reader.parse(registry.queue_settings(kind), path, entry)
             if parsed is None:

@@ -35,7 +35,12 @@ FORMS = "write ${NAME}, ${NAME:-DEFAULT} or ${file:PATH}, and $${ where a text h
 
 
 class MapReader:
-    """Collects the sections of all files, the place of each key, and what is wrong."""
+    """Collects the sections of all files, the place of each key, and what is wrong.
+
+    Attributes:
+        unread: a file, or a section of one, was not read, so the map may hold more than is known.
+        incomplete: an entry has mistakes that keep further ones from being looked for.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
@@ -44,6 +49,7 @@ class MapReader:
         self.problems: list[Problem] = []
         self.unresolved: set[Path_] = set()
         self.files: list[str] = []
+        self.unread = self.incomplete = False
 
     def say(self, path: Path_, message: str) -> None:
         """Note a mistake at a path."""
@@ -64,10 +70,12 @@ class MapReader:
             text = yaml_document.read_text(file)
         except OSError as error:
             self.say((), f"cannot read {file}: {error.strerror}")
+            self.unread = True
             return
         except yaml_document.NotTextError as error:
             problem = Problem(file=str(file), line=error.line, column=1, path="map", message=f"the file {error}")
             self.problems.append(problem)
+            self.unread = True
             return
         self._take(file, text)
 
@@ -81,6 +89,7 @@ class MapReader:
         size = len(text.encode("utf-8", "replace"))
         if size > yaml_document.FILE_LIMIT_BYTES:
             self.say((), f"the map is larger than {yaml_document.FILE_LIMIT_BYTES:,} bytes, which no map is")
+            self.unread = True
             return
         self._take(Path(name), text)
 
@@ -90,16 +99,19 @@ class MapReader:
         except (YAMLError, ValueError, RecursionError) as error:
             line, column, message = of_yaml(error, text)
             self.problems.append(Problem(file=str(file), line=line, column=column, path="map", message=message))
+            self.unread = True
             return
         if document is None:
             return
         if not isinstance(document, CommentedMap):
             self.say((), "a map is a mapping with the sections " + ", ".join(SECTIONS[1:]))
+            self.unread = True
             return
         for section, content in document.items():
             self._note(file, (section,), _place(document, section))
             if section not in SECTIONS:
                 self.say((section,), "unknown section" + did_you_mean(str(section), SECTIONS))
+                self.unread = True
             elif section in {"version", "alerts"}:
                 self.sections[section] = self._plain(file, (section,), content)
             else:
@@ -108,6 +120,7 @@ class MapReader:
     def _entries(self, file: Path, section: str, content: Any) -> None:
         if not isinstance(content, CommentedMap):
             self.say((section,), "expected a mapping of names")
+            self.unread = True
             return
         entries_so_far = self.sections.setdefault(section, {})
         for name, entry in content.items():
@@ -174,6 +187,7 @@ class MapReader:
         try:
             return model.model_validate(content)
         except ValidationError as error:
+            self.incomplete = True
             for each in error.errors(include_url=False):
                 where = (*path, *_as_written(each["loc"], content))
                 if where in self.unresolved:

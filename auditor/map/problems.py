@@ -19,9 +19,19 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column} {self.path}: {self.message}"
 
 
-class MapError(Exception):
-    """The map cannot be used; `problems` holds every mistake found, in file order."""
+MORE = "more may show once these are mended"
+"""What to add where a mistake keeps others from being looked for."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+
+class MapError(Exception):
+    """The map cannot be used.
+
+    Attributes:
+        problems: every mistake found, in file order.
+        more: some of them keep others from being looked for.
+    """
+
+    def __init__(self, problems: list[Problem], *, more: bool = False) -> None:
         super().__init__("\n".join(str(problem) for problem in sorted(problems)))
         self.problems = sorted(problems)
+        self.more = more

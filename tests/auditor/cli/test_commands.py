@@ -144,6 +144,17 @@ def test_init_check_and_their_mistakes(tmp_path: Path) -> None:
     assert told["valid"] is True
 
 
+def test_check_says_where_more_mistakes_may_show(stand: Stand) -> None:
+    words, text = ["--map", stand.map_file], stand.map_file.read_text()
+    stand.map_file.write_text(text.replace("kind: sql, url", "kind: sqll, url"))
+    hidden = "more may show once these are mended"
+    assert auditor("check", *words).stderr == f"{hidden}\n"
+    assert json.loads(auditor("check", "--json", *words).stdout)["more"] is True
+    assert hidden in auditor("doctor", *words).stderr.splitlines()[-1]
+    stand.map_file.write_text(text.replace("zone: UTC", "zone: Utopia"))
+    assert auditor("check", *words).stderr == ""
+
+
 def test_a_map_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     for command in (["check"], ["doctor"], ["run"], ["once"], ["status"], ["record", "a", "1"]):
         done = auditor(*command, cwd=tmp_path)

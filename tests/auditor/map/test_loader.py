@@ -179,6 +179,57 @@ def test_all_mistakes_are_told_at_once_in_file_order(tmp_path: Path) -> None:
     assert [problem.line for problem in failed.value.problems] == [3, 13, 25]
 
 
+def test_a_mistake_hides_none_that_can_be_judged_without_it(tmp_path: Path) -> None:
+    text = (
+        "systems:\n"
+        "  crm: {kind: sql, url: 'oracle://h/db'}\n"
+        "  api: {kind: rest, url: 'http://127.0.0.1:1', zonne: UTC}\n"
+        "data_types:\n"
+        "  customer:\n"
+        "    owner: crm\n"
+        "    window: soon\n"
+        "    fields: {email: {type: string}}\n"
+        "    in:\n"
+        "      crm: {collection: customers, key: id, fields: {emial: mail}}\n"
+        "      api: {collection: customers, kee: id}\n"
+        "      gone: {collection: customers, key: id}\n"
+    )
+    (tmp_path / "map.yaml").write_text(text)
+    with pytest.raises(MapError) as failed:
+        load_map(tmp_path / "map.yaml", {})
+    assert [problem.line for problem in failed.value.problems] == sorted(
+        problem.line for problem in failed.value.problems
+    )
+    paths = {problem.path for problem in failed.value.problems}
+    assert {
+        "systems.crm.url",
+        "systems.api.zonne",
+        "data_types.customer.window",
+        "data_types.customer.in.crm.fields.emial",
+        "data_types.customer.in.api.kee",
+        "data_types.customer.in.gone",
+        "flows",
+    } <= paths
+    assert failed.value.more
+
+
+@pytest.mark.parametrize(
+    ("what", "by", "more"),
+    [
+        ("kind: sql", "kind: sqll", True),
+        ("window: 30s", "window: soon", True),
+        ("flows:\n", "flwos:\n", True),
+        ("flows:\n", "flows: {\n", True),
+        ("owner: crm", "owner: nobody", False),
+        ("pattern: real-time", "pattern: real-time\n    conflict_policy: version", False),
+    ],
+)
+def test_it_is_said_where_a_mistake_may_hide_others(what: str, by: str, more: bool, tmp_path: Path) -> None:
+    with pytest.raises(MapError) as failed:
+        load(GOOD.replace(what, by, 1), tmp_path)
+    assert failed.value.more is more
+
+
 def test_variables_are_replaced_after_parsing(tmp_path: Path) -> None:
     text = GOOD.replace("sqlite:///crm.sqlite", "${URL}").replace("zone: UTC", "description: '${X:-none} $${Y}'")
     loaded = load(text, tmp_path, URL='sqlite:///a"b: {c.sqlite')
