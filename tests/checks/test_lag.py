@@ -44,6 +44,23 @@ def test_no_traffic_is_no_lag() -> None:
     assert fit({(1, 2): 0}) is None
 
 
+@given(st.lists(st.tuples(lags, lags), min_size=1, max_size=30), st.integers(0, 10))
+def test_no_other_curve_is_much_likelier(ends: list[tuple[float, float]], waiting: int) -> None:
+    lower, upper = (np.array([pick(pair) for pair in ends]) for pick in (min, max))
+    still = np.full(waiting, lower.max())
+    counts = count_cells(np.concatenate([lower, still]), np.concatenate([upper, np.full(waiting, math.inf)]))
+    curve = fit(counts)
+    assert curve is not None
+    share = np.array(list(counts.values())) / curve.changes
+    covers = np.array(
+        [(np.arange(len(curve.mass)) >= low) & (np.arange(len(curve.mass)) <= up) for low, up in counts]
+    )
+    # How much the mean log-likelihood can grow at most. Source: B. G. Lindsay, "The geometry of mixture likelihoods",
+    # Annals of Statistics 11 (1983), 86-94, theorem 4.1.
+    gain = ((share / (covers @ curve.mass)) @ covers)[curve.mass > 0].max() - 1
+    assert gain < 0.01
+
+
 def test_a_negative_lag_counts_as_none_at_all() -> None:
     assert cells_of(-3, -1) == (0, 0)
 
