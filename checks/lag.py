@@ -175,4 +175,5 @@ def _likeliest(mass: Floats, covers: Floats, weight: Floats) -> Floats:
             far = np.maximum(far, LEAST_LEFT * once)  # none may vanish or turn negative
             better, reached = step(far / far.sum())
             mass = better if reached >= likelihood else twice
-    return mass / mass.sum()
+    total: float = mass.sum()
+    return mass / total

@@ -89,11 +89,11 @@ def trend(states: Sequence[QueueState]) -> Trend:
 
 def slope_per_s(states: Sequence[QueueState]) -> float | None:
     """How fast the depth changes: the median of all pairwise slopes. Source: Theil (1950), Sen (1968)."""
-    points = [(state.read_at, state.depth) for state in states if state.depth is not None]
+    points = [(state.read_at.timestamp(), state.depth) for state in states if state.depth is not None]
     slopes = [
-        (later - earlier) / (after - before).total_seconds()
-        for (before, earlier), (after, later) in combinations(points, 2)
-        if after > before
+        (later - earlier) / (after_s - before_s)
+        for (before_s, earlier), (after_s, later) in combinations(points, 2)
+        if after_s > before_s
     ]
     return median(slopes) if slopes else None
 

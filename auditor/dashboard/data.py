@@ -52,6 +52,9 @@ REFRESH_AT_MOST_EVERY_S = 1.0
 RENEW_AFTER = 10_000
 """Queries that a lens answers: until it is closed, DuckDB 2.0.0 keeps up to 1.1 KiB of each that scans Parquet."""
 
+KEPT_ROWS = 1_000
+"""Longer lists of divergences are not kept for others who ask: they may be all there are."""
+
 BEATS = 40
 """Slots of a heartbeat strip."""
 
@@ -234,16 +237,17 @@ class Data:
         return self.query(queries.OPEN_BY_CAUSE)
 
     def timeline(self, span: TimeRange) -> pd.DataFrame:
-        """Records that newly differ, by time and cause: bucket_at, flow, family, cause, opened."""
-        return self.query(queries.TIMELINE, [span.bucket, span.begin, span.end])
+        """Records that newly differ, by time and cause: bucket_at, family, cause, opened."""
+        return self.query(queries.TIMELINE, [span.bucket, span.begin, span.end, list(self.map.flows)])
 
+    @_shared
     def beats(self, span: TimeRange) -> dict[str, list[Beat]]:
         """What the audits of each flow found over the time range, in `BEATS` slots of equal length, oldest first."""
         begin, end, slot_ms = span.begin, span.end, span.slot_ms(BEATS)
         runs = self.query(queries.SLOTS, [begin, slot_ms, begin, end])
         read = {row.flow: dict(zip(row.slots, row.unread, strict=True)) for row in runs.itertuples()}
         episodes: dict[str, list[Episode]] = defaultdict(list)
-        spans = self.query(queries.EPISODES, [begin, slot_ms, begin, end, slot_ms, end, begin])
+        spans = self.query(queries.EPISODES, [begin, slot_ms, end, begin, slot_ms, end, begin])
         for row in spans.itertuples():
             episodes[row.flow].append(Episode(timing=bool(row.timing), first=int(row.first), last=int(row.last)))
         return {
@@ -256,12 +260,14 @@ class Data:
             for name in self.map.flows
         }
 
+    @_shared
     def shares(self, span: TimeRange) -> list[float]:
         """The share of changes within their windows over the time range; slots without changes are left out."""
         slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end, list(self.map.flows)]
         found = self.query(queries.SHARES, slots)["share"]
         return [float(each) for each in found if not pd.isna(each)]
 
+    @_shared
     def letters_waiting(self, span: TimeRange) -> list[int]:
         """How many dead letters waited in all queues over the time range.
 
@@ -290,7 +296,8 @@ class Data:
 
     def facets(self, span: TimeRange, search: str) -> pd.DataFrame:
         """How many divergences there are: flow, cause, state, records."""
-        return self.query(queries.FACETS, [span.begin, span.end, search])
+        seen = [span.begin, span.end]
+        return self.query(queries.FACETS_OF_KEYS, [*seen, search]) if search else self.query(queries.FACETS, seen)
 
     def divergences(
         self,
@@ -301,11 +308,14 @@ class Data:
         states: Sequence[str],
         search: str,
         limit: int,
-        offset: int,
+        offset: int = 0,
     ) -> pd.DataFrame:
-        """Divergences that match, latest first; not kept, because they may be all there are."""
-        self._refresh()
-        return self._read(queries.DIVERGENCES, [*self._matching(span, flows, causes, states, search), limit, offset])
+        """Divergences that match, latest first."""
+        matching = self._matching(span, flows, causes, states, search)
+        if limit > KEPT_ROWS:
+            self._refresh()
+            return self._read(queries.DIVERGENCES, [*matching, limit, offset])
+        return self.query(queries.DIVERGENCES, [*matching, limit, offset])
 
     def _matching(
         self, span: TimeRange, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str

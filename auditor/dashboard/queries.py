@@ -20,35 +20,41 @@ OPEN_BY_CAUSE = """
     FROM divergences WHERE state = 'open' GROUP BY flow, cause ORDER BY records DESC"""
 
 TIMELINE = """
-    SELECT time_bucket(?, opened_at) AS bucket_at, flow, family, cause, count(*) AS opened
-    FROM divergences WHERE opened_at >= ? AND opened_at <= ? GROUP BY ALL ORDER BY bucket_at"""
+    SELECT time_bucket(?, opened_at) AS bucket_at, family, cause, count(*) AS opened
+    FROM divergences WHERE opened_at >= ? AND opened_at <= ? AND flow IN (SELECT unnest(?::VARCHAR[]))
+    GROUP BY ALL ORDER BY bucket_at"""
 
-SLOTS = """
+
+def _slot(instant: str) -> str:
+    """The slot in which an instant lies; asks for the begin of the first slot and the milliseconds of each."""
+    return f"((epoch_ms({instant}) - epoch_ms(?::TIMESTAMPTZ)) // ?)::INTEGER"
+
+
+SLOTS = f"""
     WITH runs AS (
-        SELECT flow, (date_diff('millisecond', ?::TIMESTAMPTZ, started_at) // ?)::INTEGER AS slot,
+        SELECT flow, {_slot("started_at")} AS slot,
                bool_or(reason IS NOT NULL OR cannot_verify > 0) AS unread
         FROM probe_runs WHERE started_at >= ? AND started_at <= ? AND coalesce(in_turn, true) GROUP BY ALL)
-    SELECT flow, list(slot ORDER BY slot) AS slots, list(unread ORDER BY slot) AS unread FROM runs GROUP BY flow"""
+    SELECT flow, list(slot ORDER BY slot) AS slots, list(unread ORDER BY slot) AS unread FROM runs GROUP BY flow"""  # noqa: S608
 
-EPISODES = """
+EPISODES = f"""
     WITH spans AS (
-        SELECT flow, family = 'timing' AS timing,
-               greatest(date_diff('millisecond', ?::TIMESTAMPTZ, opened_at) // ?, 0)::INTEGER AS first,
-               (date_diff('millisecond', ?::TIMESTAMPTZ, least(coalesce(closed_at, now()), ?)) // ?)::INTEGER AS last
+        SELECT flow, family = 'timing' AS timing, greatest({_slot("opened_at")}, 0) AS first,
+               {_slot("least(coalesce(closed_at, now()), ?)")} AS last
         FROM divergences WHERE opened_at <= ? AND (closed_at IS NULL OR closed_at >= ?))
-    SELECT flow, timing, first, last FROM spans GROUP BY ALL"""
+    SELECT flow, timing, first, last FROM spans GROUP BY ALL"""  # noqa: S608
 
-SHARES = """
-    SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, settled_at) // ?)::INTEGER AS slot,
+SHARES = f"""
+    SELECT {_slot("settled_at")} AS slot,
            count(*) FILTER (verdict = 'met') / nullif(count(*) FILTER (verdict IN ('met', 'breach',
                'breach_then_converged')), 0) AS share
-    FROM changes WHERE settled_at >= ? AND settled_at <= ? AND list_contains(?::VARCHAR[], flow)
-    GROUP BY slot ORDER BY slot"""
+    FROM changes WHERE settled_at >= ? AND settled_at <= ? AND flow IN (SELECT unnest(?::VARCHAR[]))
+    GROUP BY slot ORDER BY slot"""  # noqa: S608
 
-LETTERS_WAITING = """
-    SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, read_at) // ?)::INTEGER AS slot, flow, queue,
+LETTERS_WAITING = f"""
+    SELECT {_slot("read_at")} AS slot, flow, queue,
            arg_max(coalesce(depth, -1), read_at) AS depth
-    FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
+    FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""  # noqa: S608
 
 CONFLICTS_OPEN = """
     WITH ends AS (
@@ -58,23 +64,32 @@ CONFLICTS_OPEN = """
         AND list_contains(?::VARCHAR[], flow)
     GROUP BY end_at ORDER BY end_at"""
 
-MATCHING = """
-    (closed_at IS NULL OR (last_seen_at >= ? AND first_seen_at <= ?)) AND flow IN (SELECT unnest(?::VARCHAR[]))
+SEEN = "(closed_at IS NULL OR (last_seen_at >= ? AND first_seen_at <= ?))"
+
+MATCHING = f"""
+    {SEEN} AND flow IN (SELECT unnest(?::VARCHAR[]))
     AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
     AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
 
-FACETS = """
+FACETS = f"SELECT flow, cause, state, count(*) AS records FROM divergences WHERE {SEEN} GROUP BY ALL"  # noqa: S608
+"""Without the keys: to read them takes as long again as all the rest."""
+
+FACETS_OF_KEYS = f"""
     SELECT flow, cause, state, count(*) AS records FROM divergences
-    WHERE (closed_at IS NULL OR (last_seen_at >= ? AND first_seen_at <= ?)) AND contains(key, ?) GROUP BY ALL"""
+    WHERE {SEEN} AND contains(key, ?) GROUP BY ALL"""  # noqa: S608
 
 DIVERGENCES = f"""
-    SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
-           coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
-           (SELECT min(signature) FROM dead_letters
-            WHERE divergence_id = divergences.id AND gone_at IS NULL) AS letter,
-           first_seen_at, last_seen_at, opened_at, closed_at
-    FROM divergences WHERE {MATCHING}
-    ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
+    WITH found AS (
+        SELECT id, data_type, key, flow, kind, cause, family, state, fields, differences, detail,
+               coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
+               first_seen_at, last_seen_at, opened_at, closed_at
+        FROM divergences WHERE {MATCHING}
+        ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?),
+    letters AS (
+        SELECT divergence_id, min(signature) AS letter FROM dead_letters
+        WHERE gone_at IS NULL AND divergence_id IN (SELECT id FROM found) GROUP BY divergence_id)
+    SELECT found.* EXCLUDE (id), letter FROM found LEFT JOIN letters ON divergence_id = found.id
+    ORDER BY last_seen_at DESC, id DESC"""  # noqa: S608
 
 UNVERIFIED = """
     SELECT flow, subject, name, reason, records, first_seen_at, last_seen_at, readings

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -89,11 +90,9 @@ def bars(timeline: pd.DataFrame, begin: datetime, end: datetime, width: timedelt
     Args:
         timeline: columns bucket_at, opened.
     """
-    first = pd.Timestamp(begin)
-    counts = [0] * (int((end - begin) / width) + 1)
-    for bucket_at, opened in zip(timeline["bucket_at"], timeline["opened"], strict=True):
-        counts[min(max(round((bucket_at - first) / width), 0), len(counts) - 1)] += int(opened)
-    return counts
+    number = int((end - begin) / width) + 1
+    at = ((timeline["bucket_at"] - pd.Timestamp(begin)) / width).round().clip(0, number - 1).astype(int)
+    return [int(each) for each in np.bincount(at, weights=timeline["opened"], minlength=number)]
 
 
 def timeline_chart(

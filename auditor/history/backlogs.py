@@ -23,16 +23,11 @@ LATELY_FLOOR_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """The state of one queue.
+class QueueReading:
+    """What was seen when a queue was read.
 
     Attributes:
-        depth, oldest_age_s: None if unknown.
-        age_of: what the age means, "" for the time since the message came into this queue.
-        arriving, leaving: messages per second; None if the broker does not count them.
-        drain: seconds until it is empty, as an interval; None if unknown.
-        slope_per_s: how fast the depth changes; None if it was not read twice.
-        drops_at: when it will drop its oldest message, None if it does not or this is unknown.
+        depth: None if unknown.
         looked_at: how many of the waiting letters were read; None for a queue without letters.
         message: why it cannot be read, or "".
     """
@@ -42,6 +37,24 @@ class Backlog:
     role: Role
     read_at: datetime
     depth: int | None
+    looked_at: int | None
+    notes: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog(QueueReading):
+    """The state of one queue.
+
+    Attributes:
+        oldest_age_s: None if unknown.
+        age_of: what the age means, "" for the time since the message came into this queue.
+        arriving, leaving: messages per second; None if the broker does not count them.
+        drain: seconds until it is empty, as an interval; None if unknown.
+        slope_per_s: how fast the depth changes; None if it was not read twice.
+        drops_at: when it will drop its oldest message, None if it does not or this is unknown.
+    """
+
     oldest_age_s: float | None
     age_of: str
     arriving: Rate | None
@@ -51,9 +64,6 @@ class Backlog:
     slope_per_s: float | None
     flowing: Flowing
     drops_at: datetime | None
-    looked_at: int | None
-    notes: str
-    message: str
     depths: tuple[int | None, ...]
 
     def as_row(self) -> dict[str, Any]:
@@ -74,11 +84,9 @@ def backlogs(
     Args:
         until: its end; None for now.
     """
-    by_queue: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in lens.query(READINGS, [since, until, HEALTH_READINGS]).to_pylist():
-        if (row["flow"], row["queue"]) in integration_map.queues:
-            by_queue[row["flow"], row["queue"]].append(row)
-    arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [since]).to_pylist()}
+    by_queue = _readings(integration_map, lens, since, until, HEALTH_READINGS)
+    begin = min((rows[0]["read_at"] for rows in by_queue.values()), default=since)
+    arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [begin]).to_pylist()}
     late = {row["flow"] for row in lens.query(LATE).to_pylist()}
     return [
         _backlog(rows, arrived.get(flow), integration_map.flow(flow).window_s, changes_late=flow in late)
@@ -86,13 +94,48 @@ def backlogs(
     ]
 
 
-def read_lately(backlog: Backlog, every_s: float, now: datetime) -> bool:
+def last_readings(
+    integration_map: IntegrationMap, lens: Lens, since: datetime, until: datetime | None = None
+) -> list[QueueReading]:
+    """The last reading of every queue of the map in this range, without what is known only from several.
+
+    Args:
+        until: its end; None for now.
+    """
+    readings = _readings(integration_map, lens, since, until, 1)
+    return [
+        QueueReading(
+            flow=last["flow"],
+            queue=last["queue"],
+            role=last["role"],
+            read_at=last["read_at"],
+            depth=last["depth"],
+            looked_at=last["looked_at"],
+            notes=last["notes"] or "",
+            message=last["message"] or "",
+        )
+        for _, (last,) in sorted(readings.items())
+    ]
+
+
+def _readings(
+    integration_map: IntegrationMap, lens: Lens, since: datetime, until: datetime | None, most: int
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """By flow and queue, its latest readings in this range, at most so many, oldest first."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in lens.query(READINGS, [since, until, most]).to_pylist():
+        if (row["flow"], row["queue"]) in integration_map.queues:
+            found[row["flow"], row["queue"]].append(row)
+    return found
+
+
+def read_lately(reading: QueueReading, every_s: float, now: datetime) -> bool:
     """Whether a queue was read within two turns of its flow; older figures may be out of date."""
-    return (now - backlog.read_at).total_seconds() <= max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
+    return (now - reading.read_at).total_seconds() <= max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
 
 
 def unread_queues(
-    integration_map: IntegrationMap, flows: Sequence[str], read: Sequence[Backlog], now: datetime
+    integration_map: IntegrationMap, flows: Sequence[str], read: Sequence[QueueReading], now: datetime
 ) -> list[str]:
     """The queues of these flows that are not being read, one sentence each."""
     by_queue = {(each.flow, each.queue): each for each in read}
@@ -104,7 +147,7 @@ def unread_queues(
     return sentences
 
 
-def not_read(last: Backlog | None) -> str:
+def not_read(last: QueueReading | None) -> str:
     """A sentence that says since when a queue has not been read."""
     return f"not read since {last.read_at:%Y-%m-%d %H:%M:%S} UTC" if last else "not read yet, or not lately"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,8 +77,8 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, until: da
             superseded[row["flow"]] += row["changes"]
         else:
             counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
-    pending = _columns(lens, PENDING, [until])
-    waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
+    pending = lens.query(PENDING, [until]).to_pandas()
+    waiting = {str(flow): mine["lag_lower_s"].to_numpy() for flow, mine in pending.groupby("flow")}
     clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since, until]).to_pylist()}
     audited = {row["flow"] for row in lens.query(AUDITED, [since, until]).to_pylist()}
     figures = []
@@ -106,17 +105,12 @@ def _cells(lens: Lens, since: datetime, until: datetime) -> list[dict[str, Any]]
     if until - since > EXACT_WITHIN:
         rows: list[dict[str, Any]] = lens.query(CELLS, [since, until]).to_pylist()
         return rows
-    settled = _columns(lens, SETTLED, [since, until])
-    cells = []
-    groups = np.char.add(np.char.add(settled["flow"].astype(str), "\x1f"), settled["verdict"].astype(str))
-    for group in np.unique(groups):
-        flow, verdict = str(group).split("\x1f")
-        mine = groups == group
-        for (lower, upper), count in count_cells(settled["lower_s"][mine], settled["upper_s"][mine]).items():
-            cells.append(
-                {"flow": flow, "verdict": verdict, "lower_cell": lower, "upper_cell": upper, "changes": count}
-            )
-    return cells
+    settled = lens.query(SETTLED, [since, until]).to_pandas()
+    return [
+        {"flow": flow, "verdict": verdict, "lower_cell": lower, "upper_cell": upper, "changes": changes}
+        for (flow, verdict), mine in settled.groupby(["flow", "verdict"])
+        for (lower, upper), changes in count_cells(mine["lower_s"].to_numpy(), mine["upper_s"].to_numpy()).items()
+    ]
 
 
 def heat(lens: Lens, flow: str, since: datetime, until: datetime) -> tuple[list[datetime], Any]:
@@ -145,15 +139,6 @@ def weekly(lens: Lens, flow: str, since: datetime) -> dict[tuple[int, int], Wind
         (row["weekday"], row["hour"]): WindowCounts(row["met"], row["missed"], row["undecided"])
         for row in lens.query(WEEKLY, [flow, since]).to_pylist()
     }
-
-
-def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
-    table = lens.query(sql, parameters)
-    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-
-
-def _by_flow(flows: Any, values: Any) -> dict[str, Any]:
-    return {str(flow): values[flows == flow] for flow in np.unique(flows.astype(str))}
 
 
 CELLS = """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.history.backlogs import Backlog, backlogs, not_read, read_lately
+from auditor.history.backlogs import QueueReading, last_readings, not_read, read_lately
 from auditor.history.lens import Lens
 from auditor.map.integration_map import IntegrationMap
 from checks.funnel import Fate, Stage, Traffic, fates, funnel
@@ -132,7 +132,7 @@ def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: 
     ]
     if not queues:
         return ["the map names no queue of dead letters here, so whether any wait is not known"]
-    read = {(each.flow, each.queue): each for each in backlogs(integration_map, lens, now - KNOWN_FOR)}
+    read = {(each.flow, each.queue): each for each in last_readings(integration_map, lens, now - KNOWN_FOR)}
     sentences = []
     for flow, queue in queues:
         last = read.get((flow, queue))
@@ -256,8 +256,8 @@ def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, until:
     """The recovery funnel of every flow that names a queue."""
     traffic_of = {row["flow"]: row for row in lens.query(FUNNEL, [since, until]).to_pylist()}
     changes = {row["flow"]: row["changes"] for row in lens.query(EMITTED, [since, until]).to_pylist()}
-    by_flow: dict[str, list[Backlog]] = defaultdict(list)
-    for each in backlogs(integration_map, lens, since, until):
+    by_flow: dict[str, list[QueueReading]] = defaultdict(list)
+    for each in last_readings(integration_map, lens, since, until):
         by_flow[each.flow].append(each)
     arrived = {row["flow"]: row["arrived"] for row in lens.query(RETRIED, [since, until]).to_pylist()}
     hours = (until - since).total_seconds() / 3600

@@ -208,7 +208,7 @@ def _exports(data: Data, span: TimeRange, chosen: dict[str, Any], count: int) ->
     """Draw the downloads of all matches, not only of the page shown."""
 
     def written(write: Callable[[pd.DataFrame], bytes]) -> bytes:
-        found = data.divergences(span, **chosen, limit=count, offset=0)
+        found = data.divergences(span, **chosen, limit=count)
         texts = evidence.difference_texts(found, data.map)
         told = found.assign(difference=texts, who_acts_on_it=_readers(data, found))
         return write(told.drop(columns=["differences", "detail"]))
