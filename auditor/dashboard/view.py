@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from auditor import escaping
 from auditor.dashboard import look
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.map.integration_map import IntegrationMap
@@ -127,42 +128,45 @@ def timeline_chart(
     return _plain(figure, 240).update_layout(hovermode="closest")
 
 
-def fates_chart(fates: Mapping[Fate, int], ink: look.Ink) -> go.Figure:
-    """Where the dead letters of a flow went, as bands whose width is their number."""
-    ends = [f"{fate} {letters:,}" for fate, letters in fates.items()]
+def fates_chart(flows: Mapping[str, Mapping[Fate, int]], ink: look.Ink) -> go.Figure:
+    """Where the dead letters of each flow went, as bands whose width is their number; the most letters come first."""
+    fates = [fate for fate in Fate if any(fate in each for each in flows.values())]
+    names = sorted(flows, key=lambda name: -sum(flows[name].values()))
+    ends = {fate: sum(each.get(fate, 0) for each in flows.values()) for fate in fates}
+    begins = {name: sum(flows[name].values()) for name in names}
+    bands = [(at, fate, flows[name][fate]) for at, name in enumerate(names) for fate in fates if fate in flows[name]]
     tones = [look.HEX[look.FATE[fate]] for fate in fates]
     figure = go.Figure(
         go.Sankey(
             arrangement="fixed",
             node={
-                "label": [f"dead letters {sum(fates.values()):,}", *ends],
-                "color": [look.HEX[look.Tone.QUIET], *tones],
-                "x": [0.001] + [0.999] * len(ends),
-                "y": _middles([*fates.values()]),
+                "label": [f"{escaping.plotly(name)} {n:,}" for name, n in begins.items()]
+                + [f"{fate} {n:,}" for fate, n in ends.items()],
+                "color": [look.HEX[look.Tone.QUIET]] * len(names) + tones,
+                "x": [0.001] * len(names) + [0.999] * len(fates),
+                "y": _middles([*begins.values()]) + _middles([*ends.values()]),
                 "thickness": 14,
                 "pad": 18,
                 "hovertemplate": "%{label}<extra></extra>",
             },
             link={
-                "source": [0] * len(ends),
-                "target": [*range(1, len(ends) + 1)],
-                "value": [*fates.values()],
-                "color": [f"rgba{_rgb(tone)}" for tone in tones],
-                "hovertemplate": "%{target.label}<extra></extra>",
+                "source": [at for at, _, _ in bands],
+                "target": [len(names) + fates.index(fate) for _, fate, _ in bands],
+                "value": [letters for _, _, letters in bands],
+                "color": [f"rgba{_rgb(look.HEX[look.FATE[fate]])}" for _, fate, _ in bands],
+                "hovertemplate": "%{source.label}: %{value:,} %{target.label}<extra></extra>",
             },
             textfont={"color": ink.text, "shadow": "none"},
         )
     )
-    return _plain(figure, 60 + 44 * max(2, len(ends))).update_layout(hovermode="closest")
+    return _plain(figure, 60 + 44 * max(2, len(names), len(fates))).update_layout(hovermode="closest")
 
 
 def _middles(letters: Sequence[int]) -> list[float]:
-    """How far down each node stands: the first in the middle, the others one below the other by their size."""
-    total, before, middles = sum(letters), 0, [0.5]
-    for number in letters:
-        middles.append(min(max((before + number / 2) / total, 0.001), 0.999))
-        before += number
-    return middles
+    """How far down each of several nodes stands, one below the other by their size, with room for their names."""
+    room = max(sum(letters), 1) / len(letters)
+    sizes = np.array(letters) + room
+    return [float(each) for each in (np.cumsum(sizes) - sizes / 2) / sizes.sum()]
 
 
 def _rgb(tone: str) -> tuple[int, int, int, float]:

@@ -131,18 +131,18 @@ def _funnels(funnels: list[Funnel]) -> None:
         "How many messages came to each stage in the time range, at least and at most, and how many per hour. "
         "Not seen: the stage cannot be observed from outside."
     )
-    drawn = [each for each in failed if each.fates]
-    for row in range(0, len(drawn), 2):
-        for place, each in zip(st.columns(2, gap="medium"), drawn[row : row + 2], strict=False):
-            with place:
-                st.markdown(f"**{escaping.markdown(each.flow)}**: where its dead letters went")
-                st.plotly_chart(
-                    view.fates_chart(each.fates, components.ink()),
-                    key=f"fates-{each.flow}",
-                    config={"displayModeBar": False},
-                    alt=f"Dead letters of {each.flow}: "
-                    + ", ".join(f"{letters:,} {fate}" for fate, letters in each.fates.items()),
-                )
+    drawn = {each.flow: each.fates for each in failed if each.fates}
+    if drawn:
+        st.markdown("**Where the dead letters went**")
+        st.plotly_chart(
+            view.fates_chart(drawn, components.ink()),
+            key="fates",
+            config={"displayModeBar": False},
+            alt="; ".join(
+                f"Dead letters of {flow}: " + ", ".join(f"{letters:,} {fate}" for fate, letters in fates.items())
+                for flow, fates in drawn.items()
+            ),
+        )
 
 
 def _why(funnel: Funnel, name: str) -> str:

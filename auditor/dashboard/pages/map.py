@@ -243,7 +243,7 @@ def _review(data: Data) -> None:
     with st.container(height="content" if len(remarks) <= REMARKS_WITHOUT_SCROLLING else 480):
         words = ("severity", "rule", "subject", "reason", "advice")
         st.table(
-            frame([{word: escaping.markdown(remark.as_row()[word]) for word in words} for remark in remarks]),
+            frame([{word: escaping.markdown(getattr(remark, word)) for word in words} for remark in remarks]),
             border="horizontal",
             hide_index=True,
         )
