@@ -356,35 +356,41 @@ def test_a_page_draws_nothing_from_outside_unescaped(path: str) -> None:
     assert len(frames) == (path == "auditor/dashboard/tables.py"), "draw it with tables.table"
 
 
-CHARTS = ("auditor/dashboard/view.py", "auditor/dashboard/story.py", "auditor/dashboard/result_chart.py")
+CHARTS = tuple(f"auditor/dashboard/{name}.py" for name in ("view", "calendar_chart", "story", "result_chart"))
 CHART_WORDS = {
     "text",
     "ticktext",
     "name",
+    "label",
     "title",
     "hovertemplate",
     "texttemplate",
     "customdata",
     "hovertext",
     "yaxis_title",
+    "annotation_text",
 }
 
 
 def test_a_chart_holds_nothing_from_outside_unescaped() -> None:
-    charts = [
-        (node, scope)
-        for path in CHARTS
-        for node, scope in scopes(read(path, {"escaping.plotly"}))
-        if (isinstance(node, ast.Call) and dotted(node.func).startswith("figure."))
-        or (isinstance(node, ast.Call) and dotted(node.func).startswith("go."))
-    ]
-    assert len(charts) > 20
-    faults = []
-    for node, scope in charts:
-        assert isinstance(node, ast.Call)
-        for each in node.keywords:
-            if each.arg in CHART_WORDS and not scope.safe(each.value):
-                faults.append(f"{each.value.lineno}: {ast.unparse(each.value)}")
+    calls, drawn, faults = 0, 0, []
+    for path in CHARTS:
+        for node, scope in scopes(read(path, {"escaping.plotly"})):
+            words: list[tuple[str | None, ast.expr]] = []
+            if isinstance(node, ast.Call) and dotted(node.func).startswith(("figure.", "go.", "chart")):
+                calls += 1
+                words = [(each.arg, each.value) for each in node.keywords]
+            elif isinstance(node, ast.Dict):
+                words = [
+                    (str(key.value) if isinstance(key, ast.Constant) else None, value)
+                    for key, value in zip(node.keys, node.values, strict=True)
+                ]
+            for word, value in words:
+                if word in CHART_WORDS:
+                    drawn += 1
+                    if not scope.safe(value):
+                        faults.append(f"{path}:{value.lineno}: {ast.unparse(value)}")
+    assert (calls > 20, drawn > 20) == (True, True)
     assert faults == []
 
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from auditor import escaping
 from auditor.dashboard import look
+from auditor.dashboard.charts import chart
 from auditor.dashboard.look import Ink, Sign, Tone
 from auditor.history.figure_text import ratio_text
 from checks.intervals import clopper_pearson
@@ -57,8 +58,7 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
         for at in (number, number + 1)
     ]
     rows = [f"{monday + timedelta(days=7 * week):%-d %b}" for week in range(weeks)]
-    figure = go.Figure()
-    figure.add_heatmap(
+    days = go.Heatmap(
         x=WEEKDAYS,
         y=rows,
         z=colours,
@@ -72,21 +72,22 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
     )
-    figure.add_scatter(
+    numbers = go.Scatter(
         x=[WEEKDAYS[each.day.weekday()] for each in cells],
         y=[rows[(each.day - monday).days // 7] for each in cells],
-        text=[f"{each.day.day} <b>{each.sign.glyph}</b>" for each in cells],
+        text=[f"{each.day.day:d} <b>{escaping.plotly(each.sign.glyph)}</b>" for each in cells],
         mode="text",
         textfont={"size": 13, "color": ink.text},
         hoverinfo="skip",
         showlegend=False,
     )
-    names = {"color": ink.quiet}
-    figure.update_xaxes(tickfont=names, side="top", fixedrange=True, showgrid=False, zeroline=False)
-    figure.update_yaxes(
-        tickfont=names, autorange="reversed", fixedrange=True, showgrid=False, zeroline=False, type="category"
+    axis = {"tickfont": {"color": ink.quiet}, "fixedrange": True, "showgrid": False, "zeroline": False}
+    return chart(
+        [days, numbers],
+        60 + _ROW_HEIGHT * weeks,
+        xaxis={**axis, "side": "top"},
+        yaxis={**axis, "autorange": "reversed", "type": "category"},
     )
-    return _bare(figure, 60 + _ROW_HEIGHT * weeks).update_layout(hovermode="closest")
 
 
 def week_chart(counts: Mapping[tuple[int, int], WindowCounts]) -> go.Figure:
@@ -104,25 +105,27 @@ def week_chart(counts: Mapping[tuple[int, int], WindowCounts]) -> go.Figure:
             shares[weekday][hour] = each.missed / each.decided
             title = f"<b>{hours_text(weekday, hour)}: {missed_text(each)}</b>"
             hover[weekday][hour] = f"{title}<br>{changes_text(each)} missed their window"
-    figure = go.Figure(
-        go.Heatmap(
-            x=[f"{hour:02}" for hour in range(24)],
-            y=WEEKDAYS,
-            z=shares,
-            zmin=0,
-            zmax=max([0.01, *(share for row in shares for share in row if share is not None)]),
-            colorscale=[[0, _rgba(look.HEX[Tone.QUIET], 0.15)], [1, look.HEX[Tone.BAD]]],
-            colorbar={"tickformat": ".2~%", "title": "share that<br>missed"},
-            xgap=1,
-            ygap=1,
-            customdata=hover,
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
-        )
+    heat = go.Heatmap(
+        x=[f"{hour:02}" for hour in range(24)],
+        y=WEEKDAYS,
+        z=shares,
+        zmin=0,
+        zmax=max([0.01, *(share for row in shares for share in row if share is not None)]),
+        colorscale=[[0, _rgba(look.HEX[Tone.QUIET], 0.15)], [1, look.HEX[Tone.BAD]]],
+        colorbar={"tickformat": ".2~%", "title": "share that<br>missed"},
+        xgap=1,
+        ygap=1,
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
     )
-    figure.update_xaxes(title="hour of the day (UTC)", type="category", fixedrange=True, showgrid=False)
-    figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False)
-    return _bare(figure, 300).update_layout(hovermode="closest")
+    axis = {"fixedrange": True, "showgrid": False}
+    return chart(
+        [heat],
+        300,
+        xaxis={**axis, "title": "hour of the day (UTC)", "type": "category"},
+        yaxis={**axis, "autorange": "reversed"},
+    )
 
 
 def hours_text(weekday: int, hour: int) -> str:
@@ -155,8 +158,7 @@ def budget_chart(
     at = [known_from, *(end for end, _ in left)]
     least, most = [1.0, *(each for _, (each, _) in left)], [1.0, *(each for _, (_, each) in left)]
     line = {"width": 2, "color": look.HEX[Tone.NOTE]}
-    figure = go.Figure()
-    figure.add_scatter(
+    evenly = go.Scatter(
         x=[begin, at[-1]],
         y=[1, 0],
         mode="lines",
@@ -164,8 +166,7 @@ def budget_chart(
         line={"dash": "dot", "width": 1.5, "color": look.HEX[Tone.QUIET]},
         hoverinfo="skip",
     )
-    figure.add_scatter(x=at, y=most, mode="lines", name="left, at most", line=line)
-    figure.add_scatter(
+    at_least = go.Scatter(
         x=at,
         y=least,
         mode="lines+markers",
@@ -175,29 +176,23 @@ def budget_chart(
         fill="tonexty",
         fillcolor=_rgba(look.HEX[Tone.NOTE], 0.18),
     )
+    figure = chart(
+        [evenly, go.Scatter(x=at, y=most, mode="lines", name="left, at most", line=line), at_least],
+        320,
+        xaxis={"hoverformat": "%-d %b %H:%M"},
+        yaxis={
+            "tickformat": ".0%",
+            "range": [max(min(*least, -0.1), DEEPEST) - 0.05, 1.05],
+            "title": "error budget left",
+        },
+        hovermode="x unified",
+    )
     figure.add_hline(
         y=0,
         line_dash="dash",
         line_color=look.HEX[Tone.BAD],
         annotation_text="used up",
         annotation_position="bottom left",
-    )
-    figure.update_yaxes(
-        tickformat=".0%", range=[max(min(*least, -0.1), DEEPEST) - 0.05, 1.05], title="error budget left"
-    )
-    figure.update_xaxes(hoverformat="%-d %b %H:%M")
-    return _bare(figure, 320).update_layout(
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}, hovermode="x unified"
-    )
-
-
-def _bare(figure: go.Figure, height: int) -> go.Figure:
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uirevision="keep",
     )
     return figure
 

@@ -10,6 +10,8 @@ import pandas as pd
 
 from auditor.escaping import visible
 
+_PLAIN = {int, float, bool, type(None)}
+
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -22,7 +24,7 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return _HALF.sub(lambda match: visible(match[0]), value) if not value.isascii() else value
     if isinstance(value, Mapping):
-        return {_whole(name): _whole(each) for name, each in value.items()}
+        return {_whole(name): each if type(each) in _PLAIN else _whole(each) for name, each in value.items()}
     if type(value) in {list, tuple}:
         return [_whole(each) for each in value]
     return value

@@ -56,7 +56,7 @@ def table(
     """
     frame = frame.drop(columns=[name for name in optional if (frame[name].isna() | (frame[name] == "")).all()])
     counts = [name for name in frame.columns if figures and pd.api.types.is_integer_dtype(frame[name].dtype)]
-    frame = frame.map(lambda cell: escaping.visible(cell) if isinstance(cell, str) else cell)
+    frame = _told(frame)
     config = {**{name: st.column_config.NumberColumn(format="localized") for name in counts}, **(column_config or {})}
     clickable = {column: (targets, navigation.leave) for column, targets in (links or {}).items()}
     for column, (meant, act) in {**clickable, **(acts or {})}.items():
@@ -75,6 +75,18 @@ def table(
             frame.insert(len(frame.columns) if after and column in after else 0, column, chips)
         config[column] = _chips(column, drawn)
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
+
+
+def _told(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a sign for every character of its texts that cannot be seen."""
+    changed = {}
+    for at, dtype in enumerate(frame.dtypes):
+        if pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
+            cells = frame.iloc[:, at].tolist()
+            shown = [escaping.visible(cell) if isinstance(cell, str) else cell for cell in cells]
+            if any(after is not before for after, before in zip(shown, cells, strict=True)):
+                changed[frame.columns[at]] = pd.Series(shown, index=frame.index, dtype=dtype)
+    return frame.assign(**changed)
 
 
 @dataclass(frozen=True, slots=True)

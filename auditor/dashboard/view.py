@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from auditor import escaping
 from auditor.dashboard import look
+from auditor.dashboard.charts import chart
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.map.integration_map import IntegrationMap
 from checks.funnel import Fate
@@ -63,19 +64,6 @@ def share_within(met: int, breach: int, undecided: int) -> str:
     return least if least == most else f"{least} – {most}"
 
 
-def _plain(figure: go.Figure, height: int) -> go.Figure:
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uirevision="keep",
-        hovermode="x unified",
-    )
-    return figure
-
-
 def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:
     """By data type and system, the flows that bring records of that type there; none for its owner."""
     cells: dict[str, dict[str, list[str]]] = {}
@@ -109,23 +97,25 @@ def timeline_chart(
         width: of a bar.
         shaded: a span of time that is marked.
     """
-    figure = go.Figure()
+    traces = []
     for name, sign in look.FAMILY.items():
         part = timeline[timeline["family"] == name].groupby("bucket_at")["opened"].sum()
         if not part.empty:
-            figure.add_bar(
-                x=part.index,
-                y=part,
-                width=width.total_seconds() * 1000,
-                offset=0,
-                name=sign.word,
-                marker_color=look.HEX[sign.tone],
+            traces.append(
+                go.Bar(
+                    x=part.index,
+                    y=part,
+                    width=width.total_seconds() * 1000,
+                    offset=0,
+                    name=sign.word,
+                    marker={"color": look.HEX[sign.tone]},
+                )
             )
-    figure.update_layout(barmode="stack", yaxis_title="records")
-    figure.update_xaxes(range=[begin - width, end + width])
+    shown = {"range": [begin - width, end + width]}
+    figure = chart(traces, 240, barmode="stack", xaxis=shown, yaxis={"title": "records"})
     if shaded is not None:
         figure.add_vrect(x0=shaded[0], x1=shaded[1], fillcolor=look.HEX[look.Tone.BAD], opacity=0.12, line_width=0)
-    return _plain(figure, 240).update_layout(hovermode="closest")
+    return figure
 
 
 def fates_chart(flows: Mapping[str, Mapping[Fate, int]], ink: look.Ink) -> go.Figure:
@@ -136,30 +126,28 @@ def fates_chart(flows: Mapping[str, Mapping[Fate, int]], ink: look.Ink) -> go.Fi
     begins = {name: sum(flows[name].values()) for name in names}
     bands = [(at, fate, flows[name][fate]) for at, name in enumerate(names) for fate in fates if fate in flows[name]]
     tones = [look.HEX[look.FATE[fate]] for fate in fates]
-    figure = go.Figure(
-        go.Sankey(
-            arrangement="fixed",
-            node={
-                "label": [f"{escaping.plotly(name)} {n:,}" for name, n in begins.items()]
-                + [f"{fate} {n:,}" for fate, n in ends.items()],
-                "color": [look.HEX[look.Tone.QUIET]] * len(names) + tones,
-                "x": [0.001] * len(names) + [0.999] * len(fates),
-                "y": _middles([*begins.values()]) + _middles([*ends.values()]),
-                "thickness": 14,
-                "pad": 18,
-                "hovertemplate": "%{label}<extra></extra>",
-            },
-            link={
-                "source": [at for at, _, _ in bands],
-                "target": [len(names) + fates.index(fate) for _, fate, _ in bands],
-                "value": [letters for _, _, letters in bands],
-                "color": [f"rgba{_rgb(look.HEX[look.FATE[fate]])}" for _, fate, _ in bands],
-                "hovertemplate": "%{source.label}: %{value:,} %{target.label}<extra></extra>",
-            },
-            textfont={"color": ink.text, "shadow": "none"},
-        )
+    sankey = go.Sankey(
+        arrangement="fixed",
+        node={
+            "label": [f"{escaping.plotly(name)} {n:,}" for name, n in begins.items()]
+            + [f"{escaping.plotly(fate)} {n:,}" for fate, n in ends.items()],
+            "color": [look.HEX[look.Tone.QUIET]] * len(names) + tones,
+            "x": [0.001] * len(names) + [0.999] * len(fates),
+            "y": _middles([*begins.values()]) + _middles([*ends.values()]),
+            "thickness": 14,
+            "pad": 18,
+            "hovertemplate": "%{label}<extra></extra>",
+        },
+        link={
+            "source": [at for at, _, _ in bands],
+            "target": [len(names) + fates.index(fate) for _, fate, _ in bands],
+            "value": [letters for _, _, letters in bands],
+            "color": [f"rgba{_rgb(look.HEX[look.FATE[fate]])}" for _, fate, _ in bands],
+            "hovertemplate": "%{source.label}: %{value:,} %{target.label}<extra></extra>",
+        },
+        textfont={"color": ink.text, "shadow": "none"},
     )
-    return _plain(figure, 60 + 44 * max(2, len(names), len(fates))).update_layout(hovermode="closest")
+    return chart([sankey], 60 + 44 * max(2, len(names), len(fates)))
 
 
 def _middles(letters: Sequence[int]) -> list[float]:
@@ -178,29 +166,34 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
     least, most = curve.band
     shown = slice(1, _last_edge(curve))
     t_s = EDGES_S[shown]
-    figure = go.Figure()
-    line = {"shape": "hv", "width": 1}
-    figure.add_scatter(x=t_s, y=1 - least[shown], name="at most", line={**line, "color": MOST})
-    figure.add_scatter(
-        x=t_s,
-        y=1 - most[shown],
-        name="at least",
-        line={**line, "color": MOST},
-        fill="tonexty",
-        fillcolor="rgba(76,125,217,0.18)",
+    line = {"shape": "hv", "width": 1, "color": MOST}
+    most_line = go.Scatter(x=t_s, y=1 - least[shown], name="at most", line=line)
+    least_line = go.Scatter(
+        x=t_s, y=1 - most[shown], name="at least", line=line, fill="tonexty", fillcolor="rgba(76,125,217,0.18)"
     )
-    figure.add_scatter(x=t_s, y=1 - curve.arrived[shown], name="best estimate", line={"color": LEAST, "width": 2.5})
+    best = {"color": LEAST, "width": 2.5}
+    traces = [
+        most_line,
+        least_line,
+        go.Scatter(x=t_s, y=1 - curve.arrived[shown], name="best estimate", line=best),
+    ]
     if window_s > 0:
-        figure.add_scatter(
-            x=[window_s, window_s],
-            y=[0, 1],
-            mode="lines",
-            name=f"window {format_duration(window_s)}",
-            line={"dash": "dash", "color": look.HEX[look.Tone.BAD]},
+        traces.append(
+            go.Scatter(
+                x=[window_s, window_s],
+                y=[0, 1],
+                mode="lines",
+                name=f"window {format_duration(window_s)}",
+                line={"dash": "dash", "color": look.HEX[look.Tone.BAD]},
+            )
         )
-    figure.update_xaxes(type="log", dtick=1, title="seconds after the change")
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02], title="not visible yet")
-    return _plain(figure, 340)
+    return chart(
+        traces,
+        340,
+        xaxis={"type": "log", "dtick": 1, "title": "seconds after the change"},
+        yaxis={"tickformat": ".0%", "range": [0, 1.02], "title": "not visible yet"},
+        hovermode="x unified",
+    )
 
 
 def _last_edge(curve: LagCurve) -> int:
@@ -221,18 +214,17 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
     cells = [*range(min(used), max(used) + 1)] if used else []
     cells += [NEVER] if shares[NEVER].any() else []
     names = ["not seen" if cell == NEVER else f"≤ {format_duration(EDGES_S[cell + 1])}" for cell in cells]
-    figure = go.Figure(
-        go.Heatmap(
-            x=[*hours, hours[-1] + timedelta(hours=1)],
-            y=names,
-            z=[shares[cell] for cell in cells],
-            colorscale=[[0, "rgba(76,125,217,0)"], [0.01, "rgba(76,125,217,0.35)"], [1, MOST]],
-            zmin=0,
-            zmax=1,
-            colorbar={"tickformat": ".0%", "title": "share of the<br>hour's changes"},
-            hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
-        )
+    heat = go.Heatmap(
+        x=[*hours, hours[-1] + timedelta(hours=1)],
+        y=names,
+        z=[shares[cell] for cell in cells],
+        colorscale=[[0, "rgba(76,125,217,0)"], [0.01, "rgba(76,125,217,0.35)"], [1, MOST]],
+        zmin=0,
+        zmax=1,
+        colorbar={"tickformat": ".0%", "title": "share of the<br>hour's changes"},
+        hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
     )
+    figure = chart([heat], 300)
     inside = [at for at, cell in enumerate(cells) if EDGES_S[cell] < window_s]
     if window_s > 0 and inside and len(inside) < len(cells):
         figure.add_hline(
@@ -241,5 +233,4 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
             line_color=look.HEX[look.Tone.BAD],
             annotation_text=f"window {format_duration(window_s)}",
         )
-    figure.update_layout(hovermode="closest")
-    return _plain(figure, 300)
+    return figure

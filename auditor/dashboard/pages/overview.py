@@ -329,16 +329,16 @@ def _flows(
     now = datetime.now(UTC)
     by_flow = {row.flow: row for row in windows.itertuples()}
     covered: dict[str, FlowCoverage] = {each.flow: each for each in data.coverage(span)}
+    differing = open_now.groupby("flow")["records"].sum()
     rows = []
     for flow in flows:
         resolved = data.map.flow(flow.flow)
-        mine = open_now[open_now["flow"] == flow.flow]
         counts = by_flow.get(flow.flow)
         rows.append(
             {
                 "flow": flow.flow,
                 "beats": look.strip(beats[flow.flow]),
-                "differ": int(mine["records"].sum()),
+                "differ": int(differing.get(flow.flow, 0)),
                 "agree": agreement_text(covered[flow.flow].agreement),
                 "window": window_text(resolved.window_s),
                 "within window": view.share_within(int(counts.met), int(counts.breach), int(counts.undecided))
