@@ -18,6 +18,7 @@ from auditor.cli.options import (
     JsonOption,
     MapOption,
     app,
+    audited_at,
     causes_named,
     existing_ledger,
     flows_of,
@@ -55,6 +56,7 @@ def drift(
     _, ledger = existing_ledger(data, as_json=as_json)
     by_flow = [findings(ledger, name, causes=causes, limit=LISTED if as_json else SHOWN) for name in wanted]
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
+    watched, read_at = ledger.lease.now().holder is not None, audited_at(ledger)
     ledger.close()
     if as_json:
         states = {each.flow: each for each in standing}
@@ -80,6 +82,12 @@ def drift(
         for stands in standing:
             if stands.unknown:
                 say(f"{stands.flow}: {stands.unknown}: {stands.why}")
+        pending = sum(each.counts["pending"] for each in by_flow)
+        if pending and read_at is not None and not watched:
+            say(
+                f"{counted(pending, 'pending record')} {'is' if pending == 1 else 'are'} undecided as of "
+                f"{read_at:%Y-%m-%d %H:%M:%S} UTC, not late: the next `auditor once`, or `auditor run`, decides"
+            )
         if not any(sum(each.counts.values()) for each in by_flow):
             other = sum(sum(each.open_by_cause.values()) for each in standing) if causes else 0
             say(

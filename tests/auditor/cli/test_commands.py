@@ -304,6 +304,16 @@ def test_an_empty_path_is_not_taken_for_the_current_folder(words: str) -> None:
     assert "it is empty; name a path" in " ".join(done.stderr.replace("│", "").split())
 
 
+def test_drift_says_what_decides_what_is_pending(stand: Stand, places: list[object]) -> None:
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
+    assert auditor("once", *places, "--wait", "0s").returncode == 3
+    done = auditor("drift", *places)
+    assert done.returncode == 3
+    assert "1 pending record is undecided as of " in done.stderr
+    assert "not late: the next `auditor once`, or `auditor run`, decides" in done.stderr
+
+
 def test_drift_lists_what_differs_by_flow_and_cause(stand: Stand, places: list[object]) -> None:
     for key in (1, 2, 3):
         stand.put("crm", key)
