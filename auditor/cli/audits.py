@@ -79,7 +79,7 @@ def run(
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[lines])
     for noisy in ("httpx", "httpcore", "alembic", "azure", "boto3", "botocore", "google", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    loaded = load(map_)
+    loaded = load(map_, data)
     opened = workspace(data)
 
     vitals = vitals_of(loaded)
@@ -100,7 +100,7 @@ def run(
 
     reloads = Reloads(
         str(map_.resolve()),
-        lambda: load_again(map_),
+        lambda: load_again(map_, data),
         signals.reload,
         in_force=server.follow if server is not None else lambda _: None,
     )
@@ -156,7 +156,7 @@ def once(
         wait_s = None if wait is None else parse_duration(wait)
     except ValueError as error:
         fail(f"--wait: {error}")
-    loaded = load(map_)
+    loaded = load(map_, data)
     wanted = flows_of(loaded, flow)
     workspace, ledger = open_ledger(data)
     if loose := workspace.loose_text:

@@ -36,7 +36,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
     from auditor.escaping import visible
     from auditor.systems.doctor import examine
 
-    loaded = load(map_)
+    loaded = load(map_, data)
     with err.status("connecting, and listening to the clocks"):
         known = _known(data)
         findings = [

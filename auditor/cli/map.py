@@ -19,6 +19,7 @@ from auditor.cli.options import (
     load,
     load_systems,
     need_map,
+    own_ledger,
     path_option,
     say,
     write,
@@ -41,7 +42,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
 
     need_map(map_)
     try:
-        loaded, idle = check_map(map_)
+        loaded, idle = check_map(map_, ledger=own_ledger())
     except MapError as error:
         if as_json:
             problems = [asdict(problem) for problem in error.problems]

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -207,17 +208,29 @@ def fail_in_lines(text: str, code: int = USAGE) -> NoReturn:
     raise typer.Exit(code)
 
 
-def load(location: Path) -> IntegrationMap:
-    """Load the map, or exit with every mistake in it."""
+def load(location: Path, data: Path | None = None) -> IntegrationMap:
+    """Load the map, or exit with every mistake in it.
+
+    Args:
+        data: the data folder; None for that of the environment.
+    """
     from auditor.map.loader import load_map
     from auditor.map.secrets import scrubber_of
 
-    loaded = _read(location, load_map)
+    loaded = _read(location, partial(load_map, ledger=own_ledger(data)))
     _scrubbers[:] = [scrubber_of(loaded)]
     return loaded
 
 
-def load_again(location: Path) -> IntegrationMap:
+def own_ledger(data: Path | None = None) -> Path | None:
+    """The file of the auditor's own ledger, which no system of a map may be; None if it is in PostgreSQL."""
+    url = os.environ.get("AUDITOR_LEDGER")
+    if url:
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    return (data or Path(os.environ.get("AUDITOR_DATA") or DEFAULT_DATA)) / "ledger.sqlite"
+
+
+def load_again(location: Path, data: Path) -> IntegrationMap:
     """Load the map once more while work with the one before goes on: the log hides the secrets of both.
 
     Raises:
@@ -226,7 +239,7 @@ def load_again(location: Path) -> IntegrationMap:
     from auditor.map.loader import load_map
     from auditor.map.secrets import scrubber_of
 
-    loaded = load_map(location)
+    loaded = load_map(location, ledger=own_ledger(data))
     _scrubbers[:] = [scrubber_of(loaded), *_scrubbers[:SCRUBBERS_KEPT]]
     return loaded
 

@@ -18,6 +18,7 @@ from auditor.map.problems import MapError, Problem
 from auditor.map.settings import AlertSettings, DataType, FlowSettings
 from auditor.map.validation import contradictions
 from probes import registry
+from probes.records.sql.settings import SqlSettings
 from probes.settings import Binding, PluginSettings, SystemSettings
 from probes.wording import did_you_mean
 
@@ -39,17 +40,20 @@ def files_of(location: Path) -> list[Path]:
     )
 
 
-def load_map(location: Path, environment: Mapping[str, str] | None = None) -> IntegrationMap:
+def load_map(
+    location: Path, environment: Mapping[str, str] | None = None, *, ledger: Path | None = None
+) -> IntegrationMap:
     """Load and validate an integration map.
 
     Args:
         location: a YAML file, or a folder of them whose sections are merged.
         environment: for `${NAME}`; the process's own by default.
+        ledger: the auditor's own SQLite file, which no system may be.
 
     Raises:
         MapError: with every mistake found.
     """
-    return check_map(location, environment)[0]
+    return check_map(location, environment, ledger=ledger)[0]
 
 
 def load_systems(location: Path, environment: Mapping[str, str] | None = None) -> dict[str, SystemSettings]:
@@ -82,13 +86,15 @@ def system_text(location: Path, name: str) -> str | None:
     return None
 
 
-def check_map(location: Path, environment: Mapping[str, str] | None = None) -> tuple[IntegrationMap, list[Problem]]:
+def check_map(
+    location: Path, environment: Mapping[str, str] | None = None, *, ledger: Path | None = None
+) -> tuple[IntegrationMap, list[Problem]]:
     """Load and validate an integration map, and find settings without effect and blind spots.
 
     Raises:
         MapError: with every mistake found.
     """
-    return _checked(_read_files(location, environment))
+    return _checked(_read_files(location, environment), ledger)
 
 
 def check_text(text: str, name: str, environment: Mapping[str, str]) -> tuple[IntegrationMap, list[Problem]]:
@@ -102,8 +108,15 @@ def check_text(text: str, name: str, environment: Mapping[str, str]) -> tuple[In
     return _checked(reader)
 
 
-def _checked(reader: MapReader) -> tuple[IntegrationMap, list[Problem]]:
+def _checked(reader: MapReader, ledger: Path | None = None) -> tuple[IntegrationMap, list[Problem]]:
     integration_map = _compose(reader)
+    for name, system in integration_map.systems.items():
+        if ledger is not None and isinstance(system, SqlSettings) and system.file == ledger.resolve():
+            reader.say(
+                ("systems", name, "url"),
+                f"{ledger} is the auditor's own ledger, which changes while it is read; name the database of the "
+                "system, or keep the ledger elsewhere, by --data or AUDITOR_LEDGER",
+            )
     if reader.problems:
         raise MapError(reader.problems, more=reader.incomplete or reader.unread)
     remarks = (*idle_words(integration_map), *_unseen(integration_map))

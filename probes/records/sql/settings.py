@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import SecretStr, field_validator
 
-from probes.records.sql.database_url import canonical, read_url
+from probes.records.sql.database_url import canonical, read_url, sqlite_file
 from probes.settings import Binding, SystemSettings
 
 
@@ -22,6 +23,12 @@ class SqlSettings(SystemSettings):
         text = canonical(url.get_secret_value())
         read_url(text)
         return SecretStr(text)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database, links followed; None for any other."""
+        parsed = read_url(self.url.get_secret_value())
+        return sqlite_file(parsed.database or "").resolve() if parsed.dialect == "sqlite" else None
 
 
 class SqlBinding(Binding):

@@ -155,6 +155,20 @@ def test_check_says_where_more_mistakes_may_show(stand: Stand) -> None:
     assert auditor("check", *words).stderr == ""
 
 
+@pytest.mark.parametrize("command", ["once", "doctor", "run"])
+def test_the_auditors_own_ledger_is_no_system(command: str, stand: Stand) -> None:
+    ledger = stand.place / "var" / "ledger.sqlite"
+    (stand.place / "link").symlink_to(ledger)
+    text = stand.map_file.read_text()
+    stand.map_file.write_text(text.replace("/billing.sqlite", "/link"))
+    done = auditor(command, *places_of(stand))
+    assert done.returncode == 2
+    assert f"map.yaml:3:24 systems.billing.url: {ledger} is the auditor's own ledger" in done.stderr
+    checked = auditor("check", "--map", stand.map_file, AUDITOR_LEDGER=f"sqlite:///{ledger}")
+    assert (checked.returncode, "the auditor's own ledger" in checked.stdout) == (2, True)
+    assert auditor("check", "--map", stand.map_file).returncode == 0
+
+
 def test_a_map_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     for command in (["check"], ["doctor"], ["run"], ["once"], ["status"], ["record", "a", "1"]):
         done = auditor(*command, cwd=tmp_path)
