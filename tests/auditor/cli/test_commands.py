@@ -810,6 +810,16 @@ def test_lag_and_coverage_tell_their_figures_with_their_error(stand: Stand, plac
 
 
 @pytest.mark.parametrize("command", ["lag", "coverage"])
+def test_the_heading_of_coverage_is_one_line(stand: Stand, places: list[object]) -> None:
+    stand.agree(5)
+    assert auditor("once", *places).returncode == 0
+    _, heading, line, *_ = auditor("coverage", *places).stdout.splitlines()
+    assert [each.strip() for each in heading.split("┃")[1:-1]][:5] == [
+        *("flow", "state", "unverified", "verified through", "behind")
+    ]
+    assert line.startswith("┡")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
