@@ -809,7 +809,6 @@ def test_lag_and_coverage_tell_their_figures_with_their_error(stand: Stand, plac
     assert "0 of 5" in told
 
 
-@pytest.mark.parametrize("command", ["lag", "coverage"])
 def test_the_heading_of_coverage_is_one_line(stand: Stand, places: list[object]) -> None:
     stand.agree(5)
     assert auditor("once", *places).returncode == 0
@@ -820,6 +819,7 @@ def test_the_heading_of_coverage_is_one_line(stand: Stand, places: list[object])
     assert line.startswith("┡")
 
 
+@pytest.mark.parametrize("command", ["lag", "coverage"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
