@@ -28,7 +28,7 @@ EXAMPLES = {
     "FROM divergences WHERE state = 'open'\nGROUP BY ALL ORDER BY records DESC",
     "New drift by hour": "SELECT time_bucket(INTERVAL 1 HOUR, opened_at) AS hour, flow, count(*) AS records\n"
     "FROM divergences WHERE opened_at > now() - INTERVAL 7 DAY\nGROUP BY ALL ORDER BY hour",
-    "Slowest changes": "SELECT flow, key, verdict, lag_lower_s, lag_upper_s, window_s\n"
+    "Slowest changes": "SELECT committed_to_at, lag_lower_s, flow, key, verdict, lag_upper_s, window_s\n"
     "FROM changes ORDER BY lag_lower_s DESC LIMIT 50",
     "Fields that differ most": "SELECT flow, fields, count(*) AS records\n"
     "FROM divergences WHERE fields <> ''\nGROUP BY ALL ORDER BY records DESC",

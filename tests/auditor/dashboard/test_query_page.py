@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from auditor.dashboard import result_chart
 from auditor.dashboard.components import _open
 from auditor.dashboard.pages.query import EXAMPLES
 from auditor.dashboard.query_sheet import LINK_BYTES, Sheet
@@ -94,6 +98,27 @@ def test_every_example_is_answered(name: str, watched: Stand) -> None:
     drift(watched)
     app = ask(run("query"), EXAMPLES[name])
     assert not sheet(app).error
+
+
+def test_the_slowest_changes_are_drawn_though_rows_share_flow_and_verdict() -> None:
+    at = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    rows = [
+        {
+            "committed_to_at": at + timedelta(seconds=number),
+            "lag_lower_s": 60.0 - number,
+            "flow": "to_billing",
+            "key": str(number % 2),
+            "verdict": "met",
+            "lag_upper_s": 70.0,
+            "window_s": 10.0,
+        }
+        for number in range(4)
+    ]
+    selected = re.findall(r"\w+", EXAMPLES["Slowest changes"].partition("FROM")[0])[1:]
+    found = pd.DataFrame(rows)[selected]
+    plan = result_chart.proposed(found, result_chart.columns_of(found))
+    assert (plan.across, plan.up) == ("committed_to_at", ("lag_lower_s",))
+    assert result_chart.why_not_drawn(found, plan) == ""
 
 
 def test_a_link_shows_its_query_and_does_not_run_it(watched: Stand) -> None:
