@@ -96,12 +96,13 @@ def looked_text(backlog: Backlog) -> str:
 
 
 def trend_text(backlog: Backlog) -> str:
-    """The direction of the depth and, if significant, its speed."""
-    if backlog.slope_per_s is None or backlog.trend not in {Trend.RISING, Trend.FALLING}:
+    """The direction of the depth and, if significant, its speed.
+
+    A depth that has moved in a few steps and stood still otherwise has a direction and no speed.
+    """
+    if not backlog.slope_per_s or backlog.trend not in {Trend.RISING, Trend.FALLING}:
         return backlog.trend.value
     per_hour = 3600 * backlog.slope_per_s
-    if abs(per_hour) < 1:
-        return f"{backlog.trend.value} (< 1/h)"
     return f"{backlog.trend.value}, {'−' if per_hour < 0 else '+'}{figure(abs(per_hour))}/h"
 
 

@@ -24,6 +24,9 @@ LIMIT = 500
 OPENED = "opened_letter"
 """Session key for the number of the letter with its evidence shown."""
 
+RATES = ("arriving", "leaving", "empty in")
+"""Columns that only a broker fills that counts its messages."""
+
 FLOWING = complete(
     {
         Flowing.OK: "✓ ok",
@@ -67,11 +70,13 @@ def _draw(data: Data, span: TimeRange) -> None:
 
 def _queues(queues: list[Backlog]) -> None:
     now = datetime.now(UTC)
+    uncounted = all(each.arriving is None and each.leaving is None for each in queues)
     tables.table(
         frame(
             [
                 {
                     **backlog_row(each, now),
+                    **(dict.fromkeys(RATES, "") if uncounted else {}),
                     "depth": each.depth,
                     "consumer": FLOWING[each.flowing],
                     "depth over time": [depth for depth in each.depths if depth is not None],
@@ -81,16 +86,24 @@ def _queues(queues: list[Backlog]) -> None:
         ),
         key="queues",
         alt="Queues with depth, oldest age, rates, trend and time to drain",
-        optional=("inspected", "oldest expires in"),
+        optional=("inspected", "oldest expires in", *RATES),
         column_config={
             "depth over time": st.column_config.LineChartColumn(y_min=0),
             "oldest": st.column_config.TextColumn(help="Since it came into this queue, unless stated otherwise"),
-            "trend": st.column_config.TextColumn(help="By a Mann-Kendall test at the 1 % significance level"),
+            "trend": st.column_config.TextColumn(
+                help="Of the depth, by a Mann-Kendall test at the 1 % significance level over the last readings; "
+                "with a speed if the depth moves most of the time"
+            ),
             "empty in": st.column_config.TextColumn(
                 help="Depth divided by (leaving minus arriving), 95 % confidence"
             ),
         },
     )
+    if uncounted:
+        st.caption(
+            "The brokers of these queues do not count what arrives and leaves, so rates and the time until a queue "
+            "is empty are not known."
+        )
     for each in queues:
         if each.message:
             st.error(

@@ -147,6 +147,8 @@ def test_a_queue_is_told_with_rates_trend_and_time_to_drain(queue: Any) -> None:
     lens.refresh()
     (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
     assert (told.depth, told.trend, trend_text(told)) == (55, Trend.FALLING, "falling, −1,800/h")
+    assert trend_text(replace(told, trend=Trend.RISING, slope_per_s=0.0)) == "rising"
+    assert trend_text(replace(told, trend=Trend.RISING, slope_per_s=1 / 7200)) == "rising, +0.5/h"
     assert told.arriving is not None
     assert told.arriving.per_s == pytest.approx(10)
     assert told.leaving is not None
