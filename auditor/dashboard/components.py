@@ -125,12 +125,7 @@ def framed(
             watch(lambda: header.draw(data, navigation.time_range(datetime.now(UTC)), title), key=f"top-{title}")
         with _failures_told():
             if live:
-                header.draw(data, span, title)
-            if every_s != chosen_s:
-                st.caption(
-                    f":material/pause_circle: Not redrawn since {datetime.now(UTC):%H:%M:%S} UTC, while rows are "
-                    "selected or a case is open."
-                )
+                header.draw(data, span, title, paused=every_s != chosen_s)
             draw(data, span)
         interrupt()
 

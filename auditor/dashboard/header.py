@@ -13,9 +13,17 @@ from auditor.dashboard.time_range import TimeRange
 from auditor.history.status import FlowStatus
 from probes.wording import counted
 
+PAUSED = "The page is not redrawn while rows are selected or a case is open."
 
-def draw(data: Data, span: TimeRange, title: str) -> None:
-    """Draw it; `title` must be ours or escaped for Markdown."""
+
+def draw(data: Data, span: TimeRange, title: str, *, paused: bool = False) -> None:
+    """Draw it.
+
+    Args:
+        title: must be ours or escaped for Markdown.
+        paused: the page does not redraw itself for now. That is said without a line of its own, so that nothing moves
+            under the hands of someone who selects rows.
+    """
     now = datetime.now(UTC)
     seen_at = data.last_audit_at()
     flows = data.flows() if seen_at is not None else []
@@ -30,9 +38,11 @@ def draw(data: Data, span: TimeRange, title: str) -> None:
             icon=":material/hourglass_empty:",
         )
     else:
+        fresh = ":material/pause_circle: paused" if paused else view.ago(seen_at, now)
         st.caption(
-            f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Shown: {_end(span.begin, now)} to "
-            f"{_end(span.end, now)} UTC."
+            f"Data as of {seen_at:%H:%M:%S} UTC, {fresh}. Shown: {_end(span.begin, now)} to "
+            f"{_end(span.end, now)} UTC.",
+            help=PAUSED if paused else None,
         )
         _silent(data, flows, seen_at, now)
         _failing(data)

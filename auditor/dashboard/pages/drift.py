@@ -153,10 +153,9 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
             "difference": evidence.difference_texts(found, data.map),
             "flow": found["flow"],
             "first seen": found["first_seen_at"],
-            "who acts on it": _readers(data, found),
-            "dead letter": found["letter"],
             "what should be": found["resolution"],
-            "last seen": found["last_seen_at"],
+            "dead letter": found["letter"],
+            "who acts on it": _readers(data, found),
             "closed": found["closed_at"],
         }
     )
@@ -177,12 +176,14 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
         optional=("what should be", "who acts on it", "dead letter", "closed"),
         height=min(38 + 35 * len(found), 700),
         alt="Records that differ, with cause, state, flow and differing fields",
-        column_config={
-            "difference": st.column_config.TextColumn("owner → copy", width=300),
-            "what should be": st.column_config.TextColumn(width=145, help="By the flow's conflict policy"),
-            "who acts on it": st.column_config.TextColumn(width=140),
-            "dead letter": st.column_config.TextColumn(width=110, help="Why its message was dead-lettered"),
-            **tables.instants("first seen", "last seen", "closed"),
+        column_config={  # together with the signs, all columns of open records fit on a screen of 1440 pixels
+            "record": st.column_config.TextColumn(width=90),
+            "difference": st.column_config.TextColumn("owner → copy", width=170),
+            "flow": st.column_config.TextColumn(width=130),
+            "what should be": st.column_config.TextColumn(width=160, help="By the flow's conflict policy"),
+            "who acts on it": st.column_config.TextColumn(width=100),
+            "dead letter": st.column_config.TextColumn(width=104, help="Why its message was dead-lettered"),
+            **tables.instants("first seen", "closed"),
         },
     )
 

@@ -224,7 +224,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
         },
     )
     st.caption(
-        "Days are UTC; the first and the last are not whole. A change counts on the day its verdict became certain. "
+        f"{escaping.markdown(_dates_text(length, len(days)))} A change counts on the day its verdict became certain. "
         "Each day is judged by its own changes alone, with the rule of the whole period: a few late ones on a quiet "
         "day leave it undecided."
     )
@@ -295,26 +295,36 @@ def _coverage(data: Data, span: TimeRange) -> None:
         key="coverage",
         signs={"state": [look.FLOW[Standing(each.state)] for each in covered]},
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
-        column_config={
-            "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=80),
-            **tables.instants("last sweep ended"),
-            **{name: st.column_config.Column(label, help=more) for name, (label, more) in _SHORT.items()},
+        optional=(BY_SAMPLE,),
+        column_config={  # all columns fit on a screen of 1440 pixels
+            "flow": st.column_config.TextColumn(width=150),
+            "unverified": st.column_config.NumberColumn(format="localized", width=74),
+            "verified through": st.column_config.TextColumn("verified", width=84, help="Through when"),
+            "cannot verify": st.column_config.NumberColumn(format="localized", width=84),
+            "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=78),
+            "swept": st.column_config.TextColumn(width=76, help="When the last complete sweep ended"),
+            **{
+                name: st.column_config.Column(label, help=more, width=width)
+                for name, (label, width, more) in _SHORT.items()
+            },
             "left out (budget)": st.column_config.NumberColumn(
-                "left out", format="localized", help="Reads that were left out because a budget was spent"
+                "left out", format="localized", width=54, help="Reads that were left out because a budget was spent"
             ),
         },
     )
     _coverage_days(data)
 
 
+BY_SAMPLE = "share that differs, sampled"
+
 _SHORT = {
-    "conclusive readings": ("conclusive", "Readings that led to a verdict, of those that were due"),
-    "windows undecided": ("undecided", "Windows of which nobody can say whether they were kept"),
-    "differing so far": ("differ so far", "Records that differ, in the sweep that goes on"),
-    "differed, last sweep": ("last sweep", "Records that differed in the last complete sweep"),
-    "share that differs, sampled": ("by sample", "The share that differs, by the sample of the last day"),
+    "conclusive readings": ("conclusive", 120, "Readings that led to a verdict, of those that were due"),
+    "windows undecided": ("undecided", 72, "Windows of which nobody can say whether they were kept"),
+    "differing so far": ("differ so far", 90, "Records that differ, in the sweep that goes on"),
+    "differed, last sweep": ("last sweep", 78, "Records that differed in the last complete sweep"),
+    BY_SAMPLE: ("by sample", 76, "The share that differs, by the sample of the last day"),
 }
-"""Shorter labels of columns of the coverage, and what they mean."""
+"""Shorter labels of columns of the coverage, their widths in pixels, and what they mean."""
 
 
 def _coverage_days(data: Data) -> None:
@@ -370,9 +380,17 @@ def _coverage_days(data: Data) -> None:
             },
         )
     st.caption(
-        f"Days are UTC. *Verified*: at least {goal:.2%} of the records that were due have a verdict, and as large a "
-        "share of the audits could read both systems; less is *in part*."
+        f"{escaping.markdown(_dates_text(length, len(days)))} *Verified*: at least {goal:.2%} of the "
+        "records that were due have a verdict, and as large a share of the audits could read both systems; less is "
+        "*in part*."
     )
+
+
+def _dates_text(length: str, dates: int) -> str:
+    """Why a period has one day more in a calendar than in its name."""
+    if counted(dates, "day") == length:
+        return "Days are UTC."
+    return f"The last {length} up to now touch {dates} UTC dates, so the first and the last are not whole days."
 
 
 def _verified_texts(counts: CoverageCounts) -> list[str]:
@@ -446,6 +464,6 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         **row,
         "verified through": view.verified(each.verified_through_at, now),
         "sweep": each.sweep_ratio,
-        "sweep order": each.walk,
-        "last sweep ended": each.swept_at,
+        BY_SAMPLE: "" if row[BY_SAMPLE] == "–" else row[BY_SAMPLE],
+        "swept": "–" if each.swept_at is None else view.ago(each.swept_at, now),
     }

@@ -26,6 +26,7 @@ from auditor.dashboard.components import _open
 from auditor.dashboard.look import Tone
 from auditor.dashboard.pages import dead_letters
 from auditor.dashboard.pages import drift as drift_page
+from auditor.dashboard.pages import sla as sla_page
 from auditor.dashboard.pages.map import lag_text
 from auditor.desk.desk import Desk
 from auditor.history.lag import FlowLag
@@ -378,6 +379,52 @@ def test_records_that_cannot_be_read_look_fine_on_no_page(watched: Stand) -> Non
     assert set(listed["reason"].str.startswith("name in crm: a label that the map does not list")) == {True}
     covered = [each.value for each in run("sla").dataframe if "unverified" in each.value]
     assert list(covered[0]["unverified"]) == [100]
+
+
+SCREEN = 1440 - 260 - 2 * 32
+"""The width of a page's body, in pixels, on a screen of 1440 beside the sidebar."""
+
+
+def widths(shown: Any) -> dict[str, int]:
+    """The widths of a table's columns that have one, in pixels."""
+    config = json.loads(shown.proto.columns)
+    return {name: each["width"] for name, each in config.items() if isinstance(each.get("width"), int)}
+
+
+def test_the_columns_of_drift_and_coverage_fit_on_a_laptop_screen(watched: Stand) -> None:
+    drift(watched)
+    checkbox, instant, slack = 32, 102, 8
+    found = widths(run("drift").dataframe[0])
+    found["cause"] = max(tables.chips_width([look.cause(each).plain]) for each in ("foreign_write", "late"))
+    assert checkbox + sum(found.values()) + instant <= SCREEN + slack
+    (coverage,) = (each for each in run("sla").dataframe if "unverified" in each.value)
+    assert set(coverage.value.columns) - widths(coverage).keys() == set()
+    assert sum(widths(coverage).values()) <= SCREEN + slack
+
+
+def test_a_calendar_with_a_date_more_than_its_period_says_why(watched: Stand) -> None:
+    drift(watched)
+    told = text(run("sla"))
+    assert told.count("The last 28 days up to now touch 29 UTC dates") == 2
+    assert sla_page._dates_text("28 days", 28) == "Days are UTC."
+
+
+def test_a_page_with_selected_rows_says_that_it_is_paused_without_another_line(watched: Stand) -> None:
+    drift(watched)
+    at_first = run("incidents", list="Incidents")
+    paused = run("incidents", list="Silences")
+    (line,) = (each.value for each in paused.caption if "Data as of" in each.value)
+    assert "paused. Shown: " in line
+    assert "paused" not in text(at_first)
+    assert "Not redrawn" not in text(paused)
+
+
+def test_columns_that_no_broker_fills_are_left_out_and_explained(watched: Stand) -> None:
+    drift(watched)
+    read_queue(watched)
+    app = run("dead-letters")
+    assert not {"arriving", "leaving", "empty in"} & set(app.dataframe[0].value.columns)
+    assert "do not count what arrives and leaves" in text(app)
 
 
 def test_drift_filters_from_the_address(watched: Stand) -> None:
