@@ -125,12 +125,9 @@ def coverage(
     ends = until or now
     states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
     standing = {each.flow: each for each in statuses or flow_status(integration_map, ledger, now)}
-    due = {row["flow"]: row for row in lens.query(DUE, [since, ends]).to_pylist()}
+    due = due_records(lens, since, ends)
     changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since, ends, ends]).to_pylist()}
-    cohorts = {
-        row.pop("flow"): Cohort(**{name: value or 0 for name, value in row.items()})
-        for row in lens.query(COHORTS, [since, ends]).to_pylist()
-    }
+    differ = disagreements(lens, since, ends)
     figures = []
     for name in integration_map.flows:
         state, mine, changed = states.get(name, {}), due.get(name, {}), changes.get(name, {})
@@ -151,10 +148,23 @@ def coverage(
                 population=population,
                 differing=differing,
                 differed=_differed(state),
-                disagreement=estimate(cohorts.get(name, Cohort())),
+                disagreement=differ.get(name) or estimate(Cohort()),
             )
         )
     return figures
+
+
+def due_records(lens: Lens, since: datetime, until: datetime) -> dict[str, dict[str, Any]]:
+    """By flow, what came of the records that were due: due, verdicts, cannot_verify, inconclusive, shed."""
+    return {row.pop("flow"): row for row in lens.query(DUE, [since, until]).to_pylist()}
+
+
+def disagreements(lens: Lens, since: datetime, until: datetime) -> dict[str, Estimate]:
+    """By flow, the share of records that differ, estimated from samples; flows without any are left out."""
+    return {
+        row.pop("flow"): estimate(Cohort(**{name: value or 0 for name, value in row.items()}))
+        for row in lens.query(COHORTS, [since, until]).to_pylist()
+    }
 
 
 def coverage_days(flow: str, lens: Lens, begin: datetime, now: datetime) -> list[tuple[date, CoverageCounts]]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from auditor.history.backlogs import Backlog, backlogs, not_read, read_lately
-from auditor.history.coverage import FlowCoverage, coverage
+from auditor.history.coverage import disagreements, due_records
 from auditor.history.figure_text import ratio_text
 from auditor.history.lag import CELLS
 from auditor.history.lens import Lens
-from auditor.history.status import flow_status
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from checks.backlog import Allowance, over_allowance
 from checks.convergence import Verdict
+from checks.estimates import Estimate
 from checks.intervals import clopper_pearson
 from checks.lag_cells import EDGES_S
 from checks.objectives import ShareObjective, Standing, WindowCounts, at_least, at_most
@@ -31,6 +31,8 @@ BURN_SPANS_S = (HOUR_S, 6 * HOUR_S, 72 * HOUR_S)
 
 BURST_SHOWN = timedelta(days=1)
 """How long a burst is shown after its end."""
+
+_Figures = TypeVar("_Figures")
 
 QUEUES_S = 86_400.0
 """A queue that was not read for this long is left out; until then it is undecided."""
@@ -117,21 +119,28 @@ def objectives(
 ) -> list[ObjectiveFigure]:
     """Every objective of every flow, each over the period of its flow's SLA."""
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
-    periods = {flow.settings.sla.period_s for flow in flows.values()}
-    since = {period_s: now - timedelta(seconds=period_s) for period_s in periods}
-    cells = {period_s: _cells(lens, at, now) for period_s, at in since.items()}
-    statuses = flow_status(integration_map, ledger, now)
-    covered = {
-        period_s: {each.flow: each for each in coverage(integration_map, ledger, lens, at, now, statuses=statuses)}
-        for period_s, at in since.items()
-    }
+
+    def over_periods(figures: Callable[[Lens, datetime, datetime], _Figures], word: str) -> dict[float, _Figures]:
+        """By period, figures of the flows for which one promises this."""
+        wanted = {
+            flow.settings.sla.period_s
+            for flow in flows.values()
+            if getattr(flow.settings.sla, word) not in (None, {})
+        }
+        return {period_s: figures(lens, now - timedelta(seconds=period_s), now) for period_s in wanted}
+
+    cells, due = over_periods(_cells, "within"), over_periods(due_records, "coverage")
+    differ = over_periods(disagreements, "agreement")
+    states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
     queues = backlogs(integration_map, lens, now - timedelta(seconds=QUEUES_S))
     found: list[ObjectiveFigure] = []
     for name, flow in flows.items():
         period_s = flow.settings.sla.period_s
         found += _window(flow, ledger, now)
-        found += _within(flow, cells[period_s].get(name, []))
-        found += _state(flow, covered[period_s][name], now)
+        found += _within(flow, cells.get(period_s, {}).get(name, []))
+        found += _agreement(flow, differ.get(period_s, {}).get(name))
+        found += _coverage(flow, due.get(period_s, {}).get(name, {}))
+        found += _verified(flow, states.get(name, {}).get("verified_through_at"), now)
         found += _queues(flow, (each for each in queues if each.flow == name), now)
     return found
 
@@ -204,46 +213,56 @@ def _cells(lens: Lens, since: datetime, now: datetime) -> dict[str, list[tuple[f
     return found
 
 
-def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[ObjectiveFigure]:
-    sla = flow.settings.sla
-    if sla.agreement is not None:
-        differ = covered.disagreement
-        yield ObjectiveFigure(
-            flow=flow.name,
-            measure=Measure.AGREEMENT,
-            name="records that agree, by sample",
-            goal=_at_least(sla.agreement),
-            seen=f"{percent(1 - differ.upper)} … {percent(1 - differ.lower)} of {differ.read} read"
-            if differ.read
-            else "none read",
-            standing=at_least(1 - differ.upper, 1 - differ.lower, sla.agreement)
-            if differ.read
-            else Standing.UNDECIDED,
-            goal_ratio=sla.agreement,
-        )
-    if sla.coverage is not None:
-        lower, upper = clopper_pearson(covered.verdicts, covered.due)
-        seen = covered.verdict_ratio
-        yield ObjectiveFigure(
-            flow=flow.name,
-            measure=Measure.COVERAGE,
-            name="due records with a verdict",
-            goal=_at_least(sla.coverage),
-            seen=f"{ratio_text(seen, lower, upper)} of {covered.due}",
-            standing=Standing.NO_TRAFFIC if seen is None else at_least(seen, seen, sla.coverage),
-            goal_ratio=sla.coverage,
-        )
-    if sla.verified_within_s is not None:
-        at = covered.verified_through_at
-        behind_s = None if at is None else (now - at).total_seconds()
-        yield ObjectiveFigure(
-            flow=flow.name,
-            measure=Measure.VERIFIED,
-            name="verified through",
-            goal=f"at most {format_duration(sla.verified_within_s)} ago",
-            seen="never yet" if behind_s is None else f"{format_duration(behind_s)} ago",
-            standing=at_most(behind_s, sla.verified_within_s),
-        )
+def _agreement(flow: Flow, differ: Estimate | None) -> Iterator[ObjectiveFigure]:
+    promised = flow.settings.sla.agreement
+    if promised is None:
+        return
+    seen, standing = "none read", Standing.UNDECIDED
+    if differ is not None and differ.read:
+        least, most = 1 - differ.upper, 1 - differ.lower
+        seen = f"{percent(least)} … {percent(most)} of {differ.read} read"
+        standing = at_least(least, most, promised)
+    yield ObjectiveFigure(
+        flow=flow.name,
+        measure=Measure.AGREEMENT,
+        name="records that agree, by sample",
+        goal=_at_least(promised),
+        seen=seen,
+        standing=standing,
+        goal_ratio=promised,
+    )
+
+
+def _coverage(flow: Flow, came: Mapping[str, Any]) -> Iterator[ObjectiveFigure]:
+    promised = flow.settings.sla.coverage
+    if promised is None:
+        return
+    due, verdicts = int(came.get("due") or 0), int(came.get("verdicts") or 0)
+    share = verdicts / due if due else None
+    yield ObjectiveFigure(
+        flow=flow.name,
+        measure=Measure.COVERAGE,
+        name="due records with a verdict",
+        goal=_at_least(promised),
+        seen=f"{ratio_text(share, *clopper_pearson(verdicts, due))} of {due}",
+        standing=Standing.NO_TRAFFIC if share is None else at_least(share, share, promised),
+        goal_ratio=promised,
+    )
+
+
+def _verified(flow: Flow, through_at: datetime | None, now: datetime) -> Iterator[ObjectiveFigure]:
+    within_s = flow.settings.sla.verified_within_s
+    if within_s is None:
+        return
+    behind_s = None if through_at is None else (now - through_at).total_seconds()
+    yield ObjectiveFigure(
+        flow=flow.name,
+        measure=Measure.VERIFIED,
+        name="verified through",
+        goal=f"at most {format_duration(within_s)} ago",
+        seen="never yet" if behind_s is None else f"{format_duration(behind_s)} ago",
+        standing=at_most(behind_s, within_s),
+    )
 
 
 def _queues(flow: Flow, queues: Iterable[Backlog], now: datetime) -> Iterator[ObjectiveFigure]:
