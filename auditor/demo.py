@@ -12,14 +12,41 @@ import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditor.dashboard.serving import command, free_port
 from auditor.dashboard.serving import environment as serving
 from auditor.scenarios import ADDRESS
 from auditor.storage.private_files import PRIVATE_FOLDER, make_folder
 
+if TYPE_CHECKING:
+    from auditor.map.integration_map import IntegrationMap
+
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
+
+MAP = Path(__file__).with_name("demo_map.yaml")
+
+
+def load_map(company: Path) -> IntegrationMap:
+    """The map of a running demo.
+
+    Args:
+        company: the folder of the company.
+
+    Raises:
+        MapError: with every mistake in it.
+        OSError: no demo runs there.
+    """
+    from auditor.map import loader
+
+    address = (company / ADDRESS).read_text(encoding="utf-8").strip()
+    return loader.load_map(MAP, {**os.environ, **_named(company, address)})
+
+
+def _named(company: Path, address: str) -> dict[str, str]:
+    """The variables of the map."""
+    return {"DEMO_FOLDER": str(company), "DEMO_COMPANY": address}
 
 
 def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
@@ -39,10 +66,9 @@ def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
     # Whatever the shell says of another installation is not the demo's.
     own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
     named = {
-        "AUDITOR_MAP": str(Path(__file__).with_name("demo_map.yaml")),
+        "AUDITOR_MAP": str(MAP),
         "AUDITOR_DATA": str(folder),
-        "DEMO_FOLDER": str(company),
-        "DEMO_COMPANY": f"http://127.0.0.1:{company_port}",
+        **_named(company, f"http://127.0.0.1:{company_port}"),
     }
     if not own.get("SLACK_WEBHOOK_URL"):
         named["SLACK_WEBHOOK_URL"] = f"{named['DEMO_COMPANY']}/chat"

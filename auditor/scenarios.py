@@ -30,6 +30,8 @@ class Scenario:
         person: what a person does about it.
         pattern: what prevents it.
         prevented: what happens then.
+        decided_for: the system whose copy counts by the decision that a person has to take before it is mended, ""
+            if none has to be taken.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Scenario:
     person: str
     pattern: str
     prevented: str
+    decided_for: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,7 @@ class Stage:
 
 
 def _programme(answer: Mapping[str, Any]) -> Programme:
-    names = ("name", "title", "situation", "person", "pattern", "prevented")
+    names = ("name", "title", "situation", "person", "pattern", "prevented", "decided_for")
     known = [Scenario(**{name: str(each[name]) for name in names}) for each in answer["scenarios"]]
     return Programme(
         scenarios={each.name: each for each in known},

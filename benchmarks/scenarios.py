@@ -49,17 +49,15 @@ class Expected:
         causes: of its incident; any of them is right.
         told_s: how soon people must hear of it, after it begins.
         prevented: causes that its pattern still leaves, at most.
-        decided_for: the system whose copy counts, where a person has to decide that.
     """
 
     causes: frozenset[str]
     told_s: float
     prevented: frozenset[str] = frozenset()
-    decided_for: str = ""
 
 
-def _of(*causes: str, told_s: float = 75.0, prevented: tuple[str, ...] = (), decided_for: str = "") -> Expected:
-    return Expected(causes=frozenset(causes), told_s=told_s, prevented=frozenset(prevented), decided_for=decided_for)
+def _of(*causes: str, told_s: float = 75.0, prevented: tuple[str, ...] = ()) -> Expected:
+    return Expected(causes=frozenset(causes), told_s=told_s, prevented=frozenset(prevented))
 
 
 EXPECTED = {
@@ -73,7 +71,7 @@ EXPECTED = {
     "paused-consumer": _of("stopped_consumer", "slow_consumer", told_s=100.0),
     "poison-message": _of("rejected_messages"),
     "overwritten-address": _of("second_writer"),
-    "two-teams": _of("second_writer", decided_for="crm"),
+    "two-teams": _of("second_writer"),
     "double-charge": _of("duplicate"),
     "deleted-customer": _of("nothing_leaves", "orphan"),
     "negative-invoice": _of("invalid"),
@@ -170,7 +168,7 @@ def perform(name: str, seed: int, *, prevented: bool) -> Seen:
     ):
         time.sleep(random.Random(seed).uniform(0, 5))  # audits are not in step with it
         begun_s, ended_s = time.monotonic(), None
-        undecided = "" if prevented else EXPECTED[name].decided_for
+        undecided = "" if prevented else stage.programme().scenarios[name].decided_for
         stage.play(name, prevented=prevented, held=bool(undecided))
         while True:
             seen.messages = stage.messages()

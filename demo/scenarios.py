@@ -49,6 +49,8 @@ class Scenario:
         person: what a person does about it, which is also how it ends.
         pattern: what prevents it, in a word or two.
         prevented: the same situation with the pattern.
+        decided_for: the system whose copy counts by the decision that a person has to take before it is mended, ""
+            if none has to be taken.
     """
 
     name: str
@@ -59,10 +61,11 @@ class Scenario:
     pattern: str
     prevented: str
     lasts_s: float = 45.0
+    decided_for: str = ""
 
     def described(self) -> dict[str, Any]:
         """Everything but the script."""
-        names = ("name", "title", "situation", "person", "pattern", "prevented")
+        names = ("name", "title", "situation", "person", "pattern", "prevented", "decided_for")
         return {each: getattr(self, each) for each in names}
 
 
@@ -275,6 +278,7 @@ _ALL = (
         person="Decide on the Conflicts page which status counts, here “cancelled” of the CRM, and enter it there.",
         pattern="One writer per field",
         prevented="Billing asks the CRM to set “past due”. Both changes happen there, one after the other.",
+        decided_for="crm",
     ),
     Scenario(
         name="double-charge",

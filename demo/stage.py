@@ -154,7 +154,8 @@ class Stage:
             return
         with self._lock:
             if wait_s is None:
-                wait_s = HELD_S if playing.held else playing.scenario.lasts_s
+                awaited = playing.held or (playing.scenario.decided_for and not playing.prevented)
+                wait_s = HELD_S if awaited else playing.scenario.lasts_s
             playing.due_s = 0.0 if playing.mending else time.monotonic() + wait_s
 
 

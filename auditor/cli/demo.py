@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.options import DEMO_DATA, UNVERIFIED, app, existing_ledger, fail, path_option, say, short, workspace
+from auditor.cli.options import (
+    DEMO_DATA,
+    UNVERIFIED,
+    app,
+    existing_ledger,
+    fail,
+    path_option,
+    say,
+    short,
+    workspace,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auditor.ledger import Ledger
     from auditor.scenarios import Programme, Scenario, Stage
 
@@ -26,6 +38,9 @@ HEALS_WITHIN_S = 180.0
 
 SETTLES_S = 15.0
 """How long a scenario without incidents is watched after its end."""
+
+QUIET_S = 10.0
+"""How long no further conflict must have come up before all of them are decided."""
 
 PORT = 8501
 SHOWN = 3
@@ -88,6 +103,7 @@ def play(
         fail(f"there is no scenario {name}{did_you_mean(name, programme.scenarios)}; `auditor demo list` shows all")
     scenario = programme.scenarios[name]
     _, ledger = existing_ledger(data)
+    decide = None if prevented else _decider(data, ledger, scenario)
     heard = len(stage.messages())
     try:
         stage.play(name, prevented=prevented, held=hold)
@@ -100,7 +116,7 @@ def play(
         say("it stays broken until `auditor demo mend`")
         return
     try:
-        _watch(stage, ledger, scenario, heard)
+        _watch(stage, ledger, scenario, heard, decide)
     finally:
         ledger.close()
 
@@ -109,10 +125,15 @@ def play(
 def mend(data: DataOfDemo = DEMO_DATA) -> None:
     """Mend what the scenario that plays has broken."""
     stage = _stage(data)
-    playing = _programme(stage).playing
+    programme = _programme(stage)
+    playing = programme.playing
     if playing is None:
         say("nothing is being played")
         return
+    _, ledger = existing_ledger(data)
+    if not playing.prevented and (decide := _decider(data, ledger, programme.scenarios[playing.name])):
+        _tell_decided(decide(playing.begun_at), programme.scenarios[playing.name])
+    ledger.close()
     stage.mend()
     say(f"{playing.name} is mended; its incidents close once the copies have agreed for a while")
 
@@ -143,11 +164,44 @@ def _playbill(scenario: Scenario, *, prevented: bool) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _watch(stage: Stage, ledger: Ledger, scenario: Scenario, heard: int) -> None:
-    """Print verdicts and messages as they come, until all has healed."""
+def _decider(data: Path, ledger: Ledger, scenario: Scenario) -> Callable[[datetime], int] | None:
+    """Takes the decision that the scenario asks for in all conflicts that wait since an instant; tells how many."""
+    from auditor.cli.acting import account, login
+    from auditor.conflicts.decisions import decide_waiting
+    from auditor.demo import load_map
+
+    if not scenario.decided_for:
+        return None
+    integration_map = load_map(data / "company")
+
+    def decide(since: datetime) -> int:
+        return decide_waiting(
+            integration_map,
+            ledger,
+            since=since,
+            choice=scenario.decided_for,
+            who=login(),
+            known_by=f"command line, login {account()}",
+            now=datetime.now(UTC),
+        )
+
+    return decide
+
+
+def _tell_decided(conflicts: int, scenario: Scenario) -> None:
+    from probes.wording import counted
+
+    _print("decided", f"{counted(conflicts, 'conflict')} for {scenario.decided_for}")
+
+
+def _watch(
+    stage: Stage, ledger: Ledger, scenario: Scenario, heard: int, decide: Callable[[datetime], int] | None
+) -> None:
+    """Print verdicts and messages as they come, until all has healed; decide what the scenario asks to decide."""
     from auditor.ledger import LISTED
     from checks.cause import MEANINGS, Cause
 
+    begun_at = datetime.now(UTC)
     known = set(_verdicts(ledger))
     shown: Counter[tuple[str, str]] = Counter()
     ended_s: float | None = None
@@ -162,6 +216,10 @@ def _watch(stage: Stage, ledger: Ledger, scenario: Scenario, heard: int) -> None
         for message in messages[heard:]:
             _print("message", message.title)
         heard = len(messages)
+        if decide is not None and _all_wait(ledger, begun_at):
+            _tell_decided(decide(begun_at), scenario)
+            stage.mend()
+            decide = None
         if ended_s is None and _programme(stage).playing is None:
             ended_s = time.monotonic()
             _print("mended", scenario.person)
@@ -172,6 +230,12 @@ def _watch(stage: Stage, ledger: Ledger, scenario: Scenario, heard: int) -> None
                 _print("over", "no incident is open" if not live else f"{live} still open: see `auditor incidents`")
                 return
         time.sleep(POLL_S)
+
+
+def _all_wait(ledger: Ledger, since: datetime) -> bool:
+    """Whether conflicts have come up since, and none did for a while: then all are there that a cause leads to."""
+    opened = [each.opened_at for each in ledger.conflicts.listed(live_only=True) if each.opened_at >= since]
+    return bool(opened) and (datetime.now(UTC) - max(opened)).total_seconds() > QUIET_S
 
 
 def _verdicts(ledger: Ledger) -> list[tuple[str, str, str]]:

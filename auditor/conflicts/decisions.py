@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from checks.escalation import (
     OTHER,
+    WAITING,
     Act,
     Conflict,
     RefusedError,
@@ -75,6 +77,39 @@ def _take_in(ledger: Ledger, transaction: Transaction, flow: Flow, divergence: D
     }
     text = f"{why}; it was decided before, see conflict {before}" if before else why
     ledger.conflicts.open(transaction, values, text)
+
+
+def decide_waiting(
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    *,
+    since: datetime,
+    choice: str,
+    who: str,
+    known_by: str,
+    now: datetime,
+) -> int:
+    """Decide for one system in all conflicts that came up since an instant and wait for a person.
+
+    Returns:
+        How many were decided; one that somebody else decides meanwhile is left to them.
+    """
+    decided = 0
+    for each in ledger.conflicts.listed(live_only=True):
+        if each.opened_at >= since and each.state in WAITING:
+            with suppress(RefusedError):
+                act(
+                    integration_map,
+                    ledger,
+                    each.conflict_id,
+                    Act.DECIDE,
+                    who=who,
+                    known_by=known_by,
+                    now=now,
+                    choice=choice,
+                )
+                decided += 1
+    return decided
 
 
 def act(

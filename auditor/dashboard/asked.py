@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
@@ -100,14 +100,19 @@ def _keep(name: str) -> None:
     st.session_state[f"_{name}_seen"] = list(st.session_state[name])
 
 
-def instant(name: str) -> datetime | None:
-    """The instant that the address gives, in UTC and without a zone, to the minute; None for one that is refused."""
+def instant(name: str, *, up: bool = False) -> datetime | None:
+    """The instant that the address gives, in UTC and without a zone; None for one that is refused.
+
+    Args:
+        up: take the next whole minute, and not the one before.
+    """
     text = st.query_params.get(name, "")
     try:
         at = datetime.fromisoformat(text)
         at = at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
         if EARLIEST <= at <= LATEST:
-            return at.replace(second=0, microsecond=0)
+            whole = at.replace(second=0, microsecond=0)
+            return whole + timedelta(minutes=1) if up and whole < at else whole
     except (ValueError, OverflowError):
         pass
     st.warning(

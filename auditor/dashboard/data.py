@@ -387,6 +387,15 @@ class Data:
         """Record what a person does about a conflict. Raises RefusedError."""
         decisions.act(self.map, self.ledger, conflict_id, what, **more)
 
+    def decide_waiting(self, since: datetime, choice: str, **who: str) -> int:
+        """Decide for one system in all conflicts that came up since an instant and wait; tells how many.
+
+        Args:
+            who: the person, as `who` and `known_by`.
+        """
+        now = datetime.now(UTC)
+        return decisions.decide_waiting(self.map, self.ledger, since=since, choice=choice, now=now, **who)
+
     @_shared
     def backlogs(self) -> list[Backlog]:
         """Every queue read in the last hour, from its latest readings."""

@@ -122,6 +122,8 @@ def run(first: str = "overview") -> None:
     ranges = [*RANGES, FROM_TO]
     asked.refuse("range", ranges)
     asked.refuse("refresh", REFRESH)
+    if _instants_named():
+        st.session_state["range"] = FROM_TO
     with st.sidebar:
         st.selectbox("Time range", ranges, index=ranges.index(_SHARED["range"]), key="range", bind="query-params")
         if st.session_state["range"] == FROM_TO:
@@ -155,19 +157,29 @@ def time_range(now: datetime) -> TimeRange:
     return between(begin, end)
 
 
+def _instants_named() -> bool:
+    """Whether the address names an end of a time range and no time range, as links in alerts do."""
+    named = _named_instants()
+    return any(named.values()) and "range" not in st.query_params and named != st.session_state.get(_ENDS_SEEN)
+
+
+def _named_instants() -> dict[str, str]:
+    return {key: st.query_params.get(key, "") for key in ENDS}
+
+
 def _two_instants() -> None:
     """Draw the two ends of a time range, by default the last hour, and keep them in the address.
 
     Streamlit's own way to keep a value there leaves out the default, and a link would show another hour tomorrow.
     """
-    named = {key: st.query_params.get(key, "") for key in ENDS}
+    named = _named_instants()
     minute = datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None)
     usual = {"from": minute - timedelta(hours=1), "to": minute}
     for key in ENDS:
         if key not in st.session_state:
             st.session_state[key] = usual[key]
         if named[key] and named != st.session_state.get(_ENDS_SEEN):
-            st.session_state[key] = asked.instant(key) or st.session_state[key]
+            st.session_state[key] = asked.instant(key, up=key == "to") or st.session_state[key]
     for key, label in ENDS.items():
         st.datetime_input(
             label,

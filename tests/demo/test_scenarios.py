@@ -129,6 +129,20 @@ def test_what_is_queued_just_before_it_is_mended_leaves_no_dead_letter(
     assert wrong(company) == []
 
 
+def test_what_a_person_has_to_decide_is_not_mended_before(company: Company, stage: Stage, clock: Clock) -> None:
+    (name,) = [name for name, each in SCENARIOS.items() if each.decided_for]
+    stage.play(name)
+    until(stage, clock, broken=True)
+    clock.now_s += 5 * SCENARIOS[name].lasts_s
+    stage.beat()
+    assert stage.scenarios()["playing"] is not None
+    stage.mend()
+    until(stage, clock)
+    stage.play(name, prevented=True)
+    until(stage, clock)
+    assert stage.scenarios()["last"]["prevented"]
+
+
 def test_what_two_teams_dispute_is_left_alone_until_it_is_decided(
     company: Company, stage: Stage, clock: Clock
 ) -> None:

@@ -15,7 +15,7 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
 from auditor.scenarios import Message, Performance, Programme, Scenario, Stage, StageError
-from checks.escalation import RefusedError
+from checks.escalation import WAITING, RefusedError
 from checks.severity import Severity
 
 MESSAGES_SHOWN = 8
@@ -45,7 +45,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         return
     plays = asks if isinstance(asks, Person) else None
     shown = programme.playing or programme.last
-    _introduction(stage, programme, plays)
+    _introduction(data, stage, programme, plays)
     if shown is not None and shown.name in programme.scenarios:
         left, right = st.columns([3, 2], gap="medium")
         with left:
@@ -60,7 +60,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
             _card(stage, scenario, plays if programme.playing is None else None)
 
 
-def _introduction(stage: Stage, programme: Programme, plays: Person | None) -> None:
+def _introduction(data: Data, stage: Stage, programme: Programme, plays: Person | None) -> None:
     """What plays, what a person would do about it, and how it ends; with a button for someone who may play."""
     playing, last = programme.playing, programme.last
     if playing is None:
@@ -89,8 +89,24 @@ def _introduction(stage: Stage, programme: Programme, plays: Person | None) -> N
         f"**{title}**{_how(playing)}, {lasted}. {situation}\n\n{outcome}",
         icon=":material/theater_comedy:",
     )
-    if plays is not None and st.button("Mend it now", icon=":material/healing:"):
-        _do(plays, stage.mend)
+    if plays is None:
+        return
+    decides = not playing.prevented and scenario.decided_for
+    came_up = [each for each in data.conflicts(live_only=True) if each.opened_at >= playing.begun_at]
+    if decides and not came_up:
+        st.caption("Wait until the auditor has found the conflict and asks a person to decide it.")
+        return
+    asks = decides and any(each.state in WAITING for each in came_up)
+    label = f"Decide for {escaping.markdown(scenario.decided_for)} and mend it" if asks else "Mend it now"
+    if st.button(label, icon=":material/healing:"):
+        _do(plays, lambda: _mend(data, stage, plays, scenario.decided_for if asks else "", playing.begun_at))
+
+
+def _mend(data: Data, stage: Stage, plays: Person, decided_for: str, since: datetime) -> None:
+    """End what plays as a person would; with a decision first if it asks for one."""
+    if decided_for:
+        data.decide_waiting(since, decided_for, who=plays.name or "demo", known_by=plays.known_by)
+    stage.mend()
 
 
 def _how(performance: Performance) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from auditor.cli import app
 from auditor.cli import demo as command
+from auditor.conflicts import decisions
 from auditor.workspace import Workspace
 from demo.company import Company
 from demo.scenarios import SCENARIOS
@@ -47,6 +49,25 @@ def test_a_scenario_is_listed_played_and_watched_to_its_end(
     assert played.stdout.startswith(f"CRM unreachable\n  {short.situation}\n")
     assert f"mended: {short.person}" in played.stdout
     assert "over: no incident is open" in played.stdout
+
+
+def test_what_a_person_has_to_decide_is_decided_before_it_is_mended(
+    company: Company, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = Mock(return_value=2)
+    monkeypatch.setitem(SCENARIOS, "two-teams", replace(SCENARIOS["two-teams"], lasts_s=0.1))
+    monkeypatch.setattr(command, "SETTLES_S", 0.0)
+    monkeypatch.setattr(command, "_all_wait", lambda ledger, since: True)
+    monkeypatch.setattr(decisions, "decide_waiting", decided)
+    with performing(company):
+        played = run(folder, "play", "two-teams")
+        prevented = run(folder, "play", "two-teams", "--prevented")
+        assert [each.kwargs["choice"] for each in decided.call_args_list] == ["crm"]
+        run(folder, "play", "two-teams", "--hold")
+        mended = run(folder, "mend")
+    assert "decided: 2 conflicts for crm" in played.stdout
+    assert "decided" not in prevented.stdout
+    assert "decided: 2 conflicts for crm" in mended.stdout
 
 
 def test_what_is_held_stays_broken_until_it_is_mended(company: Company, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from auditor.conflicts.brief import brief_of
-from auditor.conflicts.decisions import act
+from auditor.conflicts.decisions import act, decide_waiting
 from checks.cause import Cause
 from checks.escalation import Act, Conflict, RefusedError, State, check_act, due_at, follow
 from tests.stand import Stand
@@ -205,6 +205,31 @@ def test_an_update_that_a_person_decided_to_overwrite_is_no_new_conflict(dispute
     assert state_of(disputed, conflict.conflict_id) is over
     lost = [] if choice == "crm" else [Cause.LOST_UPDATE]
     assert [each.cause for each in disputed.ledger.conflicts.listed()] == lost
+
+
+def test_all_that_came_up_since_and_waits_is_decided_at_once(disputed: Stand) -> None:
+    (earlier,) = disputed.ledger.conflicts.listed()
+    disputed.clock.advance(1)
+    since = disputed.clock.now()
+    disputed.put("crm", 4, "Grace", ago_s=0)
+    disputed.put("billing", 4, "Eve")
+    disputed.audit_until(lambda: len(disputed.ledger.conflicts.listed()) == 2)
+
+    def decided() -> int:
+        return decide_waiting(
+            disputed.map,
+            disputed.ledger,
+            since=since,
+            choice="billing",
+            who="ada",
+            known_by="test",
+            now=disputed.clock.now(),
+        )
+
+    assert (decided(), decided()) == (1, 0)
+    by_key = {each.key: each for each in disputed.ledger.conflicts.listed()}
+    assert (by_key["4"].state, by_key["4"].choice) == (State.DECIDED, "billing")
+    assert by_key[earlier.key].state is State.OPEN
 
 
 def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from auditor.audit.queue_audit import QueueAuditor
 from auditor.dashboard import acting, look, navigation, tables, view
 from auditor.dashboard.access import LOCAL, Asks, Onlooker, Person
 from auditor.dashboard.components import _open
+from auditor.dashboard.data import Data
 from auditor.dashboard.look import Tone
 from auditor.dashboard.pages import dead_letters
 from auditor.dashboard.pages import drift as drift_page
@@ -41,6 +43,7 @@ from demo.company import Company
 from demo.scenarios import SCENARIOS
 from probes.registry import open_queue_probe
 from tests import HOME
+from tests.auditor.conflicts.test_decisions import OPEN
 from tests.auditor.history.test_status import World
 from tests.auditor.ledger.rows import incident as incident_row
 from tests.auditor.test_scenarios import performing
@@ -982,6 +985,28 @@ def test_a_queue_that_cannot_be_read_is_not_called_empty(watched: Stand) -> None
     watched.run("billing", "ALTER TABLE posts RENAME TO letters")
     queue.audit(watched.clock.now())
     assert "No dead letter is waiting" in text(run("dead-letters"))
+
+
+def test_demo_waits_for_the_conflict_that_has_to_be_decided(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        app = local("demo")
+        next(each for each in app.button if each.key == "break-two-teams").click().run()
+        assert "Wait until the auditor has found the conflict" in text(app)
+        assert not [each for each in app.button if "end it" in each.label]
+        came_up = replace(OPEN, opened_at=datetime.now(UTC))
+        with (
+            patch.object(Data, "conflicts", lambda self, live_only: [came_up]),
+            patch.object(Data, "decide_waiting", autospec=True) as decided,
+        ):
+            app.run()
+            next(each for each in app.button if each.label == "Decide for crm and mend it").click().run()
+        assert not app.exception
+        assert decided.call_args.args[2] == "crm"
+        while Stage(address).programme().playing is not None:
+            pass
 
 
 def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from auditor import escaping
+from auditor.alerts.notices import incident_path
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.components import _open
 from auditor.dashboard.time_range import FROM_TO, RANGES, bar_width, between, last
@@ -108,6 +110,17 @@ def test_a_chosen_range_is_in_the_address_with_both_its_ends(watched: Stand) -> 
     begin, end = (datetime.fromisoformat(str(app.query_params[name])) for name in ("from", "to"))
     assert end - begin == timedelta(hours=1)
     app.selectbox(key="range").select("6 h").run()
+    assert not {"from", "to"} & set(app.query_params)
+
+
+def test_a_link_of_an_alert_shows_the_time_of_its_incident(watched: Stand) -> None:
+    begun = datetime(2026, 3, 1, 10, 0, 30, tzinfo=UTC)
+    path = urlsplit(incident_path(1, begun, begun + timedelta(minutes=90, seconds=15)))
+    app = run(path.path, **dict(parse_qsl(path.query)))
+    assert not app.exception
+    assert "Shown: 01 Mar 10:00 to 01 Mar 11:31 UTC" in text(app)
+    app.selectbox(key="range").select("1 h").run()
+    assert "Shown: 01 Mar 10:00" not in text(app)
     assert not {"from", "to"} & set(app.query_params)
 
 
