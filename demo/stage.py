@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,14 +128,17 @@ class Stage:
 
         Args:
             per_s: business events a second.
-            opens: the first scenario plays by itself.
+            opens: the first scenario plays by itself, unless somebody has played one before.
         """
         opens_s = time.monotonic() + OPENS_AFTER_S
         while not stop.wait(1 / per_s):
             self.beat()
-            if opens and time.monotonic() > opens_s and self._playing is None:
+            if opens and (self._playing is not None or self._last is not None):
                 opens = False
-                self.play(OPENING)
+            if opens and time.monotonic() > opens_s:
+                opens = False
+                with suppress(ValueError):  # somebody plays at this very moment
+                    self.play(OPENING)
 
     def beat(self) -> None:
         """One event of the business, one round of the bus, and the next step of the scenario."""

@@ -220,7 +220,8 @@ def _watch(
             _tell_decided(decide(begun_at), scenario)
             stage.mend()
             decide = None
-        if ended_s is None and _programme(stage).playing is None:
+        playing = _programme(stage).playing
+        if ended_s is None and (playing is None or playing.name != scenario.name):
             ended_s = time.monotonic()
             _print("mended", scenario.person)
         if ended_s is not None:

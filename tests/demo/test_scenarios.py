@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
 
@@ -127,6 +128,34 @@ def test_what_is_queued_just_before_it_is_mended_leaves_no_dead_letter(
     until(stage, clock)
     settled(company, stage, clock)
     assert wrong(company) == []
+
+
+class Beats(threading.Event):
+    """An event that is set after so many waits."""
+
+    def __init__(self, beats: int) -> None:
+        super().__init__()
+        self.left = beats
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("played", [False, True])
+def test_the_first_scenario_plays_by_itself_unless_somebody_has_played_one(
+    played: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.stage.OPENS_AFTER_S", -1.0)
+    if played:
+        stage.play("wrong-clock", prevented=True)
+        stage.mend()
+    stage.live(Beats(20), per_s=20)
+    told = stage.scenarios()
+    if played:
+        assert (told["playing"], told["last"]["name"]) == (None, "wrong-clock")
+    else:
+        assert told["playing"]["name"] == OPENING
 
 
 def test_what_a_person_has_to_decide_is_not_mended_before(company: Company, stage: Stage, clock: Clock) -> None:
