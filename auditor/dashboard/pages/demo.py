@@ -66,8 +66,8 @@ def _introduction(data: Data, stage: Stage, programme: Programme, plays: Person 
     if playing is None:
         if last is None:
             st.info(
-                "The company works, and everything agrees. The first scenario plays by itself soon. After that, "
-                "break something yourself.",
+                "The company works, and everything agrees. Break something yourself, or wait: the first scenario "
+                "plays by itself soon.",
                 icon=":material/theater_comedy:",
             )
         else:
