@@ -25,7 +25,7 @@ from auditor.dashboard.story import Story
 from auditor.dashboard.time_range import TimeRange
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
 from auditor.history.archive_files import missing_since
-from auditor.history.backlogs import Backlog
+from auditor.history.backlogs import Backlog, current_s
 from auditor.history.budgets import BudgetUse, budget_use
 from auditor.history.coverage import FlowCoverage
 from auditor.history.lag import FlowLag
@@ -261,24 +261,33 @@ class Data:
         }
 
     @_shared
-    def shares(self, span: TimeRange) -> list[float]:
-        """The share of changes within their windows over the time range; slots without changes are left out."""
+    def shares(self, span: TimeRange) -> list[float | None]:
+        """The share of changes within their windows in each of `BEATS` slots of the time range; None without any."""
         slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end, list(self.map.flows)]
-        found = self.query(queries.SHARES, slots)["share"]
-        return [float(each) for each in found if not pd.isna(each)]
+        found = self.query(queries.SHARES, slots).set_index("slot")["share"].reindex(range(BEATS))
+        return [None if pd.isna(each) else float(each) for each in found]
 
     @_shared
-    def letters_waiting(self, span: TimeRange) -> list[int]:
-        """How many dead letters waited in all queues over the time range.
+    def letters_waiting(self, span: TimeRange) -> list[int | None]:
+        """How many dead letters waited in all queues of the map, in each of `BEATS` slots of the time range.
 
-        A queue counts as last read. Slots in which one was not read yet, or its depth is unknown, are left out.
+        A queue counts as last read, for as long as that reading is current. None for slots in which one was not read
+        yet, or not lately, or its depth is unknown.
         """
-        found = self.query(queries.LETTERS_WAITING, [span.begin, span.slot_ms(BEATS), span.begin, span.end])
-        if found.empty:
-            return []
-        depths = found.pivot_table(index="slot", columns=["flow", "queue"], values="depth").ffill()
-        known = depths[depths.notna().all(axis=1) & (depths >= 0).all(axis=1)]
-        return [int(each) for each in known.sum(axis=1)]
+        slot_ms = span.slot_ms(BEATS)
+        found = self.query(queries.LETTERS_WAITING, [span.begin, slot_ms, span.begin, span.end])
+        depths = pd.DataFrame(
+            {
+                queue: rows.set_index("slot")["depth"]
+                .reindex(range(BEATS))
+                .ffill(limit=math.ceil(current_s(self.map.flow(queue[0]).every_s) * 1000 / slot_ms))
+                for queue, rows in found.groupby(["flow", "queue"])
+                if queue in self.map.queues
+            },
+            index=range(BEATS),
+        )
+        known = depths.notna().all(axis=1) & (depths >= 0).all(axis=1) & (len(depths.columns) > 0)
+        return [int(depth) if certain else None for depth, certain in zip(depths.sum(axis=1), known, strict=True)]
 
     def conflicts_open(self, span: TimeRange) -> list[int]:
         """How many conflicts were open over the time range, decided ones that are not carried out included."""

@@ -8,6 +8,7 @@ the theme, take `HEX`, which is legible on both.
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -359,15 +360,19 @@ def strip(beats: Iterable[Beat]) -> str:
 _SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_RIM = 240, 44, 2
 
 
-def sparkline(figures: Sequence[float], *, bars: bool = False) -> str:
-    """Draw two figures or more over time, the first on the left: as bars from zero, or as a curve.
+def sparkline(figures: Sequence[float | None], *, bars: bool = False) -> str:
+    """Draw figures over time, the first on the left: as bars from zero, or as a curve with a gap for each None.
+
+    Args:
+        figures: two or more, at least one of them known.
 
     Returns:
         As `strip`.
     """
-    low, high = min(figures) if not bars else 0, max(figures)
+    known = [each for each in figures if each is not None]
+    low, high = min(known) if not bars else 0, max(known)
     room = _SPARK_HEIGHT - 2 * _SPARK_RIM
-    heights = [_SPARK_RIM + room * (each - low) / ((high - low) or 1) for each in figures]
+    heights = [None if each is None else _SPARK_RIM + room * (each - low) / ((high - low) or 1) for each in figures]
     step = _SPARK_WIDTH / (len(figures) - (not bars))
     tone = HEX[Tone.NOTE]
     if bars:
@@ -375,17 +380,29 @@ def sparkline(figures: Sequence[float], *, bars: bool = False) -> str:
             f'<rect x="{at * step:.1f}" y="{_SPARK_HEIGHT - tall:.1f}" width="{max(step - 1, 1):.1f}" '
             f'height="{tall - _SPARK_RIM:.1f}" fill="{tone}"/>'
             for at, (tall, figure) in enumerate(zip(heights, figures, strict=True))
-            if figure
+            if figure and tall is not None
         )
         ground = f'<path d="M0 {_SPARK_HEIGHT - 1}H{_SPARK_WIDTH}" stroke="{tone}" stroke-opacity="0.5"/>'
         return _image(shapes + ground, _SPARK_WIDTH, _SPARK_HEIGHT)
-    points = " ".join(f"{at * step:.1f},{_SPARK_HEIGHT - tall:.1f}" for at, tall in enumerate(heights))
-    below = f"{points} {_SPARK_WIDTH},{_SPARK_HEIGHT} 0,{_SPARK_HEIGHT}"
-    return _image(
-        f'<polygon points="{below}" fill="{tone}" fill-opacity="0.15"/>'
-        f'<polyline points="{points}" fill="none" stroke="{tone}" stroke-width="2"/>',
-        _SPARK_WIDTH,
-        _SPARK_HEIGHT,
+    points = [None if tall is None else (at * step, _SPARK_HEIGHT - tall) for at, tall in enumerate(heights)]
+    pieces = []
+    for certain, stretch in itertools.groupby(points, lambda each: each is not None):
+        if certain:
+            pieces.append(_curve([each for each in stretch if each is not None], tone))
+    return _image("".join(pieces), _SPARK_WIDTH, _SPARK_HEIGHT)
+
+
+def _curve(points: Sequence[tuple[float, float]], colour: str) -> str:
+    """A stretch of a curve without a gap, and the area below it; a single point is a dot."""
+    (begin, first), (end, _) = points[0], points[-1]
+    if len(points) == 1:
+        across = min(max(begin, _SPARK_RIM), _SPARK_WIDTH - _SPARK_RIM)
+        return f'<circle cx="{across:.1f}" cy="{first:.1f}" r="{_SPARK_RIM}" fill="{colour}"/>'
+    line = " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
+    below = f"{line} {end:.1f},{_SPARK_HEIGHT} {begin:.1f},{_SPARK_HEIGHT}"
+    return (
+        f'<polygon points="{below}" fill="{colour}" fill-opacity="0.15"/>'
+        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'
     )
 
 

@@ -10,15 +10,17 @@ from auditor.dashboard import look
 
 
 def draw(
-    figures: Sequence[float], what: str, shown: Callable[[float], str] = "{:,}".format, *, bars: bool = False
+    figures: Sequence[float | None], what: str, shown: Callable[[float], str] = "{:,}".format, *, bars: bool = False
 ) -> None:
-    """Draw one; a single figure has none.
+    """Draw one; a single known figure has none.
 
     Args:
+        figures: over time, None where nothing is known.
         what: a description of the figures, in our own words.
         shown: formats a figure.
         bars: draw bars instead of a curve.
     """
-    if len(figures) > 1:
-        extent = f"lowest {shown(min(figures))}, highest {shown(max(figures))}, last {shown(figures[-1])}"
+    known = [each for each in figures if each is not None]
+    if len(known) > 1:
+        extent = f"lowest {shown(min(known))}, highest {shown(max(known))}, last {shown(known[-1])}"
         st.image(look.sparkline(figures, bars=bars), alt=f"{what}: {extent}", width="stretch")

@@ -129,9 +129,14 @@ def _readings(
     return found
 
 
+def current_s(every_s: float) -> float:
+    """For how long a reading of a queue is current: two turns of its flow; older figures may be out of date."""
+    return max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
+
+
 def read_lately(reading: QueueReading, every_s: float, now: datetime) -> bool:
-    """Whether a queue was read within two turns of its flow; older figures may be out of date."""
-    return (now - reading.read_at).total_seconds() <= max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
+    """Whether the reading of a queue is still current."""
+    return (now - reading.read_at).total_seconds() <= current_s(every_s)
 
 
 def unread_queues(

@@ -162,10 +162,10 @@ def _leading_to(target: navigation.Target) -> Iterator[None]:
         navigation.link(f"{navigation.PAGES[target.page]} →", target)
 
 
-def _agreeing(beats: Mapping[str, Sequence[Beat]]) -> list[int]:
-    """In how many flows all that was read agreed, slot by slot; slots in which nothing was read are left out."""
+def _agreeing(beats: Mapping[str, Sequence[Beat]]) -> list[int | None]:
+    """In how many flows all that was read agreed, slot by slot; None for slots in which nothing was read."""
     slots = zip(*beats.values(), strict=True)
-    return [slot.count(Beat.AGREES) for slot in slots if set(slot) != {Beat.NO_DATA}]
+    return [None if set(slot) == {Beat.NO_DATA} else slot.count(Beat.AGREES) for slot in slots]
 
 
 def _incidents(data: Data, incidents: pd.DataFrame, *, wide: bool) -> None:

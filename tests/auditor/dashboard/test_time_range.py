@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,9 @@ from auditor import escaping
 from auditor.alerts.notices import incident_path
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.components import _open
-from auditor.dashboard.time_range import FROM_TO, RANGES, bar_width, between, last
+from auditor.dashboard.data import BEATS, Data
+from auditor.dashboard.pages import overview
+from auditor.dashboard.time_range import FROM_TO, RANGES, TimeRange, bar_width, between, last
 from tests.auditor.dashboard.test_pages import read_queue, run, text
 from tests.stand import Stand
 
@@ -153,7 +156,15 @@ def test_an_end_that_is_no_instant_is_told(given: str, watched: Stand) -> None:
     assert f"{escaping.markdown(given)} is not an instant such as 2026-03-01T10:00" in warning
 
 
-def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_leaves_out_what_is_unknown(watched: Stand) -> None:
+def slots_of_reads(data: Data, span: TimeRange) -> list[int]:
+    """In which slots of the time range the one queue was read, or could not be."""
+    reads = data.query("SELECT read_at FROM backlogs WHERE read_at >= ? ORDER BY read_at", [span.begin])["read_at"]
+    return [(at - span.begin) // timedelta(milliseconds=span.slot_ms(BEATS)) for at in reads]
+
+
+def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_has_gaps_where_that_is_unknown(
+    watched: Stand,
+) -> None:
     begun = watched.clock.now()
     watched.run("billing", "INSERT INTO letters VALUES (1, '3', '2026-03-01 00:00:00', 'no')")
     read_queue(watched)
@@ -164,9 +175,40 @@ def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_leaves_out_what_
         read_queue(watched)
     data = _open(str(watched.map_file), str(watched.place / "var"))
     whole = between(begun - timedelta(minutes=1), watched.clock.now() + timedelta(minutes=1))
-    assert data.letters_waiting(whole) == [1, 1]
-    assert data.conflicts_open(whole) == [0] * 40
-    assert data.letters_waiting(between(NOW - timedelta(days=900), NOW - timedelta(days=899))) == []
+    first, _, failed = slots_of_reads(data, whole)
+    assert 0 < first < failed < BEATS - 1
+    assert data.letters_waiting(whole) == [None] * first + [1] * (failed - first) + [None] * (BEATS - failed)
+    assert data.conflicts_open(whole) == [0] * BEATS
+    assert data.letters_waiting(between(NOW - timedelta(days=900), NOW - timedelta(days=899))) == [None] * BEATS
+    watched.run("billing", "ALTER TABLE gone RENAME TO letters")
+    watched.clock.advance(60)
+    read_queue(watched)
+    data.changed()
+    after = between(watched.clock.now() - timedelta(seconds=50), watched.clock.now() + timedelta(minutes=9))
+    (read,) = slots_of_reads(data, after)
+    current = math.ceil(60_000 / after.slot_ms(BEATS))  # for a minute
+    assert data.letters_waiting(after) == [None] * read + [1] * (1 + current) + [None] * (BEATS - 1 - read - current)
+    data.map = replace(data.map, queues={})
+    data.changed()
+    assert data.letters_waiting(after) == [None] * BEATS
+
+
+def test_a_curve_of_shares_spans_its_whole_time_range(watched: Stand) -> None:
+    data = _open(str(watched.map_file), str(watched.place / "var"))
+    settled = data.query("SELECT settled_at FROM changes WHERE settled_at IS NOT NULL")["settled_at"]
+    span = between(settled.max() - timedelta(minutes=30), settled.max() + timedelta(minutes=10))
+    found = data.shares(span)
+    assert len(found) == BEATS
+    assert {at for at, share in enumerate(found) if share is not None} == {
+        (at - span.begin) // timedelta(minutes=1) for at in settled
+    }
+
+
+def test_a_slot_without_audits_is_a_gap_and_not_a_flow_that_disagrees() -> None:
+    silent, well, bad = Beat.NO_DATA, Beat.AGREES, Beat.DIFFERS
+    beats = {"one": [silent, silent, well, bad], "two": [silent, well, well, bad]}
+    assert overview._agreeing(beats) == [None, 1, 2, 0]
+    assert overview._agreeing({}) == []
 
 
 def test_what_the_map_no_longer_names_is_in_no_curve(watched: Stand) -> None:
@@ -176,4 +218,4 @@ def test_what_the_map_no_longer_names_is_in_no_curve(watched: Stand) -> None:
     data.map = replace(data.map, flows={})
     data.changed()
     assert data.timeline(around).empty
-    assert data.shares(around) == []
+    assert data.shares(around) == [None] * BEATS
