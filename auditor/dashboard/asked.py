@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from auditor import escaping
+from auditor.map.diagram import fit
 from probes.wording import did_you_mean
 
 WHAT = {
@@ -28,6 +29,9 @@ WHAT = {
 """What the values of each name in an address are."""
 
 
+VALUES_NAMED, VALUE_ROOM = 3, 60
+"""How many unknown values are named, and with how many characters of each."""
+
 EARLIEST, LATEST = datetime(2000, 1, 1), datetime(2099, 12, 31)
 """Between these a person may choose the ends of a time range."""
 
@@ -45,14 +49,25 @@ def number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-def refuse(name: str, options: Collection[str]) -> bool:
-    """Say of each such value that it is not an option, and which one may be meant; answer whether there was one."""
-    refused = unknown(name, options)
-    for each in refused:
-        hint = escaping.markdown(did_you_mean(each, options))
+def refuse(name: str, options: Collection[str], words: Callable[[str], str] = str) -> bool:
+    """Say in one line which such values there are, and what a single one may mean; answer whether there is any.
+
+    Args:
+        words: how the page shows an option.
+    """
+    refused = list(dict.fromkeys(unknown(name, options)))
+    shown = [escaping.markdown(fit(words(each), VALUE_ROOM)) or "an empty text" for each in refused[:VALUES_NAMED]]
+    if len(refused) == 1:
+        hint = escaping.markdown(did_you_mean(words(refused[0]), map(words, options)))
         st.warning(
-            f"{escaping.markdown(each) or 'An empty text'} is not {WHAT[name]}{hint}. "
+            f"{shown[0] if refused[0] else 'An empty text'} is not {WHAT[name]}{hint}. "
             "The address of this page names it.",
+            icon=":material/link_off:",
+        )
+    elif refused:
+        more = f" and {len(refused) - VALUES_NAMED} more" if len(refused) > VALUES_NAMED else ""
+        st.warning(
+            f"Not {WHAT[name]}: {', '.join(shown)}{more}. The address of this page names them.",
             icon=":material/link_off:",
         )
     return bool(refused)
@@ -135,7 +150,7 @@ def facet(
         name: of the values in the address, and key of the widget.
         default: what is chosen where the address names none.
     """
-    refuse(name, counts)
+    refuse(name, counts, words)
     seen, named = f"_{name}_seen", st.query_params.get_all(name)
     if st.session_state.get(seen) != named or name not in st.session_state:  # drawn anew, or a link led here
         picked = [each for each in named if each in counts] or list(default)

@@ -132,7 +132,7 @@ def _unmatched(
         {
             "flow": flows,
             "cause": [_words(each) for each in causes],
-            "state": states if states != _STATES else (),
+            "state": [_words(each) for each in states] if states != _STATES else (),
             "key": [f'"{search}"'] if search else (),
         },
         more,

@@ -46,6 +46,28 @@ def test_a_value_that_is_no_option_is_said(page: str, asked: dict[str, str], sai
     assert said in warning
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["late", "nope", "nap"], "Not a cause: nope, nap. The address of this page names them."),
+        (["a_b", "b", "a_b", "", "d", "e"], "Not a cause: a b, b, an empty text and 2 more. "),
+        (["foreign_wrte"], "foreign wrte is not a cause; did you mean 'foreign write'?"),
+    ],
+)
+def test_all_unknown_values_of_a_filter_are_one_line_in_the_words_of_the_page(
+    asked: list[str], said: str, watched: Stand
+) -> None:
+    app = run("drift", cause=asked)
+    assert not app.exception
+    (warning,) = [each.value for each in app.warning if each.icon == ":material/link_off:"]
+    assert warning.startswith(said)
+
+
+def test_filters_that_nothing_matches_are_named_in_the_words_of_the_page(watched: Stand) -> None:
+    shown = text(run("drift", cause=["foreign_write", "late"], state="closed"))
+    assert "No record matches: cause foreign write or late, state closed." in shown
+
+
 def test_another_data_type_is_not_read_instead(watched: Stand) -> None:
     assert "The copies agree" not in text(run("record", type="nope", key="3"))
     assert "The copies agree" in text(run("record", type="customer", key="3"))
