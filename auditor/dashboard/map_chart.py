@@ -11,8 +11,7 @@ from typing import Any
 from auditor import escaping
 from auditor.dashboard import look
 from auditor.history.status import Standing as FlowState
-from auditor.map.diagram import BELOW_ROOM, LABEL_ROOM, NAME_ROOM, fit, readers
-from auditor.map.document import part_of
+from auditor.map.diagram import BELOW_ROOM, LABEL_ROOM, NAME_ROOM, fit, readers, role
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.layout import BOX_HEIGHT, BOX_WIDTH, Box, Layout, Line
 
@@ -59,12 +58,15 @@ class MapChart:
     Attributes:
         options: for ECharts.
         height: in pixels.
+        legible_width: in pixels, which a narrow screen gives it and scrolls; at just this width, a drag scrolls and
+            does not move the picture.
         wide: it needs the whole width of a page.
         nodes, edges: by index in the chart, what a click picks; "" for nothing.
     """
 
     options: dict[str, Any]
     height: int
+    legible_width: int
     wide: bool
     nodes: Sequence[str]
     edges: Sequence[str]
@@ -113,7 +115,7 @@ def draw(
         )
     for name, box in layout.systems.items():
         failing = name in unreadable
-        below = "cannot be read" if failing else fit(part_of(integration_map, name), BELOW_ROOM)
+        below = "cannot be read" if failing else role(integration_map, name)
         glyph = f"{escaping.echarts_styled('bad', '✕')} " if failing else ""
         told = escaping.echarts_styled("quiet", below)
         text = f"{escaping.echarts_styled('name', fit(name, NAME_ROOM))}\n{glyph}{told}"
@@ -254,6 +256,7 @@ class _Sheet:
                 "media": self._media(),
             },
             height=max(round(height * _expected(width)) + 2 * _AROUND, _SHORTEST),
+            legible_width=self._legible_width(),
             wide=width * min(SCALES) > BESIDE_PANEL,
             nodes=self.nodes,
             edges=self.edges,
@@ -290,10 +293,15 @@ class _Sheet:
         for scale in sorted(SCALES):
             fits = {"minWidth": round(width * scale), "minHeight": round(height * scale)}
             views.append({"query": fits, "option": self._view(scale, left="center")})
+        scrolled = {"minWidth": self._legible_width(), "maxWidth": self._legible_width()}
+        views.append({"query": scrolled, "option": self._view(_expected(width), left="center", roam=False)})
         return views
 
-    def _view(self, scale: float, left: float | str) -> dict[str, Any]:
-        return {"series": [{"zoom": scale, "left": left, "label": self._fonts(scale)}]}
+    def _view(self, scale: float, left: float | str, *, roam: bool = True) -> dict[str, Any]:
+        return {"series": [{"zoom": scale, "left": left, "roam": roam, "label": self._fonts(scale)}]}
+
+    def _legible_width(self) -> int:
+        return math.ceil(self.layout.width * _expected(self.layout.width))
 
 
 def _expected(width: float) -> float:

@@ -85,8 +85,8 @@ def _legend(known: Known) -> None:
         "✉: dead letters waiting. Thin lines: who reads the records."
     )
     st.caption(
-        "Drag the picture to move it; rest the pointer on it and turn the wheel to zoom. Full screen and PNG are at "
-        "its upper right."
+        "Drag the picture to move it, or swipe sideways on a narrow screen; rest the pointer on it and turn the "
+        "wheel to zoom. Full screen and PNG are at its upper right."
     )
 
 

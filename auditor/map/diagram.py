@@ -7,7 +7,7 @@ from unicodedata import east_asian_width
 
 from auditor import escaping
 from auditor.map.consumers import told
-from auditor.map.document import part_of
+from auditor.map.document import owned_by, part_of
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.layout import Box, Layout, Line, lay_out
@@ -30,7 +30,7 @@ STYLE = (
     ".box{fill:#1a212c;stroke:#566273}.quiet{fill:#a3afc2}}</style>"
 )
 
-NAME_ROOM, BELOW_ROOM, LABEL_ROOM = 19, 22, 16
+NAME_ROOM, BELOW_ROOM, LABEL_ROOM = 19, 21, 16
 """Characters that fit into a box, of a name and of what stands below it, and into a label."""
 
 
@@ -96,11 +96,24 @@ def _svg(integration_map: IntegrationMap, layout: Layout, states: Mapping[str, s
     for heading in layout.headings:
         yield _text(heading.x, heading.y + 4, escaping.svg(fit(heading.text, BELOW_ROOM)), 'class="quiet"')
     for name, box in layout.systems.items():
-        yield from _box(box, name, part_of(integration_map, name), rounded=6)
+        yield from _box(box, name, role(integration_map, name), rounded=6)
     for who, consumer in readers(integration_map).items():
         if who in layout.consumers:
             yield from _box(layout.consumers[who], consumer.name, consumer.role.replace("-", " "), rounded=25)
     yield "</svg>"
+
+
+def role(integration_map: IntegrationMap, system: str) -> str:
+    """A system's role in `BELOW_ROOM` columns: as many of the data types that it owns as fit, and how many more."""
+    owned = owned_by(integration_map)[system]
+    if len(owned) < 2:
+        return fit(part_of(integration_map, system), BELOW_ROOM)
+    for named in range(len(owned), 0, -1):
+        more = [f"{len(owned) - named} more"] if named < len(owned) else []
+        text = f"owns {', '.join([*owned[:named], *more])}"
+        if fit(text, BELOW_ROOM) == text:
+            return text
+    return f"owns {len(owned)} data types"
 
 
 def _marker(state: str) -> str:

@@ -179,7 +179,8 @@ def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, cho
     chosen = st.session_state.get(PICKED) or st.query_params.get(PICKED)
     beside = not chart.wide or chosen in choices
     left, right = st.columns([7, 2], gap="medium") if beside else (st.container(), st.container())
-    with left:
+    with left, st.container(key="map-picture"), st.container(key="map-sheet"):
+        st.container(key="map-legible", width=chart.legible_width, height=1, border=False)
         st.echarts_chart(
             chart.options,
             height=chart.height,

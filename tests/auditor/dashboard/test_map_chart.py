@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def test_the_largest_picture_that_fits_is_shown(
     matching = [
         each["option"]
         for each in rules
-        if each["query"]["minWidth"] <= width and each["query"]["minHeight"] <= height
+        if each["query"]["minWidth"] <= width <= each["query"].get("maxWidth", width)
+        and each["query"].get("minHeight", 0) <= height
     ]
     (view,) = (matching or [default["option"]])[-1]["series"]
     assert view["zoom"] == zoom
@@ -110,6 +112,18 @@ def test_the_largest_picture_that_fits_is_shown(
         assert view["left"] + series(chart)["width"] * (1 - least) / 2 == pytest.approx(0)
     else:
         assert view["left"] == left
+
+
+def test_a_picture_that_scrolls_has_the_scale_of_a_large_screen_and_is_not_dragged(tmp_path: Path) -> None:
+    chart = drawn(tmp_path)
+    *others, scrolled = chart.options["media"]
+    width = chart.legible_width
+    assert scrolled["query"] == {"minWidth": width, "maxWidth": width}
+    (view,) = scrolled["option"]["series"]
+    assert view["roam"] is False
+    assert width == math.ceil(series(chart)["width"] * view["zoom"]) <= map_chart.BESIDE_PANEL
+    assert series(chart)["height"] * view["zoom"] <= chart.height
+    assert all(each["option"]["series"][0]["roam"] for each in others)
 
 
 def test_widths_grow_with_orders_of_magnitude() -> None:

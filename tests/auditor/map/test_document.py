@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from auditor.map.diagram import placed, svg
+from auditor.map.diagram import BELOW_ROOM, placed, role, svg
 from auditor.map.diff import compare
 from auditor.map.document import markdown, mermaid, rows_of
 from auditor.map.integration_map import IntegrationMap
@@ -49,6 +50,26 @@ def test_the_diagram_names_every_system_flow_and_consumer(tmp_path: Path) -> Non
     assert text.count("-->") == len(demo.flows)
     assert text.count("-.->") == 4
     assert 's0["crm<br/>owns customer"]' in text
+
+
+@pytest.mark.parametrize(
+    ("owned", "said"),
+    [
+        (["a", "b"], "owns a, b"),
+        (["customer", "welcome"], "owns customer, 1 more"),
+        (["customer", "order", "x"], "owns customer, 2 more"),
+        (["subscription", "welcome"], "owns 2 data types"),
+        (["subscription_invoice_line"], "owns subscription_in…"),
+    ],
+)
+def test_what_a_system_owns_is_shortened_by_whole_words_with_a_count(
+    owned: list[str], said: str, tmp_path: Path
+) -> None:
+    demo = loaded(tmp_path)
+    customer = demo.data_types["customer"]
+    shown = role(replace(demo, data_types=dict.fromkeys(owned, customer)), customer.owner)
+    assert shown == said
+    assert len(shown) <= BELOW_ROOM
 
 
 def test_the_picture_is_well_formed_and_shows_how_flows_stand(tmp_path: Path) -> None:
