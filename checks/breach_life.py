@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,6 +43,8 @@ class OpenBreach:
         incident_id: the incident that it belongs to; 0 for one that has just begun.
         count: how many records, messages or failures there are.
         clear_since_at: since when there are none, None while there are.
+        detail: what was last read about it, also if later audits said nothing more.
+        detail_at: when that was read; None if there is none, or if an earlier version read it.
     """
 
     breach_id: int
@@ -57,6 +60,7 @@ class OpenBreach:
     clear_since_at: datetime | None
     reason: str
     detail: str
+    detail_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +99,18 @@ def next_move(breach: OpenBreach | None, signal: BreachSignal, now: datetime) ->
     if not over and (count, clear_since_at) == (breach.count, breach.clear_since_at):
         return None
     return BreachMove(over=over, count=count, peak=max(breach.peak, count), clear_since_at=clear_since_at)
+
+
+def dated(details: Iterable[tuple[str, datetime | None]]) -> list[str]:
+    """What was read about breaches, each text with when it was; one of several breaches once, as last read.
+
+    Args:
+        details: `detail` and `detail_at` of each breach.
+    """
+    last: dict[str, datetime | None] = {}
+    for text, at in details:
+        if text:
+            last[text] = max(filter(None, (last.get(text), at)), default=None)
+    return [
+        f"as of {f'{at:%Y-%m-%d %H:%M:%S} UTC' if at else 'an unknown time'}: {text}" for text, at in last.items()
+    ]

@@ -43,7 +43,7 @@ class Meaning:
 
     Attributes:
         words: what is wrong.
-        counts: the unit of its number: records, messages, changes of the last hour, conflicts, or audits in a row.
+        counts: the unit of its number: records, messages, missed changes, conflicts, or audits in a row.
         unknown: it reports that something could not be verified, not that it is wrong.
     """
 
@@ -55,6 +55,11 @@ class Meaning:
     def grows(self) -> bool:
         """Whether a rising number is news in itself; it is not for numbers counted over a period."""
         return self.counts in {"record", "message"}
+
+    @property
+    def present(self) -> bool:
+        """Whether its number is one of now; missed changes are counted when it is decided that they are too many."""
+        return self.counts != "change"
 
 
 MEANINGS = complete(

@@ -12,7 +12,7 @@ from auditor.map.consumers import ROLE_WEIGHT
 from auditor.map.consumers import told as consumer_text
 from auditor.map.flow import Flow
 from auditor.map.settings import Consumer
-from checks.breach_life import OpenBreach
+from checks.breach_life import OpenBreach, dated
 from checks.breaches import MEANINGS, UNKNOWN, Breach
 from checks.incidents import Extent, Transition, extent_of
 from checks.root_causes import Group, RootCause, evidence_text
@@ -161,14 +161,14 @@ def _records(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str:
 
 
 def detail_text(group: Group) -> str:
-    """What is known of the cause: the breaches' own words, once each."""
+    """What is known of the cause: the breaches' own words, once each, and when they were true."""
     telling = (
-        each.detail
+        (each.detail, each.detail_at)
         for each in group.breaches
         # Which changes a cause made late says nothing of the cause.
         if each.breach is not Breach.OBJECTIVE or group.lead.breach is Breach.OBJECTIVE
     )
-    return "; ".join(dict.fromkeys(filter(None, telling)))
+    return "; ".join(dated(telling))
 
 
 def incident_path(incident_id: int, opened_at: datetime, until: datetime) -> str:

@@ -38,6 +38,7 @@ def are_known(ledger: Ledger, transaction: Transaction, signal: BreachSignal, pl
         "peak": signal.count,
         "reason": signal.reason,
         "detail": signal.detail,
+        "detail_at": now if signal.detail else None,
     }
     ledger.breaches.save(transaction, 0, values)
     return True
@@ -73,4 +74,5 @@ def _missed(signal: BreachSignal, now: datetime) -> OpenBreach:
         clear_since_at=None,
         reason=signal.reason,
         detail=signal.detail,
+        detail_at=now if signal.detail else None,
     )

@@ -85,7 +85,7 @@ class Reporter:
             gone: by number of the breach, why.
         """
         for breach_id, why in gone.items():
-            values = {"ended_at": now, "count": 0, "clear_since_at": None, "detail": why}
+            values = {"ended_at": now, "count": 0, "clear_since_at": None, "detail": why, "detail_at": now}
             self._ledger.breaches.save(transaction, breach_id, values)
         if gone:
             self._move_incidents(transaction, now, detail="; ".join(dict.fromkeys(gone.values())))
@@ -109,9 +109,12 @@ class Reporter:
                 "ended_at": now if move.over else None,
             }
             if breach is None or each.count:
-                values |= {"reason": each.reason, "detail": each.detail or (breach.detail if breach else "")}
+                values["reason"] = each.reason
+                if each.detail:
+                    values |= {"detail": each.detail, "detail_at": now}
             if breach is None:
                 values |= {
+                    "detail": each.detail,
                     "fingerprint": each.fingerprint,
                     "flow": each.flow,
                     "system": each.system,

@@ -161,7 +161,7 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
         f"Incident {number}: {incident['summary']}",
         [{"": word, "what": what} for word, what in _about(incident, notice)],
     )
-    print_rows("Parts", [{name: row[name] for name in row if name != "clear_since_at"} for row in parts])
+    print_rows("Parts", [_part(each) for each in parts])
     print_rows("Messages", messages)
     print_rows("History", [_line(each) for each in timeline])
     print_rows("Similar before", similar)
@@ -319,7 +319,7 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
             "lasts" if incident["state"] != OVER else "lasted",
             format_duration((ended_at - incident["opened_at"]).total_seconds()),
         ),
-        ("now", incident["count"] if incident["state"] != OVER else ""),
+        ("now", incident["count"] if incident["state"] != OVER and _is_present(incident) else ""),
         ("peak", incident["peak"]),
         ("reopened", f"{incident['reopened']} times" if incident["reopened"] else ""),
         ("assigned to", incident["assignee"]),
@@ -336,6 +336,23 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
         ("runbook", notice.get("runbook")),
     ]
     return [(word, what) for word, what in lines if what not in {None, ""}]
+
+
+def _part(breach: Mapping[str, Any]) -> dict[str, object]:
+    """A breach as a row: its number only while it is one of now, and its evidence with the time of that."""
+    from checks.breach_life import dated
+
+    now = breach["count"] if breach["ended_at"] is None and _is_present(breach) else None
+    detail = "".join(dated([(breach["detail"], breach["detail_at"])]))
+    named = {"now" if name == "count" else name: value for name, value in breach.items() if name != "detail_at"}
+    return named | {"now": now, "detail": detail}
+
+
+def _is_present(row: Mapping[str, Any]) -> bool:
+    """Whether the count of a breach, or of an incident with it, is one of now."""
+    from checks.breaches import MEANINGS, Breach
+
+    return MEANINGS[Breach(row["breach"])].present
 
 
 def _line(event: Mapping[str, Any]) -> dict[str, object]:

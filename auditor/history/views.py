@@ -100,7 +100,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         """
         id:integer rev:integer incident_id:integer fingerprint:text flow:text system:text queue:text breach:text
         opened_at:instant ended_at:instant count:integer peak:integer clear_since_at:instant reason:text
-        detail:text
+        detail:text detail_at:instant
         """
     ),
     "alerts": _columns(

@@ -85,6 +85,7 @@ class Breaches:
             column.count,
             column.peak,
             column.detail,
+            column.detail_at,
         )
         with self._database.read() as connection:
             rows = connection.execute(wanted.where(column.incident_id == incident_id).order_by(column.id))
@@ -110,4 +111,5 @@ def _open(row: Any) -> OpenBreach:
         clear_since_at=row.clear_since_at,
         reason=row.reason,
         detail=row.detail,
+        detail_at=row.detail_at,
     )

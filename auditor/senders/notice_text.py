@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from auditor.escaping import visible
+from checks.breaches import MEANINGS
 from probes.durations import format_duration
 
 REPEAT = "possible duplicate: the previous attempt may have been delivered"
@@ -38,7 +39,8 @@ def incident_key(notice: Mapping[str, Any]) -> str:
 def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a notice says besides its summary: a name and a text each."""
     opened_at = datetime.fromisoformat(str(notice["opened_at"]))
-    listed = [("Now", str(notice["count"])), ("Peak", str(notice["peak"]))]
+    listed = [("Now", str(notice["count"]))] if counts_now(notice) else []
+    listed.append(("Peak", str(notice["peak"])))
     if notice.get("flow"):
         listed += [
             ("Flow", f"{notice['flow']} ({notice['source']} → {notice['target']})"),
@@ -60,6 +62,12 @@ def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
         lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
         listed.append(("Resolved after", format_duration(lasted_s)))
     return [*listed, ("Incident", str(notice["incident"]))]
+
+
+def counts_now(notice: Mapping[str, Any]) -> bool:
+    """Whether the count of a notice is one of now; missed changes are counted when it is decided about them."""
+    meaning = MEANINGS.get(notice.get("breach", ""))
+    return meaning is None or meaning.present
 
 
 def words_of(name: object) -> str:

@@ -19,6 +19,7 @@ from auditor.senders.json_post import JsonPost
 from auditor.senders.notice_text import (
     REPEAT,
     acting_text,
+    counts_now,
     lag_text,
     links,
     record_lines,
@@ -139,8 +140,10 @@ def _sign(notice: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _fields(notice: Mapping[str, Any]) -> dict[str, Any]:
+    now = counts_now(notice)
     named: list[tuple[str, object]] = [
-        ("Now", f"{notice['count']} (peak {notice['peak']})"),
+        ("Now", f"{notice['count']} (peak {notice['peak']})" if now else ""),
+        ("Peak", "" if now else str(notice["peak"])),
     ]
     if notice.get("flow"):
         between = f" ({notice['source']} → {notice['target']})" if notice.get("source") else ""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.breach_life import BreachMove, BreachSignal, OpenBreach, next_move
+from checks.breach_life import BreachMove, BreachSignal, OpenBreach, dated, next_move
 from checks.breaches import Breach
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -32,6 +32,7 @@ def open_breach(**words: object) -> OpenBreach:
         clear_since_at=None,
         reason="",
         detail="",
+        detail_at=None,
     )
     return replace(made, **words)  # type: ignore[arg-type]
 
@@ -102,3 +103,9 @@ def test_it_is_over_only_after_its_time_and_never_while_something_is_left(seen: 
         else:
             known = open_breach(count=moved.count, peak=moved.peak, clear_since_at=moved.clear_since_at)
             assert moved.peak >= moved.count
+
+
+def test_evidence_says_when_it_was_true_and_what_several_breaches_say_is_said_once() -> None:
+    told = dated([("5 of 9", NOW), ("", None), ("timeout", later(3)), ("5 of 9", later(60)), ("5 of 9", None)])
+    assert told == ["as of 2026-03-01 00:01:00 UTC: 5 of 9", "as of 2026-03-01 00:00:03 UTC: timeout"]
+    assert dated([("5 of 9", None)]) == ["as of an unknown time: 5 of 9"]

@@ -49,6 +49,7 @@ def breach(number: int, incident_id: int = 0, *, count: int = 5, what: str = "or
         clear_since_at=None,
         reason="",
         detail="",
+        detail_at=None,
     )
 
 

@@ -50,6 +50,7 @@ def breach(
         clear_since_at=None,
         reason=reason,
         detail="",
+        detail_at=None,
     )
 
 

@@ -29,6 +29,7 @@ from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import BARS, TimeRange, bar_width
 from auditor.map.consumers import told as consumer_text
+from checks.breach_life import dated
 from checks.breaches import MEANINGS, Breach
 from checks.root_causes import RootCause
 from checks.severity import Severity
@@ -44,7 +45,8 @@ AROUND = timedelta(minutes=15)
 """How much time before and after an incident its chart shows."""
 
 _LISTED = """
-    SELECT id, state, severity, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at, resolved_at
+    SELECT id, state, severity, breach, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at,
+           resolved_at
     FROM incidents
     WHERE (resolved_at IS NULL OR (? AND opened_at <= ? AND resolved_at >= ?)) AND merged_into IS NULL
         AND (len(?::VARCHAR[]) = 0
@@ -56,7 +58,7 @@ _ONE = "SELECT * FROM incidents WHERE id = ?"
 
 _BREACHES = """
     SELECT breach, coalesce(flow, system) AS subject, coalesce(queue, '') AS queue, opened_at, ended_at, count, peak,
-           detail
+           detail, detail_at
     FROM breaches WHERE incident_id = ? ORDER BY ended_at IS NOT NULL, opened_at"""
 
 _EVENTS = """
@@ -142,7 +144,7 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
             {
                 "incident": [str(each) for each in found["id"]],
                 "what": list(found["summary"]),
-                "now": list(found["count"]),
+                "now": _present(found),
                 "peak": list(found["peak"]),
                 "began": list(found["opened_at"]),
                 "lasted": [_lasted(each, now) for each in found.itertuples()],
@@ -281,7 +283,7 @@ def _evidence(data: Data, incident: pd.Series) -> None:
                     f"{subject}, queue {queue}" if queue else subject
                     for subject, queue in zip(breaches["subject"], breaches["queue"], strict=True)
                 ],
-                "now": list(breaches["count"]),
+                "now": _present(breaches).where(breaches["ended_at"].isna()),
                 "peak": list(breaches["peak"]),
                 "began": list(breaches["opened_at"]),
                 "ended": list(breaches["ended_at"]),
@@ -294,7 +296,8 @@ def _evidence(data: Data, incident: pd.Series) -> None:
             **tables.instants("began", "ended"),
         },
     )
-    for detail in dict.fromkeys(filter(None, breaches["detail"])):
+    times = (None if pd.isna(each) else each for each in breaches["detail_at"])
+    for detail in dated(zip(breaches["detail"], times, strict=True)):
         st.caption(escaping.markdown(detail))
 
 
@@ -457,6 +460,11 @@ def _before(data: Data, incident: pd.Series, now: datetime) -> None:
         alt="Earlier incidents of the same cause",
         column_config=tables.instants("opened"),
     )
+
+
+def _present(rows: pd.DataFrame) -> pd.Series:
+    """The counts of breaches, or of incidents with them; none where the count is not one of now."""
+    return rows["count"].astype("Int64").where([MEANINGS[Breach(each)].present for each in rows["breach"]])
 
 
 def _lasted(incident: Any, now: datetime) -> str:

@@ -59,6 +59,7 @@ breaches = sa.Table(
     sa.Column("clear_since_at", Instant),
     sa.Column("reason", Text, nullable=False),
     sa.Column("detail", Text, nullable=False),
+    sa.Column("detail_at", Instant),
     sqlite_autoincrement=True,
 )
 

@@ -264,6 +264,33 @@ def test_a_cause_that_returns_soon_is_the_same_incident_and_flapping_is_said_onc
     assert desk.incidents == [("not_arriving", "resolved")]
 
 
+def test_what_was_read_of_a_breach_keeps_the_time_at_which_it_was_so(desk: Desk) -> None:
+    alike = "name in billing is cut short in {} of 12 records"
+    desk.report(0, signal("transformation", 12, detail=alike.format(12)))
+    desk.report(30, signal("transformation", 4))
+    (breach,) = desk.ledger.breaches.rows(1)
+    assert (breach["count"], breach["detail"], breach["detail_at"]) == (4, alike.format(12), later(0))
+    desk.report(60, signal("transformation", 9, detail=alike.format(9)), signal("stalled", 8, queue="dead"))
+    desk.report(90, signal("transformation", 0, detail=alike.format(0)))
+    desk.report(150, signal("transformation", 0))
+    (breach,) = desk.ledger.breaches.rows(1)
+    assert (breach["ended_at"], breach["count"]) == (later(150), 0)
+    assert (breach["detail"], breach["detail_at"]) == (alike.format(9), later(60))
+    told = {each["transition"]: each for each in desk.notices if each["incident"] == 1}
+    assert told["opened"]["detail"] == f"as of 2026-03-01 00:01:00 UTC: {alike.format(9)}"
+    assert told["resolved"]["detail"] == told["opened"]["detail"], "what is told again keeps the time of its counts"
+
+
+def test_missed_changes_that_belong_to_an_incident_that_is_over_say_when_they_were_counted(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 5))
+    missed(desk, 5, at_s=30)
+    desk.report(60, signal("not_arriving", 0))
+    desk.report(121, signal("not_arriving", 0))
+    desk.report(130, signal("objective", 5, detail="5 of 9 changes missed their window"))
+    (objective,) = (each for each in desk.ledger.breaches.rows(1) if each["breach"] == "objective")
+    assert objective["detail_at"] == later(130)
+
+
 def test_without_a_change_nothing_is_written(desk: Desk) -> None:
     desk.report(0, signal("not_arriving", 3))
     rows = desk.rows("incidents"), desk.rows("breaches"), desk.rows("alerts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,6 +90,27 @@ def test_it_is_shown_with_its_parts_messages_history_and_similar_ones(shell: She
     assert [each["transition"] for each in document["messages"]] == ["opened"]
     assert [(each["id"], each["comment"]) for each in document["similar"]] == [(1, "restarted the worker")]
     assert "secret" not in json.dumps(document)
+
+
+def test_a_count_says_when_it_was_true(stand: Stand) -> None:
+    shell = Shell(stand)
+    shell.report(signal("objective", 7, "to_shop", detail="7 of 9 changes missed their window"))
+    (part,) = shell.shown(2)["parts"]
+    read_at = datetime.fromisoformat(part["detail_at"])
+    shown = shell.run("show", "2", reads=True).stdout
+    assert f"as of {read_at:%Y-%m-%d %H:%M:%S} UTC: 7 of 9 changes missed their window" in " ".join(shown.split())
+    assert _parts(shown, "now", "peak") == [["–", "7"]]
+    assert "now" not in shown.partition("Parts")[0], "what was missed when that was decided is no number of now"
+    assert _parts(shell.run("show", "1", reads=True).stdout, "now") == [["10"], ["100"]]
+    shell.run("resolve", "1")
+    assert _parts(shell.run("show", "1", reads=True).stdout, "now", "peak") == [["–", "10"], ["–", "100"]]
+
+
+def _parts(shown: str, *headings: str) -> list[list[str]]:
+    """These cells of the table of parts, of the first line of each row."""
+    lines = shown.partition("Parts")[2].partition("Messages")[0].splitlines()
+    cells = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines if line.startswith(("│", "┃"))]
+    return [[row[cells[0].index(name)] for name in headings] for row in cells[1:] if row[0]]
 
 
 def test_acts_print_the_incident_for_programs(shell: Shell) -> None:

@@ -20,6 +20,7 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from auditor import escaping
+from auditor.alerts.reporter import Reporter
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.dashboard import acting, look, navigation, tables, view
 from auditor.dashboard.access import LOCAL, Asks, Onlooker, Person
@@ -43,6 +44,7 @@ from demo.company import Company
 from demo.scenarios import SCENARIOS
 from probes.registry import open_queue_probe
 from tests import HOME
+from tests.auditor.alerts.test_reporter import signal
 from tests.auditor.conflicts.test_decisions import OPEN
 from tests.auditor.history.test_status import World
 from tests.auditor.ledger.rows import incident as incident_row
@@ -280,6 +282,31 @@ def test_the_incidents_are_listed_and_each_shows_its_evidence_records_and_messag
     assert list(table_with(app, "where")["where"]) == ["to_billing"]
     assert list(table_with(app, "record")["record"]) == ["3"]
     assert list(table_with(app, "transition")["sender"]) == ["slack"]
+
+
+def test_the_counts_of_an_incident_say_when_they_were_true(watched: Stand) -> None:
+    watched.agree(3)
+    reporter = Reporter.of_map(watched.ledger, watched.map, [], hold_s=0)
+    missed = signal("objective", 7, detail="7 of 9 changes missed their window")
+    extra = signal("orphan", 12, detail="3 of 15 are new")
+    begun_at = watched.clock.now()
+    for at, signals in [
+        (begun_at, [missed, extra]),
+        (begun_at + timedelta(seconds=60), [signal("orphan", 5)]),
+    ]:
+        with watched.ledger.write() as transaction:
+            reporter.report(transaction, signals, at)
+    listed = table_with(run("incidents"), "what")
+    assert {peak: now for peak, now in zip(listed["peak"], listed["now"], strict=True) if not pd.isna(now)} == {12: 5}
+    assert set(listed["peak"]) == {7, 12}
+    for number, evidence in ((1, "7 of 9 changes missed their window"), (2, "3 of 15 are new")):
+        app = run("incidents", id=str(number))
+        assert not app.exception
+        told = escaping.markdown(f"as of {begun_at:%Y-%m-%d %H:%M:%S} UTC: {evidence}")
+        assert told in [each.value for each in app.caption]
+    Desk(watched.map, watched.ledger, who="ada", known_by="test").resolve(2, "")
+    (closed,) = table_with(run("incidents", id="2"), "where").to_dict("records")
+    assert (pd.isna(closed["now"]), closed["peak"]) == (True, 12)
 
 
 def test_an_incident_is_handled_on_its_page(watched: Stand) -> None:

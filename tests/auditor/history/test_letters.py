@@ -586,7 +586,7 @@ def test_the_message_about_dead_letters_names_the_queue_and_the_main_reason(stan
     (alert,) = stand.rows("alerts")
     notice = json.loads(str(alert["notice"]))
     assert notice["summary"] == "to_billing, queue dead: messages were dead-lettered (3 messages)"
-    assert notice["detail"] == "2 of 3: 422: no e-mail of <id>"
+    assert notice["detail"] == f"as of {NOW:%Y-%m-%d %H:%M:%S} UTC: 2 of 3: 422: no e-mail of <id>"
 
 
 @pytest.mark.parametrize(("counted", "failed"), [([100, 140, 5, 25], "≥ 60 (≥ 60/h)"), ([None, None], "not seen")])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from auditor.senders.notice_text import clipped, dashboard_link, facts, incident_key, links
+from auditor.senders.slack import message
 from tests.auditor.senders.receivers import NOTICE
 
 
@@ -20,6 +23,15 @@ def test_a_truncated_text_says_how_much_is_left_out() -> None:
 def test_a_resolved_incident_says_how_long_it_lasted() -> None:
     assert dict(facts({**NOTICE, "transition": "resolved"}))["Resolved after"] == "5 min"
     assert "Flow" not in dict(facts({**NOTICE, "flow": None}))
+
+
+def test_what_was_missed_when_that_was_decided_is_no_number_of_now() -> None:
+    objective = {**NOTICE, "breach": "objective", "count": 7, "peak": 9}
+    for notice, now in ((NOTICE, True), ({**NOTICE, "breach": "digest"}, True), (objective, False)):
+        assert ("Now" in dict(facts(notice))) == now
+        in_slack = json.dumps(message(notice, dashboard=None, possible_repeat=False))
+        assert ("*Now*" in in_slack, "*Peak*" in in_slack) == (now, not now)
+    assert dict(facts(objective))["Peak"] == "9"
 
 
 def test_an_act_of_a_person_is_a_note() -> None:
