@@ -54,7 +54,8 @@ _LISTED = """
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
     LIMIT 500"""
 
-_ONE = "SELECT * FROM incidents WHERE id = ?"
+_ONE = "SELECT * EXCLUDE (flow) FROM incidents WHERE id = ?"
+"""Without its flow, so that it is also found when the map no longer names that."""
 
 _BREACHES = """
     SELECT breach, coalesce(flow, system) AS subject, coalesce(queue, '') AS queue, opened_at, ended_at, count, peak,

@@ -951,6 +951,18 @@ def test_a_link_to_incidents_that_are_resolved_says_so_and_leads_to_them(watched
     assert len(table_with(app, "what")) == 1
 
 
+def test_an_incident_of_a_flow_that_the_map_no_longer_names_has_its_page(watched: Stand) -> None:
+    watched.agree(3)
+    with watched.ledger.write() as transaction:
+        values = incident_row(opened_at=watched.clock.now(), flow="gone", summary="of a flow that is gone")
+        number = watched.ledger.incidents.save(transaction, 0, values)
+    assert list(table_with(run("incidents"), "what")["what"]) == ["of a flow that is gone"]
+    app = run("incidents", id=str(number))
+    assert not app.exception
+    assert not app.error
+    assert next(each.value for each in app.header) == "of a flow that is gone"
+
+
 def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None:
     watched.agree(3)
     with watched.ledger.write() as transaction:
