@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from auditor.alerts.reporter import Reporter
-from auditor.cli import app
+from auditor.cli import app, rows
 from auditor.ledger import Ledger
 from tests.auditor.alerts.test_reporter import signal
 from tests.stand import Stand
@@ -92,7 +92,8 @@ def test_it_is_shown_with_its_parts_messages_history_and_similar_ones(shell: She
     assert "secret" not in json.dumps(document)
 
 
-def test_a_count_says_when_it_was_true(stand: Stand) -> None:
+def test_a_count_says_when_it_was_true(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows.out, "width", 200)
     shell = Shell(stand)
     shell.report(signal("objective", 7, "to_shop", detail="7 of 9 changes missed their window"))
     (part,) = shell.shown(2)["parts"]
