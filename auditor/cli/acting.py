@@ -52,7 +52,7 @@ def at_desk(map_: Path, data: Path, by: str | None) -> Iterator[Desk]:
     loaded = load(map_)
     _, ledger = existing_ledger(data)
     try:
-        yield Desk(loaded, ledger, who=login() if by is None else by, known_by=f"command line, login {account()}")
+        yield Desk(loaded, ledger, who=login() if by is None else by, known_by=known_by())
     except RefusedError as error:
         fail(str(error))
     finally:
@@ -122,7 +122,12 @@ def login() -> str:
         return f"user {os.getuid()}"
 
 
-def account() -> str:
+def known_by() -> str:
+    """How the auditor knows who runs a command, as recorded with what the person does."""
+    return f"command line, login {_account()}"
+
+
+def _account() -> str:
     """The account that owns this process, whatever the environment says."""
     import pwd
 

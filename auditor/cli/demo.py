@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +104,6 @@ def play(
         fail(f"there is no scenario {name}{did_you_mean(name, programme.scenarios)}; `auditor demo list` shows all")
     scenario = programme.scenarios[name]
     _, ledger = existing_ledger(data)
-    decide = None if prevented else _decider(data, ledger, scenario)
     heard = len(stage.messages())
     try:
         stage.play(name, prevented=prevented, held=hold)
@@ -116,6 +116,7 @@ def play(
         say("it stays broken until `auditor demo mend`")
         return
     try:
+        decide = None if prevented or not scenario.decided_for else partial(_decide, data, ledger, scenario)
         _watch(stage, ledger, scenario, heard, decide)
     finally:
         ledger.close()
@@ -131,9 +132,11 @@ def mend(data: DataOfDemo = DEMO_DATA) -> None:
         say("nothing is being played")
         return
     _, ledger = existing_ledger(data)
-    if not playing.prevented and (decide := _decider(data, ledger, programme.scenarios[playing.name])):
-        _tell_decided(decide(playing.begun_at), programme.scenarios[playing.name])
-    ledger.close()
+    try:
+        if not playing.prevented:
+            _decide(data, ledger, programme.scenarios[playing.name], playing.begun_at)
+    finally:
+        ledger.close()
     stage.mend()
     say(f"{playing.name} is mended; its incidents close once the copies have agreed for a while")
 
@@ -164,40 +167,36 @@ def _playbill(scenario: Scenario, *, prevented: bool) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _decider(data: Path, ledger: Ledger, scenario: Scenario) -> Callable[[datetime], int] | None:
-    """Takes the decision that the scenario asks for in all conflicts that wait since an instant; tells how many."""
-    from auditor.cli.acting import account, login
+def _decide(data: Path, ledger: Ledger, scenario: Scenario, since: datetime) -> None:
+    """Decide all conflicts that came up since, as the scenario asks; one that asks for nothing has none decided."""
+    from auditor.cli.acting import known_by, login
     from auditor.conflicts.decisions import decide_waiting
     from auditor.demo import load_map
-
-    if not scenario.decided_for:
-        return None
-    integration_map = load_map(data / "company")
-
-    def decide(since: datetime) -> int:
-        return decide_waiting(
-            integration_map,
-            ledger,
-            since=since,
-            choice=scenario.decided_for,
-            who=login(),
-            known_by=f"command line, login {account()}",
-            now=datetime.now(UTC),
-        )
-
-    return decide
-
-
-def _tell_decided(conflicts: int, scenario: Scenario) -> None:
     from probes.wording import counted
 
-    _print("decided", f"{counted(conflicts, 'conflict')} for {scenario.decided_for}")
+    if not scenario.decided_for:
+        return
+    decided = decide_waiting(
+        load_map(data / "company"),
+        ledger,
+        since=since,
+        choice=scenario.decided_for,
+        who=login(),
+        known_by=known_by(),
+        now=datetime.now(UTC),
+    )
+    _print("decided", f"{counted(decided, 'conflict')} for {scenario.decided_for}")
 
 
 def _watch(
-    stage: Stage, ledger: Ledger, scenario: Scenario, heard: int, decide: Callable[[datetime], int] | None
+    stage: Stage, ledger: Ledger, scenario: Scenario, heard: int, decide: Callable[[datetime], None] | None
 ) -> None:
-    """Print verdicts and messages as they come, until all has healed; decide what the scenario asks to decide."""
+    """Print verdicts and messages as they come, until all has healed.
+
+    Args:
+        decide: decides the conflicts that came up since an instant, before the scenario is mended; None if it mends
+            itself.
+    """
     from auditor.ledger import LISTED
     from checks.cause import MEANINGS, Cause
 
@@ -217,7 +216,7 @@ def _watch(
             _print("message", message.title)
         heard = len(messages)
         if decide is not None and _all_wait(ledger, begun_at):
-            _tell_decided(decide(begun_at), scenario)
+            decide(begun_at)
             stage.mend()
             decide = None
         playing = _programme(stage).playing

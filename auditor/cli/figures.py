@@ -34,16 +34,6 @@ from auditor.cli.options import (
 )
 from auditor.cli.silences import say_silences
 
-SHORT = {
-    "conclusive readings": "conclusive",
-    "windows undecided": "undecided",
-    "left out (budget)": "left out",
-    "differing so far": "differ so far",
-    "differed, last sweep": "last sweep",
-    "share that differs, sampled": "by sample",
-}
-"""Headings of `auditor coverage`, as on the dashboard, that stay on one line where a table of figures fits at all."""
-
 NOBODY_AUDITS = "no auditor is running, so this is as of the last audit; start `auditor run` to audit continuously"
 
 
@@ -277,6 +267,5 @@ def coverage(
     if as_json:
         print_json(documents((each.as_row() for each in figures), lacks))
     else:
-        rows = [coverage_row(each, now) for each in figures]
-        print_rows("", [{SHORT.get(name, name): value for name, value in row.items()} for row in rows])
+        print_rows("", [coverage_row(each, now) for each in figures])
     end_unknown([*unknown, *lacks])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.cli.acting import ByOption, account, login
+from auditor.cli.acting import ByOption, known_by, login
 from auditor.cli.options import (
     DEFAULT_DATA,
     UNVERIFIED,
@@ -164,9 +164,9 @@ def _at_shelf(data: Path, by: str | None) -> Iterator[tuple[Shelf, Ledger]]:
     from checks.escalation import RefusedError
 
     workspace, ledger = existing_ledger(data)
-    who, known_by = login() if by is None else by, f"command line, login {account()}"
+    who = login() if by is None else by
     try:
-        yield Shelf(ledger, who=who, known_by=known_by, check=partial(check_query, workspace)), ledger
+        yield Shelf(ledger, who=who, known_by=known_by(), check=partial(check_query, workspace)), ledger
     except RefusedError as error:
         fail(str(error))
     except UnusableLedgerError as error:

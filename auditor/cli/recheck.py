@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.acting import ByOption, account, login, seconds_of
+from auditor.cli.acting import ByOption, known_by, login, seconds_of
 from auditor.cli.options import (
     CONSISTENT,
     DEFAULT_DATA,
@@ -66,7 +66,7 @@ def recheck(
         if not daemon_runs(ledger, workspace.folder):
             fail("no auditor is running with this ledger, so nobody would read them: start `auditor run`", UNVERIFIED)
         who = login() if by is None else by
-        ask(ledger, workspace.folder, wanted, who=who, known_by=f"command line, login {account()}")
+        ask(ledger, workspace.folder, wanted, who=who, known_by=known_by())
     except RefusedError as error:
         fail(str(error))
     with err.status("waiting for the readings"):

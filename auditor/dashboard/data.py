@@ -396,14 +396,16 @@ class Data:
         """Record what a person does about a conflict. Raises RefusedError."""
         decisions.act(self.map, self.ledger, conflict_id, what, **more)
 
-    def decide_waiting(self, since: datetime, choice: str, **who: str) -> int:
-        """Decide for one system in all conflicts that came up since an instant and wait; tells how many.
+    def decide_waiting(self, since: datetime, choice: str, *, who: str, known_by: str) -> int:
+        """Decide for one system in all conflicts that came up since an instant and wait.
 
-        Args:
-            who: the person, as `who` and `known_by`.
+        Returns:
+            How many were decided.
         """
         now = datetime.now(UTC)
-        return decisions.decide_waiting(self.map, self.ledger, since=since, choice=choice, now=now, **who)
+        return decisions.decide_waiting(
+            self.map, self.ledger, since=since, choice=choice, now=now, who=who, known_by=known_by
+        )
 
     @_shared
     def backlogs(self) -> list[Backlog]:

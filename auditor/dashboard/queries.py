@@ -35,26 +35,26 @@ SLOTS = f"""
         SELECT flow, {_slot("started_at")} AS slot,
                bool_or(reason IS NOT NULL OR cannot_verify > 0) AS unread
         FROM probe_runs WHERE started_at >= ? AND started_at <= ? AND coalesce(in_turn, true) GROUP BY ALL)
-    SELECT flow, list(slot ORDER BY slot) AS slots, list(unread ORDER BY slot) AS unread FROM runs GROUP BY flow"""  # noqa: S608
+    SELECT flow, list(slot ORDER BY slot) AS slots, list(unread ORDER BY slot) AS unread FROM runs GROUP BY flow"""
 
 EPISODES = f"""
     WITH spans AS (
         SELECT flow, family = 'timing' AS timing, greatest({_slot("opened_at")}, 0) AS first,
                {_slot("least(coalesce(closed_at, now()), ?)")} AS last
         FROM divergences WHERE opened_at <= ? AND (closed_at IS NULL OR closed_at >= ?))
-    SELECT flow, timing, first, last FROM spans GROUP BY ALL"""  # noqa: S608
+    SELECT flow, timing, first, last FROM spans GROUP BY ALL"""
 
 SHARES = f"""
     SELECT {_slot("settled_at")} AS slot,
            count(*) FILTER (verdict = 'met') / nullif(count(*) FILTER (verdict IN ('met', 'breach',
                'breach_then_converged')), 0) AS share
     FROM changes WHERE settled_at >= ? AND settled_at <= ? AND flow IN (SELECT unnest(?::VARCHAR[]))
-    GROUP BY slot ORDER BY slot"""  # noqa: S608
+    GROUP BY slot ORDER BY slot"""
 
 LETTERS_WAITING = f"""
     SELECT {_slot("read_at")} AS slot, flow, queue,
            arg_max(coalesce(depth, -1), read_at) AS depth
-    FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""  # noqa: S608
+    FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
 
 CONFLICTS_OPEN = """
     WITH ends AS (
@@ -71,12 +71,12 @@ MATCHING = f"""
     AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
     AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
 
-FACETS = f"SELECT flow, cause, state, count(*) AS records FROM divergences WHERE {SEEN} GROUP BY ALL"  # noqa: S608
+FACETS = f"SELECT flow, cause, state, count(*) AS records FROM divergences WHERE {SEEN} GROUP BY ALL"
 """Without the keys: to read them takes as long again as all the rest."""
 
 FACETS_OF_KEYS = f"""
     SELECT flow, cause, state, count(*) AS records FROM divergences
-    WHERE {SEEN} AND contains(key, ?) GROUP BY ALL"""  # noqa: S608
+    WHERE {SEEN} AND contains(key, ?) GROUP BY ALL"""
 
 DIVERGENCES = f"""
     WITH found AS (
@@ -89,7 +89,7 @@ DIVERGENCES = f"""
         SELECT divergence_id, min(signature) AS letter FROM dead_letters
         WHERE gone_at IS NULL AND divergence_id IN (SELECT id FROM found) GROUP BY divergence_id)
     SELECT found.* EXCLUDE (id), letter FROM found LEFT JOIN letters ON divergence_id = found.id
-    ORDER BY last_seen_at DESC, id DESC"""  # noqa: S608
+    ORDER BY last_seen_at DESC, id DESC"""
 
 UNVERIFIED = """
     SELECT flow, subject, name, reason, records, first_seen_at, last_seen_at, readings

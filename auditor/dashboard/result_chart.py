@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from auditor import escaping
-from auditor.dashboard import look
+from auditor.dashboard import charts, look
 from auditor.dashboard.look import Tone
 from probes.wording import counted
 
@@ -136,7 +136,7 @@ def chart(frame: pd.DataFrame, plan: Plan) -> go.Figure:
     words = pd.api.types.infer_dtype(drawn[plan.across]) in _WORDS
     if not words:
         drawn = drawn.sort_values(plan.across)
-    figure = go.Figure()
+    traces: list[go.Bar | go.Scatter] = []
     for number, (label, part, column) in enumerate(_series(drawn, plan)):
         name = escaping.plotly(label)
         across = part[plan.across]
@@ -145,25 +145,21 @@ def chart(frame: pd.DataFrame, plan: Plan) -> go.Figure:
         colour = look.HEX[_TONES[number % len(_TONES)]]
         if plan.form == "Bar":
             marker = {"color": colour, "pattern": {"shape": _PATTERNS[number // len(_TONES) % len(_PATTERNS)]}}
-            figure.add_bar(x=x, y=y, name=name, marker=marker)
+            traces.append(go.Bar(x=x, y=y, name=name, marker=marker))
         else:
             dash = _DASHES[number // len(_TONES) % len(_DASHES)]
-            figure.add_scatter(
-                x=x, y=y, name=name, mode="lines+markers", line={"color": colour, "dash": dash}, marker={"size": 5}
-            )
-    figure.update_layout(
+            line = {"color": colour, "dash": dash}
+            traces.append(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker={"size": 5}))
+    return charts.chart(
+        traces,
+        320,
         barmode="group",
-        height=320,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        uirevision=None,  # another result is another picture
         hovermode="x unified",
         showlegend=bool(plan.by) or len(plan.up) > 1,
         xaxis={"title": escaping.plotly(plan.across), **({"type": "category"} if words else {})},
         yaxis={"title": escaping.plotly(plan.up[0]) if len(plan.up) == 1 else ""},
     )
-    return figure
 
 
 def alternative(frame: pd.DataFrame, plan: Plan) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from auditor import escaping
-from auditor.dashboard import look
+from auditor.dashboard import charts, look
 from auditor.dashboard.look import Tone
 from auditor.history.figure_text import interval
 from checks.convergence import Verdict
@@ -97,30 +97,24 @@ def chart(story: Story) -> go.Figure:
     """Draw it: windows and divergences as bars, versions, arrivals, letters and incidents as marks."""
     lanes = story.lanes
     at = {name: row for row, name in enumerate(lanes)}
-    figure = go.Figure()
+    figure = charts.chart(
+        [],
+        FRAME_HEIGHT + LANE_HEIGHT * len(lanes),
+        xaxis={"range": _shown(story), "type": "date"},
+        yaxis={
+            "tickvals": list(range(len(lanes))),
+            "ticktext": [escaping.plotly(each) for each in lanes],
+            "range": [len(lanes) - 0.4, -0.6],
+            "showgrid": True,
+            "zeroline": False,
+            "fixedrange": True,
+        },
+    )
     _windows(figure, story)
     _divergences(figure, story)
     _changes(figure, story, at)
     _letters(figure, story)
     _incidents(figure, story, len(lanes) - 1)
-    figure.update_yaxes(
-        tickvals=list(range(len(lanes))),
-        ticktext=[escaping.plotly(each) for each in lanes],
-        range=[len(lanes) - 0.4, -0.6],
-        showgrid=True,
-        zeroline=False,
-        fixedrange=True,
-    )
-    figure.update_xaxes(range=_shown(story), type="date")
-    figure.update_layout(
-        height=FRAME_HEIGHT + LANE_HEIGHT * len(lanes),
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        hovermode="closest",
-        uirevision="keep",
-    )
     return figure
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -103,19 +103,13 @@ def last_readings(
         until: its end; None for now.
     """
     readings = _readings(integration_map, lens, since, until, 1)
-    return [
-        QueueReading(
-            flow=last["flow"],
-            queue=last["queue"],
-            role=last["role"],
-            read_at=last["read_at"],
-            depth=last["depth"],
-            looked_at=last["looked_at"],
-            notes=last["notes"] or "",
-            message=last["message"] or "",
-        )
-        for _, (last,) in sorted(readings.items())
-    ]
+    return [QueueReading(**_seen(last)) for _, (last,) in sorted(readings.items())]
+
+
+def _seen(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of the view says of a `QueueReading`."""
+    told = {each.name: row[each.name] for each in fields(QueueReading)}
+    return {**told, "notes": row["notes"] or "", "message": row["message"] or ""}
 
 
 def _readings(
@@ -175,11 +169,7 @@ def _backlog(
     ]
     arriving, leaving = rate(states, "arrived"), rate(states, "taken")
     return Backlog(
-        flow=last["flow"],
-        queue=last["queue"],
-        role=last["role"],
-        read_at=last["read_at"],
-        depth=last["depth"],
+        **_seen(last),
         oldest_age_s=last["oldest_age_s"],
         age_of=last["age_of"] or "",
         arriving=arriving,
@@ -191,9 +181,6 @@ def _backlog(
         if last["role"] != "dead"
         else Flowing.UNKNOWN,
         drops_at=last["drops_at"],
-        looked_at=last["looked_at"],
-        notes=last["notes"] or "",
-        message=last["message"] or "",
         depths=tuple(row["depth"] for row in rows),
     )
 

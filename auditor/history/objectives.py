@@ -16,6 +16,7 @@ from auditor.history.lens import Lens
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
+from auditor.map.settings import Objective
 from checks.backlog import Allowance, over_allowance
 from checks.convergence import Verdict
 from checks.estimates import Estimate
@@ -120,17 +121,16 @@ def objectives(
     """Every objective of every flow, each over the period of its flow's SLA."""
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
 
-    def over_periods(figures: Callable[[Lens, datetime, datetime], _Figures], word: str) -> dict[float, _Figures]:
-        """By period, figures of the flows for which one promises this."""
-        wanted = {
-            flow.settings.sla.period_s
-            for flow in flows.values()
-            if getattr(flow.settings.sla, word) not in (None, {})
-        }
+    def over_periods(
+        figures: Callable[[Lens, datetime, datetime], _Figures], promised: Callable[[Objective], bool]
+    ) -> dict[float, _Figures]:
+        """By period, figures over it, for the periods over which some flow promises what they tell."""
+        wanted = {flow.settings.sla.period_s for flow in flows.values() if promised(flow.settings.sla)}
         return {period_s: figures(lens, now - timedelta(seconds=period_s), now) for period_s in wanted}
 
-    cells, due = over_periods(_cells, "within"), over_periods(due_records, "coverage")
-    differ = over_periods(disagreements, "agreement")
+    cells = over_periods(_cells, lambda sla: bool(sla.within))
+    due = over_periods(due_records, lambda sla: sla.coverage is not None)
+    differ = over_periods(disagreements, lambda sla: sla.agreement is not None)
     states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
     queues = backlogs(integration_map, lens, now - timedelta(seconds=QUEUES_S))
     found: list[ObjectiveFigure] = []

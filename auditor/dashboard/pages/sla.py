@@ -295,7 +295,7 @@ def _coverage(data: Data, span: TimeRange) -> None:
         key="coverage",
         signs={"state": [look.FLOW[Standing(each.state)] for each in covered]},
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
-        optional=(BY_SAMPLE,),
+        optional=("by sample",),
         column_config={  # all columns fit on a screen of 1440 pixels
             "flow": st.column_config.TextColumn(width=150),
             "unverified": st.column_config.NumberColumn(format="localized", width=74),
@@ -303,28 +303,23 @@ def _coverage(data: Data, span: TimeRange) -> None:
             "cannot verify": st.column_config.NumberColumn(format="localized", width=84),
             "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=78),
             "swept": st.column_config.TextColumn(width=76, help="When the last complete sweep ended"),
-            **{
-                name: st.column_config.Column(label, help=more, width=width)
-                for name, (label, width, more) in _SHORT.items()
-            },
-            "left out (budget)": st.column_config.NumberColumn(
-                "left out", format="localized", width=54, help="Reads that were left out because a budget was spent"
+            "left out": st.column_config.NumberColumn(
+                format="localized", width=54, help="Reads that were left out because a budget was spent"
             ),
+            **{name: st.column_config.Column(help=more, width=width) for name, (width, more) in _COLUMNS.items()},
         },
     )
     _coverage_days(data)
 
 
-BY_SAMPLE = "share that differs, sampled"
-
-_SHORT = {
-    "conclusive readings": ("conclusive", 120, "Readings that led to a verdict, of those that were due"),
-    "windows undecided": ("undecided", 72, "Windows of which nobody can say whether they were kept"),
-    "differing so far": ("differ so far", 90, "Records that differ, in the sweep that goes on"),
-    "differed, last sweep": ("last sweep", 78, "Records that differed in the last complete sweep"),
-    BY_SAMPLE: ("by sample", 76, "The share that differs, by the sample of the last day"),
+_COLUMNS = {
+    "conclusive": (120, "Readings that led to a verdict, of those that were due"),
+    "undecided": (72, "Windows of which nobody can say whether they were kept"),
+    "differ so far": (90, "Records that differ, in the sweep that goes on"),
+    "last sweep": (78, "Records that differed in the last complete sweep"),
+    "by sample": (76, "The share that differs, by the sample of the last day"),
 }
-"""Shorter labels of columns of the coverage, their widths in pixels, and what they mean."""
+"""Columns of the coverage: their widths in pixels, and what they mean."""
 
 
 def _coverage_days(data: Data) -> None:
@@ -464,6 +459,6 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         **row,
         "verified through": view.verified(each.verified_through_at, now),
         "sweep": each.sweep_ratio,
-        BY_SAMPLE: "" if row[BY_SAMPLE] == "–" else row[BY_SAMPLE],
+        "by sample": "" if row["by sample"] == "–" else row["by sample"],
         "swept": "–" if each.swept_at is None else view.ago(each.swept_at, now),
     }

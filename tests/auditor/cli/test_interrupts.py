@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -57,10 +59,10 @@ def test_ctrl_c_while_a_module_of_the_map_is_loaded_is_no_mistake_of_the_map(sta
 
 
 @pytest.mark.parametrize("way", [quiet, outside_imports])
-def test_whoever_handles_ctrl_c_already_keeps_it(way: object) -> None:
+def test_whoever_handles_ctrl_c_already_keeps_it(way: Callable[[], AbstractContextManager[None]]) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with way():  # type: ignore[operator]
+        with way():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -68,7 +70,7 @@ def test_whoever_handles_ctrl_c_already_keeps_it(way: object) -> None:
 
     def elsewhere() -> None:
         try:
-            with way():  # type: ignore[operator]
+            with way():
                 pass
         except BaseException as error:
             failed.append(error)

@@ -128,10 +128,10 @@ def test_coverage_says_what_is_not_known_yet() -> None:
     )
     row = shown(coverage_row(begun, NOW))
     assert row["verified through"] == "nothing verified yet"
-    assert {row[name] for name in ("behind", "conclusive readings", "windows undecided", "sweep")} == {"–"}
+    assert {row[name] for name in ("behind", "conclusive", "undecided", "sweep")} == {"–"}
     half = replace(
         begun, verified_through_at=NOW - timedelta(seconds=30), due=200, verdicts=199, sweep_ratio=0.5, walk="rank"
     )
     row = shown(coverage_row(half, NOW))
     assert (row["verified through"], row["behind"]) == ("2026-03-01 11:59:30", "30 s")
-    assert (row["conclusive readings"], row["sweep"]) == ("99.50% of 200", "50% by rank")
+    assert (row["conclusive"], row["sweep"]) == ("99.50% of 200", "50% by rank")
