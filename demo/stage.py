@@ -107,7 +107,9 @@ class Stage:
             raise ValueError(f"no such scenario: {name}; known: {', '.join(SCENARIOS)}")
         with self._lock:
             if self._playing is not None:
-                raise ValueError(f"{self._playing.scenario.name} is being played; mend it first")
+                raise ValueError(
+                    f"{self._playing.scenario.name} is being played; mend it first, with `auditor demo mend`"
+                )
             scenario = SCENARIOS[name]
             play = Play(business=self._business, bus=self._bus, conditions=self.conditions, prevented=prevented)
             self._playing = _Playing(

@@ -40,8 +40,8 @@ HEALS_WITHIN_S = 180.0
 SETTLES_S = 15.0
 """How long a scenario without incidents is watched after its end."""
 
-QUIET_S = 10.0
-"""How long no further conflict must have come up before all of them are decided."""
+QUIET_S = 45.0
+"""How long no further conflict must have come up before all are decided; by then people have heard of them."""
 
 PORT = 8501
 SHOWN = 3

@@ -115,7 +115,7 @@ def _checked(reader: MapReader, ledger: Path | None = None) -> tuple[Integration
             reader.say(
                 ("systems", name, "url"),
                 f"{ledger} is the auditor's own ledger, which changes while it is read; name the database of the "
-                "system, or keep the ledger elsewhere, by --data or AUDITOR_LEDGER",
+                "system, or keep the ledger elsewhere, by --data, AUDITOR_DATA or AUDITOR_LEDGER",
             )
     if reader.problems:
         raise MapError(reader.problems, more=reader.incomplete or reader.unread)
@@ -232,7 +232,8 @@ def _queues(
             path = ("flows", name, "queues", queue)
             kind = entry.get("kind") if isinstance(entry, Mapping) else None
             if not isinstance(kind, str) or kind not in registry.QUEUE_KINDS:
-                reader.say(path, f"unknown kind {kind!r}" + did_you_mean(str(kind), registry.QUEUE_KINDS))
+                if (*path, "kind") not in reader.unresolved:
+                    reader.say(path, f"unknown kind {kind!r}" + did_you_mean(str(kind), registry.QUEUE_KINDS))
                 reader.incomplete = True
                 continue
             parsed = reader.parse(registry.queue_settings(kind), path, entry)

@@ -33,6 +33,8 @@ _BROKEN = re.compile(r"\$\$|(?P<broken>\$\{)")
 FORMS = "write ${NAME}, ${NAME:-DEFAULT} or ${file:PATH}, and $${ where a text holds ${ itself"
 """What may begin with `${`."""
 
+IN_DEFAULT = "${ in a default begins no variable: write a default without ${, or none"
+
 
 class MapReader:
     """Collects the sections of all files, the place of each key, and what is wrong.
@@ -52,8 +54,15 @@ class MapReader:
         self.unread = self.incomplete = False
 
     def say(self, path: Path_, message: str) -> None:
-        """Note a mistake at a path."""
+        """Note a mistake at a path; not of a value whose variables could not be replaced, which is not the file's."""
+        if path not in self.unresolved:
+            self.problems.append(self.at(path, message))
+
+    def _unresolvable(self, path: Path_, message: str) -> str:
+        """Note that a variable at a path cannot be replaced; answers what stands for it."""
         self.problems.append(self.at(path, message))
+        self.unresolved.add(path)
+        return ""
 
     def at(self, path: Path_, message: str) -> Problem:
         """A remark at a path, located at the nearest known place."""
@@ -159,24 +168,19 @@ class MapReader:
         def replaced(match: re.Match[str]) -> str:
             if match.group() == "$$":
                 return "$"
-            if (groups := match.groupdict())["broken"] or "${" in (groups.get("default") or ""):
-                nested = "" if groups["broken"] else "in a default "
-                self.say(path, f"${{ {nested}begins no variable: {FORMS}")
-                self.unresolved.add(path)
-                return ""
+            if (groups := match.groupdict())["broken"]:
+                return self._unresolvable(path, f"${{ begins no variable: {FORMS}")
+            if "${" in (groups["default"] or ""):
+                return self._unresolvable(path, IN_DEFAULT)
             if match["file"]:
                 try:
                     return yaml_document.read_text(Path(match["file"]), yaml_document.SECRET_LIMIT_BYTES).strip()
                 except (OSError, ValueError) as error:
                     why = f": it {error}" if isinstance(error, yaml_document.NotTextError) else ""
-                    self.say(path, f"cannot read the file {match['file']}{why}")
-                    self.unresolved.add(path)
-                    return ""
+                    return self._unresolvable(path, f"cannot read the file {match['file']}{why}")
             value = self.environment.get(match["name"], match["default"])
             if value is None:
-                self.say(path, f"environment variable {match['name']} is not set")
-                self.unresolved.add(path)
-                return ""
+                return self._unresolvable(path, f"environment variable {match['name']} is not set")
             return value
 
         # Without the last } no variable ends, and each search would run to the end of the text.
@@ -190,8 +194,6 @@ class MapReader:
             self.incomplete = True
             for each in error.errors(include_url=False):
                 where = (*path, *_as_written(each["loc"], content))
-                if where in self.unresolved:
-                    continue
                 message = of_settings(each)
                 if each["type"] == "extra_forbidden":
                     words = _words(model, each["loc"][:-1])

@@ -238,6 +238,23 @@ def test_variables_are_replaced_after_parsing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("good", "bad", "where"),
+    [
+        ("kind: sql", 'kind: "${K"', "systems.crm.kind"),
+        ("from: crm", "from: ${UNSET}", "flows.customer_to_billing.from"),
+        ("owner: crm", "owner: ${UNSET}", "data_types.customer.owner"),
+    ],
+)
+def test_a_variable_that_cannot_be_replaced_is_one_mistake(good: str, bad: str, where: str, tmp_path: Path) -> None:
+    assert good in GOOD
+    with pytest.raises(MapError) as failed:
+        load(GOOD.replace(good, bad, 1), tmp_path)
+    mistakes = told(failed.value, tmp_path)
+    assert len([each for each in mistakes if f" {where}: " in each]) == 1
+    assert not [each for each in mistakes if "''" in each or "'K'" in each], "what the file does not say"
+
+
+@pytest.mark.parametrize(
     ("password", "said"),
     [
         ("pre${PW", "${ begins no variable: write ${NAME}, ${NAME:-DEFAULT} or ${file:PATH}, and $${ where"),
