@@ -85,7 +85,7 @@ def test_one_late_change_of_strict_data_is_one_incident_until_it_has_arrived(sta
     stand.agree(5)
     stand.audit()
     stand.put("crm", 3, "Grace", ago_s=0)
-    stand.audit_until(lambda: incident(stand)["state"], 60)
+    stand.audit_until(lambda: incident(stand)["state"] and stand.breaches("not_arriving"), 60)
     assert incident(stand)["state"] == "open"
     stand.put("billing", 3, "Grace")
     stand.clock.stand_at(stand.clock.now())

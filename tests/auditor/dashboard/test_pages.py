@@ -593,7 +593,7 @@ def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
     watched.sweep()
     covered = table_with(run("sla"), "last sweep")
     assert list(covered["last sweep"]) == ["1 of 5"]
-    budgets = table_with(run("sla"), "by sample")
+    budgets = table_with(run("sla"), "calls in 24 h")
     assert list(budgets["system"]) == ["crm", "billing"]
     assert list(budgets["calls in 24 h"]) == ["no limit", "no limit"]
     assert all(each.startswith("at most ") for each in budgets["by sample"])
