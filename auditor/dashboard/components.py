@@ -14,23 +14,12 @@ from auditor import escaping
 from auditor.dashboard import acting, header, look, navigation
 from auditor.dashboard.access import Person
 from auditor.dashboard.data import Data, NoLedgerError
+from auditor.dashboard.installations import installation, is_open
 from auditor.dashboard.time_range import TimeRange
 from auditor.ledger import LedgerError
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
-from auditor.workspace import Workspace
 from probes.wording import counted
-
-
-@st.cache_resource(show_spinner="Opening the history …", on_release=Data.close)
-def _open(map_file: str, folder: str) -> Data:
-    workspace = Workspace.at(
-        Path(folder),
-        ledger_url=os.environ.get("AUDITOR_LEDGER"),
-        archive=os.environ.get("AUDITOR_ARCHIVE"),
-        make=False,
-    )
-    return Data(load_map(Path(map_file)), workspace)
 
 
 def open_data(title: str = "", without_ledger: Callable[[], None] | None = None) -> Data:
@@ -45,7 +34,7 @@ def open_data(title: str = "", without_ledger: Callable[[], None] | None = None)
     if not navigation.there_is_a_map():
         navigation.go("setup", {})
     try:
-        data = _open(map_file, folder)
+        data = _installation(map_file, folder)
         data.follow(lambda: load_map(Path(map_file)))
         return data
     except MapError as error:
@@ -66,10 +55,18 @@ def open_data(title: str = "", without_ledger: Callable[[], None] | None = None)
         st.stop()
 
 
+def _installation(map_file: str, folder: str) -> Data:
+    """The installation; whoever has to wait until it is open sees why."""
+    if is_open(map_file, folder):
+        return installation(map_file, folder)
+    with st.spinner("Opening the history …"):
+        return installation(map_file, folder)
+
+
 def nothing_audited() -> bool:
     """Whether the map can be read, and nothing was audited with it yet."""
     try:
-        return _open(navigation.map_location(), os.environ.get("AUDITOR_DATA", "var")).last_audit_at() is None
+        return installation(navigation.map_location(), os.environ.get("AUDITOR_DATA", "var")).last_audit_at() is None
     except NoLedgerError:
         return True
     except (MapError, LedgerError):
@@ -80,7 +77,7 @@ def nothing_audited() -> bool:
 def _await_ledger(place: str, map_file: str, folder: str) -> None:
     """Say that there is no ledger yet, until there is one."""
     try:
-        _open(map_file, folder)
+        installation(map_file, folder)
     except NoLedgerError:
         sentence = f"There is no ledger in {escaping.markdown(place)} yet."
         todo = "Start the auditor with `auditor run`, or point the dashboard to its folder with `--data`."
@@ -123,7 +120,7 @@ def framed(
         span = navigation.time_range(datetime.now(UTC))
         if not live:
             watch(lambda: header.draw(data, navigation.time_range(datetime.now(UTC)), title), key=f"top-{title}")
-        with _failures_told():
+        with _failures_told(), data.held():
             if live:
                 header.draw(data, span, title, paused=every_s != chosen_s)
             draw(data, span)

@@ -8,7 +8,8 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
@@ -48,6 +49,9 @@ from checks.objectives import WindowCounts
 from checks.silences import Silence
 
 REFRESH_AT_MOST_EVERY_S = 1.0
+
+HELD_S = 3.0
+"""How long at most the history is not refreshed because a page is being drawn."""
 
 RENEW_AFTER = 10_000
 """Queries that a lens answers: until it is closed, DuckDB 2.0.0 keeps up to 1.1 KiB of each that scans Parquet."""
@@ -102,6 +106,7 @@ class Data:
         self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
         self._refreshed = 0.0
+        self._draws = 0
         self._types: dict[str, list[tuple[str, str]]] = {}
         self._in_force = self._loaded_last()
 
@@ -132,9 +137,21 @@ class Data:
         self._refresh()
         return self.memo.get(key, compute)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The figures of a draw belong together: inside, nothing is refreshed, unless it takes longer than `HELD_S`."""
+        self._refresh()
+        with self._lock:
+            self._draws += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._draws -= 1
+
     def _refresh(self) -> None:
         with self._lock:
-            if time.monotonic() - self._refreshed > REFRESH_AT_MOST_EVERY_S:
+            if time.monotonic() - self._refreshed > (HELD_S if self._draws else REFRESH_AT_MOST_EVERY_S):
                 self._renew()
                 self.lens.refresh()
                 self.memo.clear()

@@ -38,7 +38,15 @@ class Memo:
         mine.set_result(figure)
         return figure
 
-    def clear(self) -> None:
-        """Forget all; who waits still gets the figure."""
+    def has(self, key: Hashable) -> bool:
+        """Whether nobody would wait for this figure."""
         with self._lock:
+            known = self._kept.get(key)
+        return known is not None and known.done()
+
+    def clear(self) -> list[Any]:
+        """Forget all figures and return those that are computed; who waits still gets the figure."""
+        with self._lock:
+            kept = list(self._kept.values())
             self._kept.clear()
+        return [each.result() for each in kept if each.done() and each.exception() is None]

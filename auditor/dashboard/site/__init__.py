@@ -36,6 +36,7 @@ def settings() -> dict[str, Any]:
 
     from auditor.dashboard import log_lines, navigation, setup_code
     from auditor.dashboard.access import AccessError, access_of
+    from auditor.dashboard.installations import open_early
     from auditor.dashboard.serving import cannot_sign_in
 
     log_lines.harden()
@@ -46,11 +47,14 @@ def settings() -> dict[str, Any]:
         sys.exit(f"error: {error}")
     if access.oidc is not None and (problem := cannot_sign_in()):
         sys.exit(f"error: {problem}")
-    if not navigation.there_is_a_map():
+    there_is_a_map = navigation.there_is_a_map()
+    if not there_is_a_map:
         sys.stderr.write(f"{setup_code.announcement(access, navigation.map_location())}\n")
     navigation.load()
     # What is loaded by now stays, and Streamlit has the garbage collector look through everything after each draw.
     gc.freeze()
+    if there_is_a_map:
+        open_early(navigation.map_location(), os.environ.get("AUDITOR_DATA", "var"))
     return _made(access)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from auditor.dashboard.components import _open
+from auditor.dashboard.installations import forget
 from tests.auditor.dashboard.test_pages import app_of, button, run, text
 from tests.stand import Stand
 
@@ -18,7 +18,7 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
     stand.agree(3)
     yield stand
-    _open.clear()
+    forget()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from auditor.dashboard import look
-from auditor.dashboard.components import _open
+from auditor.dashboard.installations import forget
 from auditor.dashboard.pages.configuration import CAUSES
 from auditor.ledger.map_loads import COMMAND, LOADED, REFUSED, SIGNAL, START, UNCHANGED
 from auditor.map.effective import effective
@@ -32,7 +32,7 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     )
     stand.agree(3)
     yield stand
-    _open.clear()
+    forget()
 
 
 def load(stand: Stand, outcome: str = LOADED, cause: str = START, **more: Any) -> None:

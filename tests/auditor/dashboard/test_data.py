@@ -56,3 +56,33 @@ def test_a_lens_that_lacks_a_file_stays_because_it_may_hold_the_only_copy_of_its
     for _ in range(10):
         data.query(RUNS)
     assert data.lens is before
+
+
+def counted(data: Data, marker: int) -> int:
+    """Audits on file, asked in words that nobody has asked before."""
+    return int(data.query(f"{RUNS} -- {marker}")["n"].iloc[0])
+
+
+def test_a_draw_shows_one_state_and_the_next_one_what_was_written_meanwhile(data: Data, stand: Stand) -> None:
+    with data.held():
+        first = counted(data, 1)
+        stand.audit()
+        assert counted(data, 2) == first
+    with data.held():
+        assert counted(data, 3) == first + 1
+
+
+def test_a_draw_sees_what_it_has_changed_itself(data: Data, stand: Stand) -> None:
+    with data.held():
+        first = counted(data, 1)
+        stand.audit()
+        data.changed()
+        assert counted(data, 2) == first + 1
+
+
+def test_long_draws_keep_nobody_from_what_is_new(data: Data, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    with data.held():
+        first = counted(data, 1)
+        monkeypatch.setattr(pages, "HELD_S", 0.0)
+        stand.audit()
+        assert counted(data, 2) == first + 1

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import look
-from auditor.dashboard.components import _open
+from auditor.dashboard.installations import forget
 from auditor.ledger import Process
 from tests.auditor.dashboard.test_pages import links, run
 from tests.auditor.ledger.rows import incident as incident_row
@@ -21,7 +21,7 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
     monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
     yield stand
-    _open.clear()
+    forget()
 
 
 def badges(app: AppTest) -> str:

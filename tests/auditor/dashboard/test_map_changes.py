@@ -9,8 +9,8 @@ import pytest
 
 from auditor import escaping
 from auditor.dashboard import look
-from auditor.dashboard.components import _open
 from auditor.dashboard.data import Data
+from auditor.dashboard.installations import forget
 from auditor.dashboard.map_panel import Known
 from auditor.dashboard.pages import map as map_page
 from auditor.dashboard.time_range import TimeRange
@@ -29,7 +29,7 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
     stand.audit()
     yield stand
-    _open.clear()
+    forget()
 
 
 def test_a_picture_just_drawn_is_as_things_stand(watched: Stand) -> None:

@@ -32,7 +32,9 @@ def test_each_key_has_its_own_figure_until_all_are_forgotten() -> None:
     assert memo.get("a", lambda: 1) == 1
     assert memo.get("b", lambda: 2) == 2
     assert memo.get("a", lambda: 3) == 1
-    memo.clear()
+    assert memo.has("a")
+    assert memo.clear() == [1, 2]
+    assert not memo.has("a")
     assert memo.get("a", lambda: 3) == 3
 
 

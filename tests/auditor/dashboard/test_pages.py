@@ -24,8 +24,8 @@ from auditor.alerts.reporter import Reporter
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.dashboard import acting, look, navigation, tables, view
 from auditor.dashboard.access import LOCAL, Asks, Onlooker, Person
-from auditor.dashboard.components import _open
 from auditor.dashboard.data import Data
+from auditor.dashboard.installations import forget
 from auditor.dashboard.look import Tone
 from auditor.dashboard.pages import dead_letters
 from auditor.dashboard.pages import drift as drift_page
@@ -103,7 +103,7 @@ def run(page: str, **query: str | list[str]) -> AppTest:
 
 def seen(page: str, asks: Asks, **query: str | list[str]) -> AppTest:
     """A page as someone sees it."""
-    _open.clear()
+    forget()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
     app = app_of(code, asks)
     for name, value in query.items():
@@ -158,7 +158,7 @@ def signs(chips: pd.Series) -> list[str]:
 def released() -> Iterator[None]:
     """Each test opens its own installation and closes it."""
     yield
-    _open.clear()
+    forget()
 
 
 @pytest.fixture
@@ -475,7 +475,7 @@ def test_a_link_to_records_that_agree_again_says_so_and_leads_on(watched: Stand)
     assert app.query_params.get("cause", []) == []
     watched.run("billing", "UPDATE customers SET name = 'Ada' WHERE id = 3")
     watched.audit()
-    _open.clear()
+    forget()
     app = run("drift")
     assert "No record is known to differ now. In other states in the last hour: 1 closed." in text(app)
     button(app, "Show every state").click().run()
@@ -929,7 +929,7 @@ def test_incidents_are_shown_of_the_flow_that_the_address_names(watched: Stand) 
     assert "is not a flow of the map" in text(run("incidents", flow="to_biling"))
     with watched.ledger.database.unnumbered() as connection:
         connection.exec_driver_sql("UPDATE breaches SET flow = 'elsewhere'")
-    _open.clear()
+    forget()
     app = run("incidents", flow="to_billing")
     assert "No open incident matches: flow to_billing. None was resolved in the last hour either." in text(app)
     assert "The filters hide 1 other incident." in text(app)

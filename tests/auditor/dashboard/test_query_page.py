@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import result_chart
-from auditor.dashboard.components import _open
+from auditor.dashboard.installations import forget
 from auditor.dashboard.pages.query import EXAMPLES
 from auditor.dashboard.query_sheet import LINK_BYTES, Sheet
 from auditor.desk.shelf import Shelf
@@ -25,7 +25,7 @@ PLAIN = "SELECT state, count(*) AS records FROM divergences GROUP BY ALL"
 def released() -> Iterator[None]:
     """Each test opens its own installation and closes it."""
     yield
-    _open.clear()
+    forget()
 
 
 @pytest.fixture

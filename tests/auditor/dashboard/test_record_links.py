@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from auditor.dashboard import side_by_side
-from auditor.dashboard.components import _open
 from auditor.dashboard.data import Data
+from auditor.dashboard.installations import forget
 from auditor.storage import kept_text
 from auditor.systems.live_record import Cell, CopyView, RecordView
 from tests.auditor.dashboard.test_pages import app_of, run, text
@@ -53,7 +53,7 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
     monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
     yield stand
-    _open.clear()
+    forget()
 
 
 def query_of(key: str) -> dict[str, list[str]]:

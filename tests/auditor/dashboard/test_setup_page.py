@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import setup_code
 from auditor.dashboard.access import LOCAL, Access, Asks, Onlooker, Person
-from auditor.dashboard.components import _open
+from auditor.dashboard.installations import forget
 from auditor.dashboard.setup_progress import Progress
 from auditor.map.loader import load_map
 from auditor.setup.addresses import kinds
@@ -44,7 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("AUDITOR_MAP", "AUDITOR_DATA", "AUDITOR_LEDGER", "CRM_URL", "WAREHOUSE_URL"):
         monkeypatch.delenv(name, raising=False)
     yield tmp_path
-    _open.clear()
+    forget()
 
 
 def begun() -> AppTest:

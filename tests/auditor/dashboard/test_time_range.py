@@ -13,8 +13,8 @@ import pytest
 from auditor import escaping
 from auditor.alerts.notices import incident_path
 from auditor.dashboard.beats import Beat
-from auditor.dashboard.components import _open
 from auditor.dashboard.data import BEATS, Data
+from auditor.dashboard.installations import forget, installation
 from auditor.dashboard.pages import overview
 from auditor.dashboard.time_range import FROM_TO, RANGES, TimeRange, bar_width, between, last
 from tests.auditor.dashboard.test_pages import read_queue, run, text
@@ -58,11 +58,11 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.audit()
     yield stand
-    _open.clear()
+    forget()
 
 
 def test_what_happened_after_a_range_is_not_in_it(watched: Stand) -> None:
-    data = _open(str(watched.map_file), str(watched.place / "var"))
+    data = installation(str(watched.map_file), str(watched.place / "var"))
     around = between(watched.clock.now() - timedelta(hours=1), watched.clock.now())
     before = between(around.begin - timedelta(days=2), around.begin - timedelta(days=1))
     found = {
@@ -96,7 +96,7 @@ def test_what_holds_now_is_shown_whatever_the_range(watched: Stand) -> None:
 def test_a_range_of_any_length_has_bars_that_the_engine_takes(days: float, watched: Stand) -> None:
     span = between(NOW - timedelta(days=days), NOW)
     assert 30 <= (span.end - span.begin) / span.bucket <= 122
-    data = _open(str(watched.map_file), str(watched.place / "var"))
+    data = installation(str(watched.map_file), str(watched.place / "var"))
     data.timeline(span)
     assert bar_width(span.end - span.begin, 60) / timedelta(days=1) <= max(1, round(days / 60))
 
@@ -173,7 +173,7 @@ def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_has_gaps_where_t
         if name:
             watched.run("billing", f"ALTER TABLE letters RENAME TO {name}")
         read_queue(watched)
-    data = _open(str(watched.map_file), str(watched.place / "var"))
+    data = installation(str(watched.map_file), str(watched.place / "var"))
     whole = between(begun - timedelta(minutes=1), watched.clock.now() + timedelta(minutes=1))
     first, _, failed = slots_of_reads(data, whole)
     assert 0 < first < failed < BEATS - 1
@@ -194,7 +194,7 @@ def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_has_gaps_where_t
 
 
 def test_a_curve_of_shares_spans_its_whole_time_range(watched: Stand) -> None:
-    data = _open(str(watched.map_file), str(watched.place / "var"))
+    data = installation(str(watched.map_file), str(watched.place / "var"))
     settled = data.query("SELECT settled_at FROM changes WHERE settled_at IS NOT NULL")["settled_at"]
     span = between(settled.max() - timedelta(minutes=30), settled.max() + timedelta(minutes=10))
     found = data.shares(span)
@@ -212,7 +212,7 @@ def test_a_slot_without_audits_is_a_gap_and_not_a_flow_that_disagrees() -> None:
 
 
 def test_what_the_map_no_longer_names_is_in_no_curve(watched: Stand) -> None:
-    data = _open(str(watched.map_file), str(watched.place / "var"))
+    data = installation(str(watched.map_file), str(watched.place / "var"))
     around = between(watched.clock.now() - timedelta(hours=1), watched.clock.now() + timedelta(minutes=1))
     assert int(data.timeline(around)["opened"].sum()) > 0
     data.map = replace(data.map, flows={})

@@ -25,7 +25,7 @@ from auditor.audit.flow_audit import Auditor
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.cli import app
 from auditor.cli.options import VisibleFormatter, load
-from auditor.dashboard.components import _open
+from auditor.dashboard.installations import forget
 from auditor.ledger import Ledger
 from auditor.systems.reader import open_readers
 from auditor.workspace import Workspace
@@ -266,7 +266,7 @@ class World:
         self.ledger.close()
         self.api.close()
         self.brokers.close()
-        _open.clear()
+        forget()
 
 
 @pytest.fixture
