@@ -139,7 +139,7 @@ class Data:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The figures of a draw belong together: inside, nothing is refreshed, unless it takes longer than `HELD_S`."""
+        """The figures of a draw belong together: inside, nothing is refreshed, for at most `HELD_S`."""
         self._refresh()
         with self._lock:
             self._draws += 1
