@@ -35,6 +35,7 @@ from tests.waiting import wait_until
 
 MAP = Path(auditor.demo.__file__).with_name("demo_map.yaml")
 READY_WITHIN_S, ENDS_WITHIN_S, RESOLVED_WITHIN_S = 120.0, 400.0, 420.0
+LOOKS_EVERY_S = 0.5
 LINGERS_S = 15.0
 """How long a scenario that nothing is heard of is watched after its end."""
 
@@ -181,15 +182,13 @@ def perform(name: str, seed: int, *, prevented: bool) -> Seen:
                 _decide(ledger, environment, undecided)
                 undecided = ""
                 stage.mend()
-            live = ledger.incidents.rows(live_only=True, limit=LISTED)
-            seen.resolved = not live
-            if ended_s is not None and (
-                now_s - ended_s > RESOLVED_WITHIN_S or (now_s - ended_s > LINGERS_S and not live)
-            ):
-                break
+            if ended_s is not None and now_s - ended_s > LINGERS_S:
+                seen.resolved = not ledger.incidents.rows(live_only=True, limit=LISTED)
+                if seen.resolved or now_s - ended_s > RESOLVED_WITHIN_S:
+                    break
             if now_s - begun_s > ENDS_WITHIN_S + RESOLVED_WITHIN_S:
                 break
-            time.sleep(0.25)
+            time.sleep(LOOKS_EVERY_S)
         seen.incidents = ledger.incidents.rows(live_only=False, limit=LISTED)
     how = " prevented" if prevented else ""
     say(f"== {name}{how}, seed {seed}: told after {seen.told_s} s")
