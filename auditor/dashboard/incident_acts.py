@@ -36,7 +36,6 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
         return
     who = acting.named(asks)
     case = Case("incident", number)
-    over = state == "resolved"
     now = datetime.now(UTC)
 
     def until(length: str) -> datetime:
@@ -45,40 +44,48 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
     def act(what: Callable[[Desk], object]) -> None:
         _do(data, who, what)
 
+    def comment() -> None:
+        with st.form("comment", border=False):
+            text = st.text_area("Comment", key="comment-text", height=80)
+            if st.form_submit_button("Add comment"):
+                act(lambda desk: desk.comment(case, text))
+
+    if state == "resolved":
+        st.caption("It is over. If the audits find it again, it is reopened or a new incident begins.")
+        comment()
+        return
     attend, wait, assign, say, expect, close = st.tabs(
         ["Acknowledge", "Snooze", "Assign", "Comment", "Expected", "Resolve"]
     )
     with attend, st.form("acknowledge", border=False):
         attended = state in {"acknowledged", "snoozed"}
         st.caption("Someone works on it: it is not escalated, and its growth is not reported.")
-        text = st.text_input("Note", key="acknowledge-note", disabled=over)
+        text = st.text_input("Note", key="acknowledge-note")
         word = "Take it back" if attended else "Acknowledge"
-        if st.form_submit_button(word, type="primary", disabled=over):
+        if st.form_submit_button(word, type="primary"):
             act(lambda desk: desk.unacknowledge(case, text) if attended else desk.acknowledge(case, text))
     with wait, st.form("snooze", border=False):
         st.caption("No messages until then; it is reported again if it is still open.")
-        length = st.text_input(END, value="2h", key="snooze-length", disabled=over, help=END_HELP)
-        text = st.text_input("Note", key="snooze-note", disabled=over)
-        if st.form_submit_button("Snooze", disabled=over):
+        length = st.text_input(END, value="2h", key="snooze-length", help=END_HELP)
+        text = st.text_input("Note", key="snooze-note")
+        if st.form_submit_button("Snooze"):
             act(lambda desk: desk.snooze(case, until(length), text))
     with assign, st.form("assign", border=False):
-        to = st.text_input("To whom", value=assignee, key="assign-to", disabled=over)
-        if st.form_submit_button("Assign", disabled=over):
+        to = st.text_input("To whom", value=assignee, key="assign-to")
+        if st.form_submit_button("Assign"):
             act(lambda desk: desk.assign(case, to))
-    with say, st.form("comment", border=False):
-        text = st.text_area("Comment", key="comment-text", height=80)
-        if st.form_submit_button("Add comment"):
-            act(lambda desk: desk.comment(case, text))
+    with say:
+        comment()
     with expect, st.form("expect", border=False):
         st.caption("The records that differ now are known to differ: they open no incident until then.")
-        length = st.text_input(END, value="7d", key="expect-length", disabled=over, help=END_HELP)
-        reason = st.text_input("Reason", key="expect-reason", disabled=over)
-        if st.form_submit_button("Expect them", disabled=over):
+        length = st.text_input(END, value="7d", key="expect-length", help=END_HELP)
+        reason = st.text_input("Reason", key="expect-reason")
+        if st.form_submit_button("Expect them"):
             act(lambda desk: desk.expect(number, until(length), reason))
     with close, st.form("resolve", border=False):
         st.caption("It is reopened if the audits still find it.")
-        text = st.text_input("Note", key="resolve-note", disabled=over)
-        if st.form_submit_button("Resolve", disabled=over):
+        text = st.text_input("Note", key="resolve-note")
+        if st.form_submit_button("Resolve"):
             act(lambda desk: desk.resolve(number, text))
 
 

@@ -294,6 +294,8 @@ def _evidence(data: Data, incident: pd.Series) -> None:
         alt="What does not hold, or did not, in this incident",
         optional=("ended",),
         column_config={
+            "now": st.column_config.NumberColumn(format="localized", width=60),
+            "peak": st.column_config.NumberColumn(format="localized", width=60),
             **tables.instants("began", "ended"),
         },
     )

@@ -156,3 +156,20 @@ def test_an_incident_is_snoozed_until_an_instant(three: Stand) -> None:
     app.text_input(key="snooze-length").set_value(end.isoformat())
     button(app, "Snooze").click().run()
     assert not app.exception
+
+
+def test_an_incident_that_is_over_can_be_commented_and_nothing_else(three: Stand) -> None:
+    Desk(three.map, three.ledger, who="bob", known_by="test").resolve(3, "done")
+    app = local("incidents", id="3")
+    assert {each.label for each in app.button} & {
+        "Acknowledge",
+        "Snooze",
+        "Assign",
+        "Expect them",
+        "Resolve",
+    } == set()
+    app.text_input(key="who").set_value("ada")
+    app.text_area(key="comment-text").set_value("it was the release")
+    button(app, "Add comment").click().run()
+    assert not app.exception
+    assert [each.text for each in acts(three, 3)] == ["it was the release"]
