@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import time
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -108,18 +109,18 @@ class DataType(PluginSettings):
         written = binding.get("key_written") if isinstance(binding, Mapping) else None
         return None if written is None else str(written)
 
-    @property
+    @cached_property
     def key_count(self) -> int:
         """How many fields the key has in a system that does not hold it in one."""
         keys = (each.get("key") for each in self.in_.values() if isinstance(each, Mapping))
         return max((len(key) for key in keys if isinstance(key, list | tuple)), default=1)
 
-    @property
+    @cached_property
     def key_types(self) -> tuple[str, ...]:
         """The type of each part of the key."""
         return (self.key_type,) * self.key_count if isinstance(self.key_type, str) else self.key_type
 
-    @property
+    @cached_property
     def whole_key_type(self) -> str:
         """The type of the key as a whole: that of several parts is a text."""
         return self.key_types[0] if self._is_single else "string"
