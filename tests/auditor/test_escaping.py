@@ -21,8 +21,8 @@ from auditor.desk.shelf import Shelf
 from auditor.escaping import visible
 from tests import HOME
 from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
+from tests.auditor.dashboard.page_runs import read_queue
 from tests.auditor.dashboard.test_look import signs
-from tests.auditor.dashboard.test_pages import read_queue
 from tests.auditor.screens import chromium, click_cell, served
 from tests.stand import Stand
 

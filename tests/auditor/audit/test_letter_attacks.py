@@ -23,7 +23,7 @@ from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
 from tests import ledgers
 from tests.attacks import messages
-from tests.auditor.dashboard.test_pages import run, text
+from tests.auditor.dashboard.page_runs import run, text
 from tests.stand import Stand
 
 NOW = datetime.now(UTC).replace(microsecond=0)

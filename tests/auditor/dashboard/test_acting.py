@@ -20,23 +20,12 @@ from auditor.scenarios import Stage
 from checks.escalation import RefusedError
 from demo.company import Company
 from tests import HOME
-from tests.auditor.dashboard.test_pages import (
-    PAGES,
-    button,
-    disputed,
-    drift,
-    local,
-    released,
-    seat,
-    seen,
-    text,
-    watched,
-)
+from tests.auditor.dashboard.page_runs import PAGES, button, drift, local, seat, seen, text
 from tests.auditor.test_scenarios import performing
 from tests.demo.test_company import company
 from tests.stand import Stand
 
-__all__ = ["company", "disputed", "released", "watched"]
+__all__ = ["company"]
 
 STRANGER = Stranger(why="Nobody has signed in here.")
 VIEWER = Onlooker(why="bob is not one of the operators.", name="bob")

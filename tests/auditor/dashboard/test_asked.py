@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from auditor.dashboard.installations import forget
-from tests.auditor.dashboard.test_pages import app_of, button, run, text
+from tests.auditor.dashboard.page_runs import app_of, button, run, text
 from tests.stand import Stand
 
 

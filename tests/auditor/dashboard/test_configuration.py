@@ -14,7 +14,7 @@ from auditor.dashboard.pages.configuration import CAUSES
 from auditor.ledger.map_loads import COMMAND, LOADED, REFUSED, SIGNAL, START, UNCHANGED
 from auditor.map.effective import effective
 from auditor.map.loader import load_map
-from tests.auditor.dashboard.test_pages import app_of, run, signs, table_with, text
+from tests.auditor.dashboard.page_runs import app_of, run, signs, table_with, text
 from tests.stand import Stand
 
 MISTAKE = {"file": "map.yaml", "line": 7, "column": 5, "path": "data_types.x.window", "message": "not a duration"}

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import look
-from auditor.dashboard.installations import forget
 from auditor.ledger import Process
-from tests.auditor.dashboard.test_pages import links, run
+from tests.auditor.dashboard.page_runs import links, run
 from tests.auditor.ledger.rows import incident as incident_row
 from tests.stand import Stand
-
-
-@pytest.fixture
-def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
-    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
-    monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
-    monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
-    yield stand
-    forget()
 
 
 def badges(app: AppTest) -> str:

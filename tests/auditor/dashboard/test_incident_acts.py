@@ -12,22 +12,9 @@ from auditor.dashboard.access import LOCAL, Onlooker
 from auditor.dashboard.incident_acts import CHOSEN, VERBS
 from auditor.dashboard.tables import MENU
 from auditor.desk.desk import Case, Desk
-from tests.auditor.dashboard.test_pages import (
-    button,
-    drift,
-    local,
-    released,
-    seat,
-    seen,
-    signs,
-    table_with,
-    text,
-    watched,
-)
+from tests.auditor.dashboard.page_runs import button, drift, local, seat, seen, signs, table_with, text
 from tests.auditor.ledger.rows import incident as incident_row
 from tests.stand import Stand
-
-__all__ = ["released", "watched"]
 
 PICKED = "incidents-picked"
 

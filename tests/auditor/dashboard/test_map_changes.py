@@ -15,7 +15,7 @@ from auditor.dashboard.map_panel import Known
 from auditor.dashboard.pages import map as map_page
 from auditor.dashboard.time_range import TimeRange
 from auditor.history.status import Standing
-from tests.auditor.dashboard.test_pages import run, text
+from tests.auditor.dashboard.page_runs import run, text
 from tests.stand import Stand
 
 DRAW_AGAIN = "Draw again"

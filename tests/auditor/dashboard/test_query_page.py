@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -11,29 +10,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import result_chart
-from auditor.dashboard.installations import forget
 from auditor.dashboard.pages.query import EXAMPLES
 from auditor.dashboard.query_sheet import LINK_BYTES, Sheet
 from auditor.desk.shelf import Shelf
-from tests.auditor.dashboard.test_pages import button, drift, local, run, table_with, text
+from tests.auditor.dashboard.page_runs import button, drift, local, run, table_with, text
 from tests.stand import Stand
 
 PLAIN = "SELECT state, count(*) AS records FROM divergences GROUP BY ALL"
-
-
-@pytest.fixture(autouse=True)
-def released() -> Iterator[None]:
-    """Each test opens its own installation and closes it."""
-    yield
-    forget()
-
-
-@pytest.fixture
-def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
-    monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
-    monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
-    return stand
 
 
 def editor(app: AppTest) -> str:

@@ -11,21 +11,9 @@ from streamlit.testing.v1 import AppTest
 from auditor.dashboard.access import Onlooker
 from auditor.ledger import this_process
 from checks.judgement import Outcome
-from tests.auditor.dashboard.test_pages import (
-    button,
-    drift,
-    local,
-    run,
-    seat,
-    signs,
-    table_with,
-    text,
-    watched,
-)
+from tests.auditor.dashboard.page_runs import button, drift, local, run, seat, signs, table_with, text
 from tests.stand import Stand
 from tests.waiting import wait_until
-
-__all__ = ["watched"]
 
 PICKED = "divergences-picked"
 

@@ -13,7 +13,7 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.installations import forget
 from auditor.storage import kept_text
 from auditor.systems.live_record import Cell, CopyView, RecordView
-from tests.auditor.dashboard.test_pages import app_of, run, text
+from tests.auditor.dashboard.page_runs import app_of, run, text
 from tests.stand import Stand
 
 KEYS = {

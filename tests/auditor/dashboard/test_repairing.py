@@ -9,11 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from auditor.conflicts.repair import propose
 from auditor.conflicts.repair_formats import write_sql
-from tests.auditor.dashboard.test_pages import button, drift, local, run, table_with, text, watched
+from tests.auditor.dashboard.page_runs import button, drift, local, run, table_with, text
 from tests.auditor.dashboard.test_rechecking import PICKED
 from tests.stand import Stand
-
-__all__ = ["watched"]
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from auditor.map.loader import load_map
 from auditor.setup.addresses import kinds
 from auditor.setup.steps import Step
 from tests import HOME, engines
+from tests.auditor.dashboard.page_runs import ONLOOKER, button, links, seat, seen, table_with, text
 from tests.auditor.dashboard.test_accessible import BESIDE, broken_rules
-from tests.auditor.dashboard.test_pages import ONLOOKER, button, links, seat, seen, table_with, text
 from tests.auditor.screens import chromium
 from tests.auditor.setup.accounts import Accounts
 from tests.auditor.setup.pair import fill

@@ -8,22 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard.access import LOCAL, Onlooker
 from auditor.desk.desk import Desk
-from tests.auditor.dashboard.test_pages import (
-    button,
-    drift,
-    local,
-    released,
-    run,
-    seat,
-    seen,
-    signs,
-    table_with,
-    text,
-    watched,
-)
+from tests.auditor.dashboard.page_runs import button, drift, local, run, seat, seen, signs, table_with, text
 from tests.stand import Stand
-
-__all__ = ["released", "watched"]
 
 VIEWER = Onlooker(why="bob is not one of the operators.", name="bob")
 

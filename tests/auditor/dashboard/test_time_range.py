@@ -17,7 +17,7 @@ from auditor.dashboard.data import BEATS, Data
 from auditor.dashboard.installations import forget, installation
 from auditor.dashboard.pages import overview
 from auditor.dashboard.time_range import FROM_TO, RANGES, TimeRange, bar_width, between, last
-from tests.auditor.dashboard.test_pages import read_queue, run, text
+from tests.auditor.dashboard.page_runs import read_queue, run, text
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

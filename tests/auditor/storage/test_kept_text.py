@@ -18,7 +18,8 @@ from auditor.ledger import SETTLED, Ledger, LedgerError
 from auditor.ledger import tables as t
 from auditor.storage.kept_text import MARK, kept, restored
 from tests.attacks.texts import TEXTS
-from tests.auditor.dashboard.test_pages import PAGES, drift, released, run, watched
+from tests.auditor.dashboard.conftest import released, watched
+from tests.auditor.dashboard.page_runs import PAGES, drift, run
 from tests.stand import Stand
 
 __all__ = ["released", "watched"]

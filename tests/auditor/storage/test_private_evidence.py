@@ -19,7 +19,8 @@ from auditor.storage.private_evidence import cleaned, without_sizes
 from checks.difference_kinds import KINDS
 from checks.unreadable import DESCRIBED
 from tests.auditor.cli.test_commands import auditor
-from tests.auditor.dashboard.test_pages import PAGES, released, run, text, watched
+from tests.auditor.dashboard.conftest import released, watched
+from tests.auditor.dashboard.page_runs import PAGES, run, text
 from tests.auditor.older_ledger import made_at
 from tests.stand import Stand
 

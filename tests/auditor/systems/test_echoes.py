@@ -31,7 +31,7 @@ from auditor.systems.reader import open_readers
 from auditor.workspace import Workspace
 from probes.registry import open_queue_probe
 from tests.attacks.secrets import FORMS, SECRETS
-from tests.auditor.dashboard.test_pages import run, text
+from tests.auditor.dashboard.page_runs import run, text
 from tests.http_api import Api, Request, Response
 
 PASSWORD = SECRETS["reserved"]

@@ -1,0 +1,47 @@
+"""Conflicts: opened from the list, decided on their page, and numbers that are none."""
+
+from __future__ import annotations
+
+from auditor.dashboard import look, navigation
+from auditor.dashboard.access import LOCAL
+from tests.auditor.dashboard.page_runs import local, run, text
+from tests.stand import Stand
+
+
+def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
+    app = run("conflicts")
+    assert "1 conflict" in text(app)
+    app = run("conflicts", conflict="1")
+    assert not app.exception
+    assert "Conflict 1: customer 3" in text(app)
+    assert "You can look and not decide." in text(app)
+    assert "who" not in [each.key for each in app.text_input]
+    app = local("conflicts", conflict="1")
+    app.text_input(key="who").set_value("")
+    app.button[1].click().run()
+    assert "enter your name" in text(app)
+    assert "nobody has signed in" in text(app)
+    app.text_input(key="who").set_value("ada")
+    app.button[1].click().run()
+    assert not app.exception
+    (conflict,) = disputed.ledger.conflicts.listed()
+    assert (conflict.state.value, conflict.choice) == ("decided", "crm")
+    found = disputed.ledger.conflicts.find(conflict.conflict_id)
+    assert found is not None
+    assert (found[1][-1].who, found[1][-1].known_by) == ("ada", LOCAL)
+    assert look.CONFLICT["decided"].badge in text(run("conflicts", conflict="1"))
+
+
+def test_a_click_on_the_number_of_a_conflict_opens_it(disputed: Stand) -> None:
+    app = run("conflicts")
+    app.session_state["_next_page"] = navigation.conflict(1)  # what the click leaves
+    app.run()
+    assert not app.exception
+    assert "Conflict 1: customer 3" in text(app)
+
+
+def test_a_conflict_that_is_not_there_is_said(disputed: Stand) -> None:
+    for number in ("99", "x"):
+        app = run("conflicts", conflict=number)
+        assert not app.exception
+        assert f"There is no conflict {number}" in text(app)

@@ -1,0 +1,69 @@
+"""The demo: playing a scenario, and waiting for what a person has to decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from unittest.mock import patch
+
+import pytest
+
+from auditor.dashboard import navigation
+from auditor.dashboard.data import Data
+from auditor.scenarios import Stage
+from demo.company import Company
+from demo.scenarios import SCENARIOS
+from tests.auditor.conflicts.test_decisions import OPEN
+from tests.auditor.dashboard.page_runs import local, run, text
+from tests.auditor.test_scenarios import performing
+from tests.demo.test_company import company
+from tests.stand import Stand
+
+__all__ = ["company"]
+
+
+def test_demo_waits_for_the_conflict_that_has_to_be_decided(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        app = local("demo")
+        next(each for each in app.button if each.key == "break-two-teams").click().run()
+        assert "Wait until the auditor has found the conflict" in text(app)
+        assert not [each for each in app.button if "end it" in each.label]
+        came_up = replace(OPEN, opened_at=datetime.now(UTC))
+        with (
+            patch.object(Data, "conflicts", lambda self, live_only: [came_up]),
+            patch.object(Data, "decide_waiting", autospec=True) as decided,
+        ):
+            app.run()
+            next(each for each in app.button if each.label == "Decide for crm and mend it").click().run()
+        assert not app.exception
+        assert decided.call_args.args[2] == "crm"
+        while Stage(address).programme().playing is not None:
+            pass
+
+
+def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "`auditor demo` starts one that does" in text(run("demo"))
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        assert "You can look on and not play." in text(run("demo"))
+        app = local("demo")
+        assert not app.exception
+        assert "everything agrees" in text(app)
+        buttons = {each.key: each for each in app.button}
+        assert {f"break-{name}" for name in SCENARIOS} < buttons.keys()
+        buttons["break-unreachable-crm"].click().run()
+        said = text(app)
+        assert SCENARIOS["unreachable-crm"].situation in said
+        assert f"To do: {SCENARIOS['unreachable-crm'].person}" in said
+        assert all(each.disabled for each in app.button if (each.key or "").startswith(("break", "prevent")))
+        next(each for each in app.button if each.label == "Mend it now").click().run()
+        while Stage(address).programme().playing is not None:
+            pass
+        (over,) = app.run().success
+        assert "is over" in over.value
+    assert "does not answer" in text(run("demo"))
