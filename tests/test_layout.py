@@ -59,7 +59,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "it is one step of a whole, and the tests ask what the whole came to": {
         "auditor/alerts/delivery_rule.py": "auditor/alerts/test_delivery.py",
-        "auditor/alerts/silent.py": "auditor/cli/test_commands.py",
+        "auditor/alerts/silent.py": "auditor/cli/test_incidents.py",
         "auditor/alerts/unrecorded.py": "auditor/daemon/test_trouble.py",
         "auditor/audit/letter_scan.py": "auditor/history/test_letters.py",
         "auditor/audit/listing.py": "auditor/audit/test_unlisted.py",
@@ -74,7 +74,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/conflicts/policy.py": "auditor/conflicts/test_decisions.py",
         "auditor/conflicts/repair_formats.py": "auditor/conflicts/test_repair.py",
         "auditor/console/answers.py": "auditor/console/test_query.py",
-        "auditor/storage/strict_json.py": "auditor/cli/test_commands.py",
+        "auditor/storage/strict_json.py": "auditor/cli/test_query.py",
         "auditor/console/ledger_rows.py": "auditor/console/test_query.py",
         "auditor/console/query_plan.py": "auditor/console/test_query.py",
         "auditor/console/sandbox.py": "auditor/console/test_query.py",
@@ -191,11 +191,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/records/sql/dialects/sqlite.py": "probes/records/sql/test_probe.py",
     },
     "it is run as people run it: by a command": {
-        f"auditor/cli/{name}.py": "auditor/cli/test_commands.py"
-        for name in (
-            *("audits", "conflicts", "doctor", "documents", "figures", "findings", "map", "options", "program"),
-            *("query", "queues", "record", "serve", "tables", "template", "verified", "watchdog"),
-        )
+        "auditor/cli/documents.py": "auditor/cli/test_audits.py",
+        "auditor/cli/serve.py": "auditor/dashboard/test_access.py",
+        "auditor/cli/tables.py": "auditor/cli/test_figures.py",
+        "auditor/cli/watchdog.py": "auditor/daemon/test_watchdog.py",
     },
     "it is seen as people see it: on a page": {
         **{

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.probes.chatter import PASSWORD
 from tests.probes.test_secrets import assert_discreet
 from tests.servers import free_port

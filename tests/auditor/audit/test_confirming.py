@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from auditor.alerts.objectives import evidence_text, judge_objective
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.stand import Stand
 
 WINDOW_S, EVERY_S = 4, 1

@@ -28,7 +28,7 @@ from probes.exact_json import decode
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
 from tests.attacks.numbers import NUMBERS, SPELT
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.stand import swept
 
 TEXTS = {

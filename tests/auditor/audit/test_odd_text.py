@@ -20,7 +20,7 @@ from auditor.map.loader import load_map
 from checks.judgement import Outcome
 from checks.keys import KEY_LIMIT_BYTES
 from probes.queue_contract import Letter
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.http_api import Api, Request
 from tests.stand import swept
 

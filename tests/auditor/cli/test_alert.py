@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.senders.receivers import receiver
 from tests.http_api import Response
 from tests.stand import Stand

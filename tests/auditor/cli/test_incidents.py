@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from auditor.alerts.delivery_rule import after_try
 from auditor.alerts.reporter import Reporter
+from auditor.audit.flow_audit import Auditor
 from auditor.cli import app, rows
 from auditor.ledger import Ledger
+from auditor.senders.contract import Receipt
 from tests.auditor.alerts.test_reporter import signal
+from tests.auditor.cli.process import auditor
 from tests.stand import Stand
 
 ALERTS = "alerts: {slack: {webhook: 'https://hooks.example/secret'}, hold: 0s}\n"
@@ -223,3 +227,49 @@ def test_hostile_names_are_shown_harmlessly(shell: Shell) -> None:
     shell.run("silence", "--flow", "to_\x1b[2J*", "--for", "1h", "--reason", "\x1b]0;x\x07")
     for words in (("show", "1"), (), ("silence", "list")):
         assert "\x1b" not in shell.run(*words, reads=True).output
+
+
+def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_doctor(
+    stand: Stand, places: list[object]
+) -> None:
+    data = places[2:4]
+    none = auditor("incidents", *data)
+    assert (none.returncode, "there is no ledger" in none.stderr) == (3, True)
+    assert auditor("once", *places).returncode == 0
+    none = auditor("incidents", *data)
+    assert (none.returncode, "no open incidents" in none.stderr) == (0, True)
+    stand.map_file.write_text(stand.map_file.read_text() + "alerts: {webhook: {url: 'http://127.0.0.1:9/secret'}}\n")
+    ledger = Ledger(f"sqlite:///{stand.place}/var/ledger.sqlite")
+    auditing = Auditor(
+        flow=stand.map.flow("to_billing"),
+        source=stand.readers["crm"],
+        target=stand.readers["billing"],
+        ledger=ledger,
+        digest_key=b"k" * 32,
+        reporter=Reporter.of_map(ledger, stand.map, ["webhook", "slack"], hold_s=0),
+    )
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    for _ in range(3):
+        auditing.audit(datetime.now(UTC))
+    for sender, receipt in {
+        "webhook": Receipt(outcome="rejected", error="HTTP 404: no_service"),
+        "slack": Receipt(outcome="sent"),
+    }.items():
+        alert = ledger.outbox.claim(datetime.now(UTC), to=sender)
+        assert alert is not None
+        now = datetime.now(UTC)
+        ledger.outbox.settle(alert, **after_try(receipt, 1, now, False, since_at=now))
+    ledger.close()
+    (row,) = json.loads(auditor("incidents", *data, "--json").stdout)
+    assert (row["breach"], row["state"], row["message"]) == ("unreadable", "open", "failed")
+    assert auditor("incidents", *data).returncode == 3  # not known, and not wrong
+    (lost,) = json.loads(auditor("status", *places, "--json").stdout)["undelivered"]
+    assert (lost["sender"], lost["messages"], lost["error"]) == ("webhook", 1, "HTTP 404: no_service")
+    assert lost["advice"].startswith("check the address under alerts.webhook of the map")
+    assert "Messages not delivered" in auditor("status", *places).stdout
+    stand.run("billing", "ALTER TABLE clients RENAME TO customers")
+    doctor = auditor("doctor", *places, "--json")
+    assert doctor.returncode == 3
+    (told,) = [each for each in json.loads(doctor.stdout) if each["system"] == "alerts webhook"]
+    assert told["state"].startswith("1 message not delivered since ")
+    assert "secret" not in doctor.stdout

@@ -14,7 +14,7 @@ import pytest
 
 from auditor.cli.template import TEMPLATE
 from auditor.map.loader import load_map
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.setup.accounts import Accounts
 from tests.auditor.setup.pair import fill
 from tests.terminal import INTERRUPT, Terminal, talk

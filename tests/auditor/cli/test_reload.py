@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.daemons import running
 from tests.stand import Stand
 from tests.waiting import wait_until

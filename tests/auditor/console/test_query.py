@@ -35,7 +35,7 @@ from auditor.workspace import Workspace
 from benchmarks.console import HEAVY, SECRET, Done, Place, escaped
 from tests import HOME, warm
 from tests.attacks.statements import HONEST, HOSTILE
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.older_ledger import made_at
 from tests.servers import free_port
 from tests.stand import Stand

@@ -20,7 +20,7 @@ from auditor.senders.contract import Receipt
 from auditor.workspace import Workspace
 from checks.records import RecordComparer
 from probes.contract import ProbeError, Reason
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.senders.receivers import FakeSlack
 from tests.daemons import running
 from tests.stand import Stand

@@ -21,7 +21,7 @@ from auditor.senders.slack_buttons import Press
 from auditor.senders.slack_people import SlackPeople
 from auditor.senders.slack_socket import SWITCHED_OFF, SlackSockets
 from auditor.workspace import Workspace
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.senders.test_slack_buttons import ABOUT, pressed
 from tests.stand import Stand
 from tests.standins.slack import APP_TOKEN, BOT_TOKEN, Slack

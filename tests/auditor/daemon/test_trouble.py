@@ -23,7 +23,7 @@ from auditor.senders.contract import Receipt
 from probes.contract import ProbeError, Reason
 from tests import ledgers
 from tests.attacks.files import LEDGERS
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.senders.receivers import FakeSlack
 from tests.daemons import Running, running
 from tests.servers import free_port

@@ -19,7 +19,7 @@ from auditor.daemon.watchdog import REPORTS_ITSELF_S, Seen, Watchdog, alone
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.senders.receivers import FakeSlack
 from tests.daemons import running
 from tests.stand import Stand

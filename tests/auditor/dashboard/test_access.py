@@ -35,7 +35,7 @@ from auditor.dashboard.access import (
 from auditor.dashboard.guard import PERSON, Guard, sealed, unsealed
 from auditor.dashboard.serving import cannot_listen
 from tests import HOME
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.screens import chromium, served
 from tests.servers import free_port, wait_for_port
 from tests.sign_in import SignIn

@@ -42,7 +42,7 @@ from auditor.dashboard.guard import Guard
 from auditor.dashboard.navigation import PAGES
 from auditor.dashboard.oidc import DISCOVERY
 from tests import HOME, engines
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.dashboard.test_access import STREAM, disputed, environment, get, shake
 from tests.auditor.dashboard.test_accessible import BESIDE, broken_rules
 from tests.auditor.screens import chromium

@@ -19,7 +19,7 @@ from auditor.history.lens import Lens
 from auditor.history.views import VIEWS
 from auditor.workspace import Workspace
 from tests.attacks.files import PARQUET
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.stand import Stand
 
 spoilt = pytest.mark.parametrize("spoil", PARQUET.values(), ids=PARQUET)

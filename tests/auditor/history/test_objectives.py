@@ -13,7 +13,7 @@ from auditor.history.lens import Lens
 from auditor.history.objectives import ObjectiveFigure, left_text, objectives
 from checks.objectives import Standing, WindowCounts
 from probes.registry import open_queue_probe
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.stand import Stand
 
 SLA = "sla: {dead_letters: 1, within: {1h: 0.5, 3d: 0.9}, agreement: 0.9, coverage: 0.5, verified_within: 1d}"

@@ -11,7 +11,7 @@ import pytest
 
 from auditor.ledger import Ledger, LedgerError
 from auditor.ledger.database import CONNECTIONS, Database
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.servers import free_port
 
 

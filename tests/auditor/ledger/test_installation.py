@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from auditor.ledger import (
-    Ledger,
-    LedgerError,
-)
-from tests.auditor.cli.test_commands import auditor
+from auditor.ledger import Ledger, LedgerError
+from tests.auditor.cli.process import auditor
 from tests.auditor.ledger.rows import dump
 from tests.stand import Stand
 

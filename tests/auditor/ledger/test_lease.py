@@ -36,7 +36,7 @@ from auditor.ledger import (
 from auditor.ledger import tables as t
 from auditor.workspace import Workspace
 from tests import HOME, ledgers, warm
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.ledger.rows import dump
 from tests.auditor.senders.receivers import NOTICE, FakeSlack
 from tests.stand import Stand

@@ -20,7 +20,7 @@ from probes import settings as probe_settings
 from probes.http import settings as http_settings
 from probes.records.rest import request_template
 from tests import HOME
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.stand import MAP
 
 

@@ -10,7 +10,7 @@ import pytest
 from auditor.map.loader import load_map
 from auditor.map.review import Remark, Severity, review
 from tests import HOME
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 
 SOUND = """\
 systems:

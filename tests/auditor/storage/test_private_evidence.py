@@ -18,7 +18,7 @@ from auditor.ledger import tables as t
 from auditor.storage.private_evidence import cleaned, without_sizes
 from checks.difference_kinds import KINDS
 from checks.unreadable import DESCRIBED
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.auditor.dashboard.conftest import released, watched
 from tests.auditor.dashboard.page_runs import PAGES, run, text
 from tests.auditor.older_ledger import made_at

@@ -15,7 +15,7 @@ from auditor.ledger import LedgerError
 from auditor.storage.private_files import make_folder, write
 from auditor.workspace import Workspace
 from tests import HOME, warm
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 from tests.stand import Stand
 
 WRITERS = {

@@ -18,7 +18,7 @@ from auditor.systems.proposed_map import as_yaml, new_system
 from auditor.systems.reader import SystemReader
 from probes import registry
 from probes.contract import FieldSchema
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 
 CRM = """
     CREATE TABLE customers (id integer PRIMARY KEY, name text, email text UNIQUE, plan text, balance numeric,

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from pymongo import MongoClient
 
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLANS = ("free", "pro", "team")

@@ -16,7 +16,7 @@ from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.ranking import RANKS, rank_of
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
-from tests.auditor.cli.test_commands import auditor
+from tests.auditor.cli.process import auditor
 
 SEED = "0123456789abcdef" * 2
 NOT_UTF8 = ("ff41", "eda08041", "41c3", "f4908080", "c080")
