@@ -21,11 +21,17 @@ GIVE_UP_WINDOWS = 8
 SHORTEST_FOLLOW_S = 60.0
 """... but never for less than this: with windows of a second or less it would be given up before a retry."""
 
+
 PROBE_FACTOR = 1.5
 """Each re-probe waits this much longer since the commit than the last."""
 
 JITTER_RATIO = 0.02
 """Re-probes of changes that were committed together drift apart by this much."""
+
+
+def followed_s(window_s: float) -> float:
+    """How long a change of this window may still be on its way."""
+    return max(GIVE_UP_WINDOWS * window_s, SHORTEST_FOLLOW_S)
 
 
 class Verdict(StrEnum):
@@ -116,8 +122,7 @@ class Change:
     @property
     def gives_up_at(self) -> datetime:
         """When to give up on it."""
-        follow_s = max(GIVE_UP_WINDOWS * self.window_s, SHORTEST_FOLLOW_S)
-        return min(self.committed_to_at, self.enrolled_at) + timedelta(seconds=follow_s)
+        return min(self.committed_to_at, self.enrolled_at) + timedelta(seconds=followed_s(self.window_s))
 
     def last_call_at(self, guard_s: float) -> datetime | None:
         """The latest time at which a probe that shows the change still proves that the window was kept."""

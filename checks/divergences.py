@@ -84,8 +84,14 @@ def diverged(
     history: History,
     look: Look,
     terms: Terms,
+    *,
+    unseen_s: float = 0.0,
 ) -> Divergence | None:
-    """Advance the divergence or start one; None while the only difference is a change on its way."""
+    """Advance the divergence or start one; None while the only difference is a change on its way.
+
+    Args:
+        unseen_s: see `checks.judgement.judge`.
+    """
     earlier = history.divergence
     breached = [change for change in changes if change.verdict is Verdict.BREACH]
     given_up = earlier is not None and earlier.cause is Cause.LOST and finding.source_ahead
@@ -106,7 +112,12 @@ def diverged(
     else:
         # If the copies never agreed, only the owner's own changes can show that the target is behind.
         never_agreed = history.baseline is None and finding.cause is Cause.UNEXPLAINED
-        certain = finding.at_once or given_up or steady_s > terms.window_s or (never_agreed and bool(breached))
+        certain = (
+            finding.at_once
+            or given_up
+            or steady_s > max(terms.window_s, unseen_s)
+            or (never_agreed and bool(breached))
+        )
     first_seen_at, readings = (earlier.first_seen_at, earlier.readings + 1) if earlier else (look.sent_at, 1)
     if earlier is None and breached and missed and missed[0].missed_at is not None:
         first_seen_at, readings = min(first_seen_at, missed[0].missed_at), max(readings, missed[0].probes)
@@ -150,7 +161,7 @@ def diverged(
             (*comparison.duplicates, *comparison.notes, *map(str, comparison.tombstones), *_patterns(differences))
         ),
     )
-    at = _next_check_at(current, finding, changes, look, terms, certain=certain)
+    at = _next_check_at(current, finding, changes, look, terms, certain=certain, unseen_s=unseen_s)
     return replace(current, next_check_at=at)
 
 
@@ -194,6 +205,7 @@ def _next_check_at(
     terms: Terms,
     *,
     certain: bool,
+    unseen_s: float,
 ) -> datetime:
     """When to read the record again for the divergence; its changes have their own schedule."""
     now = look.received_at
@@ -207,6 +219,6 @@ def _next_check_at(
         waiting = [change.deadline_at(terms.guard_s) for change in changes if change.settled_at is None]
         settles_at = min(waiting, default=now)
     else:
-        wait_s = max(terms.window_s + terms.guard_s, terms.confirm_s)
+        wait_s = max(max(terms.window_s, unseen_s) + terms.guard_s, terms.confirm_s)
         settles_at = (divergence.steady_at or divergence.first_seen_at) + timedelta(seconds=wait_s)
     return max(settles_at, now + timedelta(seconds=0.01)) if settles_at > now else soon

@@ -26,7 +26,7 @@ from probes.contract import Key
 PUT_OFF_S = 30.0
 """How long to wait before reading an unverifiable record again."""
 
-SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION, Cause.REGRESSION, Cause.LOST})
+SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.WRITE_CONFLICT, Cause.TRANSFORMATION, Cause.REGRESSION, Cause.LOST})
 """Causes that an owner's change between two readings would resemble."""
 
 
@@ -72,16 +72,14 @@ class Judgement:
         return bool(self.changes or self.divergence or self.baseline or self.forget_baseline)
 
 
-def judge(
-    comparison: Comparison, history: History, look: Look, terms: Terms, *, owner_quiet: bool = True
-) -> Judgement:
+def judge(comparison: Comparison, history: History, look: Look, terms: Terms, *, unseen_s: float = 0.0) -> Judgement:
     """Judge a comparison that the owner's second reading has confirmed.
 
     Args:
         comparison: not inconclusive; it may be unverifiable, which concludes nothing.
         history: `changes` must already hold the owner's current version if it is a change.
-        owner_quiet: the owner's copy has not changed for a window, or not since both last agreed; only then is a
-            target-only change certain at once.
+        unseen_s: for how long, from when the owner's copy was first seen as it is, the target may legitimately show a
+            version that the owner held unseen, between two readings; 0 if there can be none.
     """
     key = comparison.key
     if comparison.unverifiable:
@@ -96,13 +94,15 @@ def judge(
     finding = classify(comparison, history.baseline, versions=versions_on_their_way(history, look.sent_at))
     if comparison.unread and finding.arrived:
         finding = replace(finding, arrived=None)  # an unreadable field may be the one that the owner changed
-    if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
+    if finding.cause not in SHADOWED:
+        unseen_s = 0.0
+    if finding.at_once and unseen_s:
         finding = replace(finding, at_once=False)
     if finding.arrived and (comparison.partial or any(change.unseen_before for change in history.changes)):
         # A difference only in fields the owner did not change proves an arrival, if every field and version was seen.
         finding = replace(finding, arrived=None)
     changes, probe_at = _follow(comparison, finding, history, look, terms)
-    divergence = diverged(comparison, finding, changes, history, look, terms)
+    divergence = diverged(comparison, finding, changes, history, look, terms, unseen_s=unseen_s)
     return Judgement(
         key=key,
         outcome=_outcome(divergence),

@@ -161,6 +161,9 @@ _REFUSED = {_LOGIN: RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED
 _BY_STAMPS = frozenset({Breach.UNVERIFIED, Breach.NOT_ARRIVING, Breach.OBJECTIVE})
 """Breaches that are judged by the timestamps of a system."""
 
+_FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG})
+"""Breaches of one flow that several others may make a part of what they share."""
+
 _OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
 
 
@@ -339,9 +342,9 @@ def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[Root
     listed = list(roots)
     causes = {each.breach_id: _cause(each, places) for each in listed}
     late = [each for each in listed if causes[each.breach_id][0] is Breach.NOT_ARRIVING and each.flow in places]
-    missed = [each for each in listed if each.breach is Breach.OBJECTIVE and each.flow in places]
+    further = [each for each in listed if each.breach in _FURTHER and each.flow in places]
     shared = _shared_ends(late, places)
-    return causes | shared | _missed_meanwhile(missed, late, shared, places)
+    return causes | shared | _meanwhile(further, late, shared, places)
 
 
 def _cause(root: OpenBreach, places: Places) -> tuple[RootCause | Breach, str]:
@@ -402,23 +405,25 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
     return shared
 
 
-def _missed_meanwhile(
-    missed: Sequence[OpenBreach],
+def _meanwhile(
+    further: Sequence[OpenBreach],
     late: Sequence[OpenBreach],
     shared: Mapping[int, tuple[RootCause | Breach, str]],
     places: Places,
 ) -> dict[int, tuple[RootCause | Breach, str]]:
-    """Objectives missed on further flows of what several flows share, after these became late.
+    """Breaches of further flows of what several flows share, which is what stopped them as well.
 
-    Changes that are late too briefly to be a breach of their own count for an objective all the same.
+    Changes that are late too briefly to be a breach of their own count for an objective all the same. A queue that
+    nothing leaves, or too slowly, says where the changes of its flow wait; it may have begun a little earlier.
     """
     found = {}
     first_late = sorted(late, key=lambda each: (each.opened_at, each.breach_id))
-    for each in missed:
+    for each in further:
         place = places[each.flow or ""]
+        earlier = timedelta() if each.breach is Breach.OBJECTIVE else SLACK
         for one in first_late:
             cause = shared.get(one.breach_id)
-            if cause is not None and one.opened_at <= each.opened_at and _concerns(*cause, place):
+            if cause is not None and one.opened_at - earlier <= each.opened_at and _concerns(*cause, place):
                 found[each.breach_id] = cause
                 break
     return found

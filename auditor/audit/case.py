@@ -47,6 +47,8 @@ class Known:
         audited: an audit has read both systems since the auditor was created.
         unjudged: records with an inconclusive last reading, and since when.
         panel_read, panel_read_at: the panel's records read last, and when the owner was read for them.
+        overdue: of the two records whose changes have been overdue longest, the key as text and when the oldest of
+            these changes was committed.
     """
 
     looked_at: datetime | None
@@ -57,6 +59,11 @@ class Known:
     unjudged: Mapping[Key, datetime]
     panel_read: Set[Key]
     panel_read_at: datetime | None
+    overdue: Sequence[tuple[str, datetime]] = ()
+
+    def overdue_since(self, key: Key) -> datetime | None:
+        """When the oldest overdue change of any other record was committed."""
+        return min((at for each, at in self.overdue if each != str(key)), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -391,7 +391,7 @@ class Auditor:
             doubts=self._second_look.take(gathered, comparisons, histories),
             look=gathered.look,
             clocks=planned.clocks,
-            known=self._known(planned),
+            known=self._known(planned, differ=not all(each.agrees for each in comparisons)),
             apart=planned.memory.burst.waiting | drawn,
         )
         traces = self._judge.follow(case)
@@ -400,7 +400,7 @@ class Auditor:
         verdicts = self._judge.judge(case, traces, clock_stands=stands)
         return _Judged(verdicts=verdicts, doubles=doubles, doubts=case.doubts)
 
-    def _known(self, planned: _Planned) -> Known:
+    def _known(self, planned: _Planned, *, differ: bool) -> Known:
         state, memory = planned.state, planned.memory
         # The owner lists everything that changed since; without its list only the records read count.
         lists = self.flow.source_spec.mark is not None
@@ -413,6 +413,7 @@ class Auditor:
             unjudged=memory.unjudged,
             panel_read=memory.sample.panel_read,
             panel_read_at=memory.sample.panel_read_at,
+            overdue=self.ledger.records.overdue(self.flow.name) if differ else (),
         )
 
     def _clock_still_stands(self, look: Look) -> bool:

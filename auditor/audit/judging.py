@@ -18,7 +18,7 @@ from auditor.map.flow import Flow
 from checks.bursts import trial_result
 from checks.clocks import ClockBounds
 from checks.comparison import Agreement, Comparison, Tombstone
-from checks.convergence import Change, Verdict, commit_delay_s, newly_decided
+from checks.convergence import Change, Verdict, commit_delay_s, followed_s, newly_decided
 from checks.enrolment import Sighting, followed
 from checks.judgement import Judgement, Outcome, glimpse, judge
 from checks.record_history import NO_HISTORY, History
@@ -183,8 +183,8 @@ class Judge:
         if key in case.doubts.moving:
             judgement = glimpse(comparison, trace.history, trace.look, terms)
         else:
-            quiet = comparison.agrees or self._quiet(case, trace, terms.of(comparison).window_s)
-            judgement = judge(comparison, trace.history, trace.look, terms, owner_quiet=quiet)
+            unseen_s = 0.0 if comparison.agrees else self._unseen_s(case, trace, terms.of(comparison).window_s)
+            judgement = judge(comparison, trace.history, trace.look, terms, unseen_s=unseen_s)
         return self._resolved(judgement, comparison, case, case.doubts.witnesses.get(key, ""))
 
     def _later(
@@ -281,23 +281,30 @@ class Judge:
         """How long after its stamp a change may be committed, from the map or from observation."""
         return max(self.flow.source.clock_slack_s, known.commit_delay_s or 0.0)
 
-    def _quiet(self, case: Case, trace: Trace, window_s: float) -> bool:
-        """Whether the owner's copy is known not to have changed for a whole window, or since both last agreed.
+    def _unseen_s(self, case: Case, trace: Trace, window_s: float) -> float:
+        """How long the target may show a version that the owner held between two readings, see `judge`.
 
-        Otherwise it may have changed and come back between two readings, and the target legitimately shows what it
-        held in between.
+        There is none if the owner has not written since both agreed. Otherwise it takes at most a window or, if the
+        flow is behind with what was written then, as long as a change is followed.
         """
-        baseline, clock = trace.history.baseline, case.clocks[0]
+        baseline = trace.history.baseline
         if baseline is not None and baseline.mark is not None and trace.sighting.mark == baseline.mark:
-            return True
-        stamp_us = trace.sighting.stamp_us
+            return 0.0
+        latest, overdue_at = self._latest_write(case, trace), case.known.overdue_since(trace.comparison.key)
+        if overdue_at is not None and (latest is None or latest >= overdue_at):
+            return followed_s(window_s)
+        quiet = latest is not None and (trace.look.sent_at - latest).total_seconds() > window_s
+        return 0.0 if quiet else window_s
+
+    def _latest_write(self, case: Case, trace: Trace) -> datetime | None:
+        """When the owner can have written its copy last, by its own stamp."""
+        stamp_us, clock = trace.sighting.stamp_us, case.clocks[0]
         if stamp_us is None or clock is None:
-            return False
+            return None
         try:
-            latest = clock.local(stamp_us)[1] + timedelta(seconds=self._slack_s(case.known))
+            return clock.local(stamp_us)[1] + timedelta(seconds=self._slack_s(case.known))
         except OverflowError:
-            return False
-        return (trace.look.sent_at - latest).total_seconds() > window_s
+            return None
 
     def _terms(self, look: Look, clock: ClockBounds | None) -> Terms:
         trip_s = (look.received_at - look.sent_at).total_seconds()

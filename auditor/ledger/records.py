@@ -22,7 +22,7 @@ from auditor.ledger.record_rows import (
 from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
 from auditor.storage.kept_text import restored
-from checks.cause import Cause
+from checks.cause import OF_TIMING, Cause
 from checks.causes import Baseline
 from checks.convergence import Change, Verdict
 from checks.record_history import Divergence, DivergenceState, History
@@ -81,6 +81,14 @@ class Records:
         """The earliest possible commit of a change without a verdict."""
         since_at: datetime | None = transaction.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
         return since_at
+
+    def overdue(self, flow: str) -> list[tuple[str, datetime]]:
+        """The two records whose changes have been overdue longest: their keys, and when the oldest was committed.
+
+        A change that a system has overwritten never arrives; it says nothing about how far the others are.
+        """
+        with self._database.read() as connection:
+            return [(row.key, row.at) for row in connection.execute(_OVERDUE, {"flow": flow})]
 
     def any_verdict(self, transaction: Transaction, flow: str) -> bool:
         """Whether any record of this flow was ever judged: it agreed, it differs, or a change arrived."""
@@ -304,5 +312,29 @@ def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
     )
 
 
+def _overdue() -> sa.Select[Any]:
+    change, divergence = t.changes.c, t.divergences.c
+    overwritten = sa.exists().where(
+        divergence.flow == change.flow,
+        divergence.key == change.key,
+        divergence.closed_at.is_(None),
+        divergence.cause.not_in([each.value for each in OF_TIMING]),
+    )
+    since = sa.func.min(change.committed_to_at)
+    return (
+        sa.select(change.key, since.label("at"))
+        .where(
+            change.flow == sa.bindparam("flow"),
+            change.settled_at.is_(None),
+            change.verdict == Verdict.BREACH.value,
+            ~overwritten,
+        )
+        .group_by(change.key)
+        .order_by(since)
+        .limit(2)
+    )
+
+
 _DUE = _due()
+_OVERDUE = _overdue()
 _DEADLINES, _NEXT_DEADLINE, _UNDECIDED_SINCE = _run_out()

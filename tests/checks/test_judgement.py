@@ -251,10 +251,30 @@ def test_what_cannot_be_verified_concludes_nothing() -> None:
 def test_a_target_only_change_waits_for_the_window_where_the_owner_may_have_moved() -> None:
     history = History(baseline=BASE)
     for at, state in ((0, "suspected"), (5, "suspected"), (10.2, "open")):
-        found = judge(compared("0", "9"), history, look(at), TERMS, owner_quiet=False)
+        found = judge(compared("0", "9"), history, look(at), TERMS, unseen_s=10.0)
         history = carried(history, found)
         assert found.divergence is not None
         assert found.divergence.state.value == state
+
+
+@pytest.mark.parametrize(
+    ("owner", "target", "changes", "cause"),
+    [
+        ("0", "9", (), Cause.FOREIGN_WRITE),
+        ("1", "9", (change("1"),), Cause.WRITE_CONFLICT),
+        ("0", None, (), Cause.LOST),
+    ],
+)
+def test_what_an_unseen_version_may_explain_waits_as_long_as_one_may_be_on_its_way(
+    owner: str, target: str | None, changes: tuple[Change, ...], cause: Cause
+) -> None:
+    history = History(baseline=BASE, changes=changes)
+    for at, state in ((0, "suspected"), (20, "suspected"), (75, "suspected"), (80.2, "open")):
+        found = judge(compared(owner, target), history, look(at), TERMS, unseen_s=80.0)
+        history = carried(history, found)
+        assert found.divergence is not None
+        assert found.divergence.state.value == state
+        assert found.divergence.cause is cause
 
 
 def test_an_invalid_record_is_a_divergence_of_its_own_owner() -> None:

@@ -274,6 +274,31 @@ def test_an_objective_missed_meanwhile_at_the_same_end_is_no_story_of_its_own(en
     assert first.cause == "not_arriving", "one flow alone shares nothing"
 
 
+@pytest.mark.parametrize("what", ["stalled", "backlog"])
+def test_a_queue_that_stopped_with_what_several_flows_share_is_no_story_of_its_own(what: str) -> None:
+    queues = {"waiting": QueuePlace(identity="own")}
+    chain = {
+        "a_to_b": FlowPlace(source="a", target="b"),
+        "b_to_c": FlowPlace(source="b", target="c"),
+        "c_to_d": FlowPlace(source="c", target="d"),
+        "d_to_a": FlowPlace(source="d", target="a", queues=queues),
+        "d_to_x": FlowPlace(source="d", target="x", queues=queues),
+    }
+    late = [breach("not_arriving", flow) for flow in ("a_to_b", "b_to_c", "c_to_d")]
+
+    def causes(flow: str, after_s: float) -> set[str]:
+        own = [
+            breach(what, flow, queue="waiting", after_s=after_s),
+            breach("not_arriving", flow, after_s=after_s),
+        ]
+        return {str(each.cause) for each in groups([*late, *own], chain)}
+
+    alone = "stopped_consumer" if what == "stalled" else "slow_consumer"
+    assert causes("d_to_a", 30) == causes("d_to_a", -30) == {"nothing_moves"}
+    assert causes("d_to_x", 30) == {"nothing_moves", alone}
+    assert causes("d_to_a", -3600) == {"nothing_moves", alone}
+
+
 def test_dead_letters_explain_no_more_late_records_than_they_can_carry() -> None:
     for letters, late, causes in (
         (1, 10, ["rejected_messages"]),

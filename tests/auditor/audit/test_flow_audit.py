@@ -848,3 +848,52 @@ def test_what_people_ask_for_of_a_system_that_cannot_be_read_keeps_waiting(stand
     assert stand.auditor.recheck(stand.clock.now()).error is None
     (read,) = stand.ledger.rechecks.listed()
     assert read.outcome is Outcome.AGREED
+
+
+def behind_with_an_unseen_version(stand: Stand, shown: str) -> None:
+    """The flow is late with some records; of another, the owner came and went, and the target shows what it held."""
+    stand.agree(9)
+    for key in (1, 2):
+        stand.put("crm", key, "Grace", ago_s=0)
+    stand.audit_until(lambda: open_causes(stand) == {"late": 2})
+    for name in ("Eve", "Ada") if shown == "came back" else ("Eve", "Ann"):
+        stand.put("crm", 5, name, ago_s=0)
+        stand.clock.advance(0.01)
+    stand.audit()
+    stand.put("billing", 5, "Eve")
+
+
+@pytest.mark.parametrize("then", ["came back", "went on"])
+def test_while_the_flow_is_behind_an_unknown_value_may_be_a_version_that_nobody_read(stand: Stand, then: str) -> None:
+    behind_with_an_unseen_version(stand, then)
+    for _ in range(60):  # 15 s, far longer than the window
+        stand.audit()
+        stand.clock.advance(0.25)
+    assert set(open_causes(stand)) == {"late"}
+    for key, name in ((1, "Grace"), (2, "Grace"), (5, "Ada" if then == "came back" else "Ann")):
+        stand.put("billing", key, name)
+    stand.audit_until(lambda: not open_causes(stand))
+    assert {row["cause"] for row in stand.rows("divergences") if row["opened_at"]} == {"late"}
+
+
+@pytest.mark.parametrize(("then", "cause"), [("came back", "foreign_write"), ("went on", "write_conflict")])
+def test_what_stays_although_nothing_is_behind_any_more_was_written_by_somebody_else(
+    stand: Stand, then: str, cause: str
+) -> None:
+    behind_with_an_unseen_version(stand, then)
+    stand.audit()
+    for key in (1, 2):
+        stand.put("billing", key, "Grace")
+    stand.audit_until(lambda: cause in open_causes(stand), 30)
+    assert set(open_causes(stand)) == {cause}
+
+
+def test_a_flow_that_stays_behind_puts_that_off_no_longer_than_a_change_is_followed(stand: Stand) -> None:
+    behind_with_an_unseen_version(stand, "came back")
+    for key in (3, 4, 6, 7):
+        stand.clock.advance(15)
+        stand.put("crm", key, "Grace", ago_s=0)  # another one is always late
+        for _ in range(8):
+            stand.audit()
+            stand.clock.advance(1)
+    stand.audit_until(lambda: "foreign_write" in open_causes(stand), 30)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from auditor.ledger import Ledger, LedgerError
+from checks.cause import Cause
 from checks.causes import Baseline
 from checks.convergence import Verdict
 from checks.record_history import DivergenceState
@@ -78,3 +79,17 @@ def test_only_one_live_divergence_of_a_record(ledger: Ledger) -> None:
     save(ledger, divergences=[divergence(1)])
     with pytest.raises(LedgerError, match="refused a row"):
         save(ledger, divergences=[divergence(1)])
+
+
+def test_the_records_that_have_been_overdue_longest_are_told_without_those_that_were_overwritten(
+    ledger: Ledger,
+) -> None:
+    late = [
+        replace(change(key), verdict=Verdict.BREACH, committed_to_at=NOW + timedelta(seconds=key))
+        for key in (1, 2, 3)
+    ]
+    save(ledger, changes=[*late, change(4), replace(late[0], key=2, committed_to_at=NOW - timedelta(seconds=9))])
+    assert ledger.records.overdue("f") == [("2", NOW - timedelta(seconds=9)), ("1", late[0].committed_to_at)]
+    save(ledger, divergences=[replace(divergence(2), cause=Cause.WRITE_CONFLICT)])
+    assert ledger.records.overdue("f") == [("1", late[0].committed_to_at), ("3", late[2].committed_to_at)]
+    assert ledger.records.overdue("other") == []
