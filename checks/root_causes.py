@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -199,6 +199,12 @@ def groups(breaches: Sequence[OpenBreach], places: Places) -> list[Group]:
         for (cause, subject), listed in members.items()
     ]
     return sorted(made, key=lambda each: (min(breach.opened_at for breach in each.breaches), each.fingerprint))
+
+
+def with_breaches(group: Group, more: Iterable[OpenBreach], places: Places) -> Group:
+    """The same group with further breaches that were a part of it."""
+    breaches = (*group.breaches, *more)
+    return replace(group, breaches=breaches, repeats=_repeats(breaches, places))
 
 
 def _repeats(breaches: Sequence[OpenBreach], places: Places) -> frozenset[int]:

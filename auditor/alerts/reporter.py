@@ -28,7 +28,7 @@ from checks.incidents import (
     placements,
     spent,
 )
-from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, groups
+from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, groups, with_breaches
 from checks.severity import Severity, severity, worst
 from probes.wording import counted
 
@@ -171,7 +171,7 @@ class Reporter:
         group = kept_cause(group, incident) if group is not None else None
         hold = timedelta() if group is not None and self._strict(group) else self._hold
         move = next_move(incident, group, self._severity(group), now, hold=hold)
-        summary = self._summary(group, move, incident)
+        summary = self._summary(transaction, group, move, incident)
         values: dict[str, Any] = {
             "state": move.state,
             "severity": move.severity.value,
@@ -254,12 +254,16 @@ class Reporter:
             events.record(transaction, number, Event(verb=Verb.RETURNED, acted_at=now, text=needed))
         return bool(needed) or is_told(handling, move.transition)
 
-    def _summary(self, group: Group | None, move: IncidentMove, incident: Incident | None) -> str:
+    def _summary(
+        self, transaction: Transaction, group: Group | None, move: IncidentMove, incident: Incident | None
+    ) -> str:
         """What is wrong and how large it is; of what is clearing up, how large it was at most."""
         if group is None:
             return incident.summary if incident is not None else ""
         if incident is not None and incident.live and not move.extent.count:
-            return clearing_text(group, self._flows)
+            ended = self._ledger.breaches.ended(transaction, incident.opened_at)
+            over = [each for each, _ in ended if each.incident_id == incident.incident_id]
+            return clearing_text(with_breaches(group, over, self._places), self._flows)
         return summary_text(group, move.extent, self._flows)
 
     def _unspent(

@@ -165,6 +165,21 @@ def test_what_clears_up_says_how_many_of_each_there_were(desk: Desk) -> None:
     assert row["summary"].endswith("were dead-lettered (at most 16 messages, 7 customer records affected; none now)")
 
 
+def test_what_clears_up_in_one_flow_after_the_other_says_how_large_it_was_in_all(desk: Desk) -> None:
+    flow = desk.stand.map.flow("to_billing")
+    desk.reporter = Reporter(desk.ledger, [replace(flow, name=name) for name in ("one", "two")], senders=["slack"])
+    desk.report(0, signal("not_arriving", 40, "one"), signal("not_arriving", 7, "two"))
+    (row,) = desk.rows("incidents")
+    assert row["summary"].endswith("(47 customer records affected on 2 flows)")
+    desk.report(10, signal("not_arriving", 0, "one"), signal("not_arriving", 9, "two"))
+    desk.report(80, signal("not_arriving", 0, "one"), signal("not_arriving", 5, "two"))  # the first is over
+    desk.report(90, signal("not_arriving", 0, "two"))
+    desk.report(151, signal("not_arriving", 0, "two"))
+    (row,) = desk.rows("incidents")
+    assert row["state"] == "resolved"
+    assert row["summary"].endswith("(at most 49 customer records affected on 2 flows; none now)")
+
+
 def test_conflicts_that_are_left_of_a_second_writer_are_no_flow_that_cannot_be_verified(desk: Desk) -> None:
     desk.report(0, signal("foreign_write", 2), signal("conflicts_waiting", 3, clear_after_s=0))
     assert desk.rows("incidents")[0]["summary"].endswith("does not own (2 customer records affected)")
