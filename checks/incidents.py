@@ -163,7 +163,7 @@ def placements(
 
     A breach stays in its incident, unless it has outgrown the dead letters that explained it. A group's incident is
     the oldest one whose strongest breach is in it; another one is merged into that if all its open breaches are in
-    the group.
+    the group. What is new in a group without an incident of its own belongs to the incident of its strongest breach.
 
     Args:
         groups: of all open breaches but those of incidents that stay apart.
@@ -193,7 +193,7 @@ def placements(
         for each in group.breaches:
             own = merged_into.get(each.incident_id, each.incident_id)
             stays = own in live and not _outgrown(groups[home.get(own, at)], group)
-            number = own if stays else kept.get(at, 0)
+            number = own if stays else kept.get(at) or _host(group, groups, home)
             members[number, home.get(number, at)].append(each)
     placed, taken = [], set()
     for (number, at), listed in members.items():
@@ -206,6 +206,12 @@ def placements(
         placed.append(Placement(incident_id=known, group=group, absorbed=absorbed))
     gone = live.keys() - home.keys() - taken
     return placed + [Placement(incident_id=number, group=None) for number in sorted(gone)]
+
+
+def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int]) -> int:
+    """The incident with the breach that explains what is new in a group without its own incident; 0 for none."""
+    hosts = (each.incident_id for each in group.breaches if each.incident_id in home)
+    return next((number for number in hosts if not _outgrown(groups[home[number]], group)), 0)
 
 
 def _outgrown(home: Group, group: Group) -> bool:

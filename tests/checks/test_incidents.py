@@ -368,6 +368,16 @@ def test_an_incident_that_also_has_another_cause_is_not_merged_and_its_breaches_
     assert placed(groups, [older, younger]) == [(7, [1], ()), (8, [3, 2], ())]
 
 
+def test_what_a_breach_explains_that_is_in_an_incident_is_a_part_of_it_although_the_rest_has_another_cause() -> None:
+    rest = group(breach(1, 1, what="not_arriving"), breach(2, 1, what="not_arriving", flow="g"))
+    queue = group(
+        breach(3, 1, what="stalled", flow="h"),
+        breach(4, what="objective", flow="h"),
+        cause=RootCause.STOPPED_CONSUMER,
+    )
+    assert placed([rest, queue], [incident(1)]) == [(1, [1, 2, 3, 4], ())]
+
+
 def test_what_was_over_shortly_before_is_opened_again_once() -> None:
     recent = {"flow/f/orphan": incident(7, state="resolved")}
     again = [group(breach(1)), group(breach(2), cause=Breach.INVALID)]
