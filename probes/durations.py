@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_EVEN
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -56,21 +57,25 @@ def _bounded(seconds: float) -> float:
     return Seconds(seconds)
 
 
-def format_duration(seconds: float | None) -> str:
-    """Format seconds for people; None is an en dash."""
+def format_duration(seconds: float | None, digits: int = 3, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Format seconds for people; None is an en dash.
+
+    Args:
+        digits, rounding: see `probes.wording.figure`.
+    """
     if seconds is None:
         return "–"
     if seconds == 0:
         return "0 s"
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{figure(seconds * 1000, 1, rounding)} ms"
     if seconds < 120:
-        return f"{figure(seconds)} s"
+        return f"{figure(seconds, digits, rounding)} s"
     if seconds < 7200:
-        return f"{figure(seconds / 60)} min"
+        return f"{figure(seconds / 60, digits, rounding)} min"
     if seconds < 172800:
-        return f"{figure(seconds / 3600)} h"
-    return f"{figure(seconds / 86400)} d"
+        return f"{figure(seconds / 3600, digits, rounding)} h"
+    return f"{figure(seconds / 86400, digits, rounding)} d"
 
 
 Duration = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 
 def counted(number: int, word: str) -> str:
@@ -26,13 +26,18 @@ def heading(name: str) -> str:
     return name if " " in name else name.replace("_", " ")
 
 
-def figure(number: float, digits: int = 3) -> str:
-    """A number to so many significant digits, never with an exponent; all digits of a whole part are kept."""
+def figure(number: float, digits: int = 3, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A number to so many significant digits, never with an exponent; all digits of a whole part are kept.
+
+    Args:
+        rounding: as in `decimal`; bounds are rounded outwards.
+    """
     if not math.isfinite(number):
         return str(number)
+    exact = Decimal(f"{number:.12g}")  # 2.7, and not the double just above it
     if abs(number) >= 10 ** (digits - 1):
-        return f"{number:,.0f}"
-    return f"{Decimal(f'{number:.{digits}g}'):,f}"
+        return f"{exact.to_integral_value(rounding):,f}"
+    return f"{Context(prec=digits, rounding=rounding).create_decimal(exact).normalize():,f}"
 
 
 def percent(share: float) -> str:

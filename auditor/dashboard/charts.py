@@ -25,6 +25,7 @@ def chart(traces: Sequence[BaseTraceType], height: int, **layout: Any) -> go.Fig
             "plot_bgcolor": "rgba(0,0,0,0)",
             "uirevision": "keep",
             "hovermode": "closest",
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "rgba(128,128,128,0.6)", "activecolor": "#808080"},
             **layout,
         },
     )

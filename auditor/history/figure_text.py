@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN
 from typing import TYPE_CHECKING
 
 from checks.queue_states import Trend
@@ -22,14 +23,19 @@ def interval(lower: float | None, upper: float | None) -> str:
     if lower is None or math.isnan(lower):
         return "–"
     if upper is None or not math.isfinite(upper):
-        return f"> {format_duration(lower)}"
-    return f"{format_duration(lower)} … {format_duration(upper)}"
+        return f"> {_measured(lower, ROUND_FLOOR)}"
+    return f"{_measured(lower, ROUND_FLOOR)} … {_measured(upper, ROUND_CEILING)}"
 
 
 def estimate_text(best: float | None, lower: float | None, upper: float | None) -> str:
     """A lag with its interval; without a best estimate the interval alone."""
     bounds = interval(lower, upper)
-    return bounds if best is None else f"{format_duration(best)} ({bounds})"
+    return bounds if best is None else f"{_measured(best)} ({bounds})"
+
+
+def _measured(seconds: float, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A measured time to two digits; bounds are rounded outwards."""
+    return format_duration(seconds, 2, rounding)
 
 
 def window_text(window_s: float) -> str:
@@ -73,7 +79,7 @@ def age_text(backlog: Backlog) -> str:
     """The oldest age, and what it means."""
     if backlog.oldest_age_s is None:
         return "–" if backlog.depth == 0 else "unknown"
-    return format_duration(backlog.oldest_age_s) + (f" {backlog.age_of}" if backlog.age_of else "")
+    return _measured(backlog.oldest_age_s) + (f" {backlog.age_of}" if backlog.age_of else "")
 
 
 def waiting_letters(queues: Sequence[Backlog]) -> str:

@@ -88,7 +88,8 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     pages = -(-count // PER_PAGE)
     at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
     found = data.divergences(span, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    # Not at the right end: the table's own toolbar lies there while the pointer is on the table.
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left", gap="medium"):
         st.caption(
             f"{counted(count, 'record')} match{'es' * (count == 1)}, last seen first. Open a record to compare it "
             "side by side.",

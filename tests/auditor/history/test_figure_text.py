@@ -13,7 +13,14 @@ from checks.clocks import ClockBounds, clock_text
 
 @pytest.mark.parametrize(
     ("lower", "upper", "said"),
-    [(0, 1.5, "0 s … 1.5 s"), (81.7, float("inf"), "> 81.7 s"), (3, None, "> 3 s"), (None, None, "–")],
+    [
+        (0, 1.5, "0 s … 1.5 s"),
+        (0.1894, 2.67, "189 ms … 2.7 s"),
+        (2.67, 2.7, "2.6 s … 2.7 s"),
+        (81.7, float("inf"), "> 81 s"),
+        (3, None, "> 3 s"),
+        (None, None, "–"),
+    ],
 )
 def test_a_lag_is_an_interval(lower: float | None, upper: float | None, said: str) -> None:
     assert interval(lower, upper) == said
