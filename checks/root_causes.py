@@ -417,28 +417,34 @@ def _meanwhile(
     shared: Mapping[int, tuple[RootCause | Breach, str]],
     places: Places,
 ) -> dict[int, tuple[RootCause | Breach, str]]:
-    """Breaches of further flows of what several flows share, which is what stopped them as well.
+    """Breaches of further flows with the end that several late ones share, or between their systems.
+
+    What stopped those stopped these as well.
 
     Changes that are late too briefly to be a breach of their own count for an objective all the same. A queue that
     nothing leaves, or too slowly, says where the changes of its flow wait; it may have begun a little earlier.
     """
     found = {}
-    first_late = sorted(late, key=lambda each: (each.opened_at, each.breach_id))
+    first_late = sorted(
+        (each for each in late if each.breach_id in shared), key=lambda each: (each.opened_at, each.breach_id)
+    )
+    between: dict[tuple[RootCause | Breach, str], set[str]] = defaultdict(set)
+    for one in first_late:
+        between[shared[one.breach_id]] |= places[one.flow or ""].systems
     for each in further:
         place = places[each.flow or ""]
         earlier = timedelta() if each.breach is Breach.OBJECTIVE else SLACK
         for one in first_late:
-            cause = shared.get(one.breach_id)
-            if cause is not None and one.opened_at - earlier <= each.opened_at and _concerns(*cause, place):
+            cause = shared[one.breach_id]
+            concerned = place.systems <= between[cause] or _ends_there(*cause, place)
+            if concerned and one.opened_at - earlier <= each.opened_at:
                 found[each.breach_id] = cause
                 break
     return found
 
 
-def _concerns(cause: RootCause | Breach, subject: str, place: FlowPlace) -> bool:
-    """Whether a flow has the end that others share, or runs between the systems that they hang together by."""
-    if cause is RootCause.NOTHING_MOVES:
-        return place.systems <= systems_of(subject)
+def _ends_there(cause: RootCause | Breach, subject: str, place: FlowPlace) -> bool:
+    """Whether a flow has the end that the late ones share."""
     return subject == f"system/{place.target if cause is RootCause.NOTHING_ARRIVES else place.source}"
 
 

@@ -299,6 +299,25 @@ def test_a_queue_that_stopped_with_what_several_flows_share_is_no_story_of_its_o
     assert causes("d_to_a", -3600) == {"nothing_moves", alone}
 
 
+@pytest.mark.parametrize("what", ["objective", "stalled"])
+def test_what_stands_still_between_the_systems_of_flows_with_one_end_is_no_story_of_its_own(what: str) -> None:
+    queues = {"waiting": QueuePlace(identity="own")}
+    places = {
+        "one": FlowPlace(source="hub", target="a"),
+        "two": FlowPlace(source="hub", target="b"),
+        "between": FlowPlace(source="a", target="b", queues=queues),
+        "beyond": FlowPlace(source="b", target="c", queues=queues),
+    }
+    late = [breach("not_arriving", "one"), breach("not_arriving", "two")]
+
+    def subjects(flow: str) -> list[str]:
+        queue = None if what == "objective" else "waiting"
+        return [each.subject for each in groups([*late, breach(what, flow, queue=queue, after_s=20)], places)]
+
+    assert subjects("between") == ["system/hub"]
+    assert len(subjects("beyond")) == 2
+
+
 def test_dead_letters_explain_no_more_late_records_than_they_can_carry() -> None:
     for letters, late, causes in (
         (1, 10, ["rejected_messages"]),
