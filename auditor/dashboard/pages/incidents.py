@@ -66,6 +66,9 @@ _EVENTS = """
     SELECT acted_at, verb, who, coalesce(known_by, '') AS known_by, coalesce(assignee, '') AS assignee, until_at, text
     FROM incident_events WHERE incident_id = ? ORDER BY id"""
 
+_CAME_BACK = """
+    SELECT acted_at FROM incident_events WHERE incident_id = ? AND verb IN ('reopened', 'flapping') ORDER BY id"""
+
 _FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
 
 _RECORDS = """
@@ -250,7 +253,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     until = f" to {incident['resolved_at']:%d %b %H:%M:%S}" if over else ""
     st.markdown(
         f"{severity.badge} {state.badge} {incident['opened_at']:%d %b %Y %H:%M:%S}{until} UTC, "
-        f"{'lasted' if over else 'for'} {_lasted(incident, now)}"
+        f"{'lasted' if over else 'for'} {_lasted(incident, now)}{_returns(data, incident)}"
     )
     if not pd.isna(incident["merged_into"]):
         navigation.link(
@@ -270,6 +273,14 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     _letters(data, incident, flows, now)
     _messages(data, incident)
     _before(data, incident, now)
+
+
+def _returns(data: Data, incident: pd.Series) -> str:
+    """How often it was over and came back meanwhile, "" if never."""
+    back_at = data.query(_CAME_BACK, [int(incident["id"])])["acted_at"]
+    if back_at.empty:
+        return ""
+    return f", in which it was over {counted(len(back_at), 'time')}; came back {back_at.iloc[-1]:%d %b %H:%M:%S} UTC"
 
 
 def _evidence(data: Data, incident: pd.Series) -> None:

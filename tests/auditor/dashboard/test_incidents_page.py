@@ -11,6 +11,7 @@ from auditor.alerts.reporter import Reporter
 from auditor.dashboard import look
 from auditor.dashboard.installations import forget
 from auditor.desk.desk import Desk
+from checks.handling import Event, Verb
 from tests.auditor.alerts.test_reporter import signal
 from tests.auditor.dashboard.page_runs import button, drift, local, run, signs, table_with, text
 from tests.auditor.ledger.rows import incident as incident_row
@@ -169,3 +170,16 @@ def test_an_incident_of_a_flow_that_the_map_no_longer_names_has_its_page(watched
     assert not app.exception
     assert not app.error
     assert next(each.value for each in app.header) == "of a flow that is gone"
+
+
+def test_an_incident_that_came_back_says_how_often_and_when(watched: Stand) -> None:
+    at = watched.clock.now()
+    with watched.ledger.write() as transaction:
+        values = incident_row(opened_at=at - timedelta(minutes=16), summary="s1")
+        number = watched.ledger.incidents.save(transaction, 0, values)
+        for verb, minutes in ((Verb.RESOLVED, 14), (Verb.REOPENED, 2)):
+            event = Event(verb=verb, acted_at=at - timedelta(minutes=minutes), text="")
+            watched.ledger.incident_events.record(transaction, number, event)
+    told = text(run("incidents", id=str(number)))
+    back = at - timedelta(minutes=2)
+    assert f"for 16 min, in which it was over 1 time; came back {back:%d %b %H:%M:%S} UTC" in told
