@@ -260,9 +260,9 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
             f"It is part of incident {int(incident['merged_into'])}",
             navigation.incident(int(incident["merged_into"])),
         )
+    _evidence(data, incident)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _evidence(data, incident)
         _chart(data, incident, flows, now)
     with right:
         _about(data, incident, flows)
@@ -305,8 +305,6 @@ def _evidence(data: Data, incident: pd.Series) -> None:
         alt="What does not hold, or did not, in this incident",
         optional=("ended",),
         column_config={
-            "now": st.column_config.NumberColumn(format="localized", width=60),
-            "peak": st.column_config.NumberColumn(format="localized", width=60),
             **tables.instants("began", "ended"),
         },
     )
