@@ -73,6 +73,7 @@ SCHEME = "getComputedStyle(document.querySelector('.stApp')).colorScheme"
 BESIDE = """() => [...document.querySelectorAll('[data-testid=stMain] *')]
     .filter(each => each.getBoundingClientRect().right > window.innerWidth + 1)
     .filter(each => !each.closest('[data-testid=stDataFrame], pre, [data-testid=stTable], svg, canvas'))
+    .filter(each => !each.closest('.st-key-map-picture > *'))
     .filter(each => getComputedStyle(each).visibility !== 'hidden')
     .map(each => each.outerHTML.slice(0, 150))"""
 """What reaches beyond the right edge of the screen, and cannot be moved by itself."""
