@@ -34,7 +34,7 @@ def figure(number: float, digits: int = 3, rounding: str = ROUND_HALF_EVEN) -> s
     """
     if not math.isfinite(number):
         return str(number)
-    exact = Decimal(f"{number:.12g}")  # 2.7, and not the double just above it
+    exact = Decimal(f"{number:.15g}")  # 2.7, and not the double just above it
     if abs(number) >= 10 ** (digits - 1):
         return f"{exact.to_integral_value(rounding):,f}"
     return f"{Context(prec=digits, rounding=rounding).create_decimal(exact).normalize():,f}"

@@ -56,7 +56,7 @@ def open_data(title: str = "", without_ledger: Callable[[], None] | None = None)
 
 
 def _installation(map_file: str, folder: str) -> Data:
-    """The installation; whoever has to wait until it is open sees why."""
+    """Return the installation, with a note to whoever has to wait until it is open."""
     if is_open(map_file, folder):
         return installation(map_file, folder)
     with st.spinner("Opening the history …"):

@@ -276,11 +276,12 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
 
 
 def _returns(data: Data, incident: pd.Series) -> str:
-    """How often it was over and came back meanwhile, "" if never."""
+    """How often it came back after it was over, and when last; "" if never."""
     back_at = data.query(_CAME_BACK, [int(incident["id"])])["acted_at"]
     if back_at.empty:
         return ""
-    return f", in which it was over {counted(len(back_at), 'time')}; came back {back_at.iloc[-1]:%d %b %H:%M:%S} UTC"
+    often = "once," if len(back_at) == 1 else f"{len(back_at)} times, last"
+    return f"; came back {often} {back_at.iloc[-1]:%d %b %H:%M:%S} UTC"
 
 
 def _evidence(data: Data, incident: pd.Series) -> None:

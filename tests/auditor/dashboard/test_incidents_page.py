@@ -182,4 +182,4 @@ def test_an_incident_that_came_back_says_how_often_and_when(watched: Stand) -> N
             watched.ledger.incident_events.record(transaction, number, event)
     told = text(run("incidents", id=str(number)))
     back = at - timedelta(minutes=2)
-    assert f"for 16 min, in which it was over 1 time; came back {back:%d %b %H:%M:%S} UTC" in told
+    assert f"for 16 min; came back once, {back:%d %b %H:%M:%S} UTC" in told
