@@ -62,7 +62,8 @@ def draw(data: Data, asks: Person | Onlooker) -> None:
 
 def _listed(data: Data) -> list[int]:
     """Draw the silences; returns the numbers of those that are selected."""
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    # Not at the right end: the table's own toolbar lies there while the pointer is on the table.
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left", gap="medium"):
         everything = st.toggle("Include ended", key="ended", bind="query-params")
         st.button("Refresh", icon=":material/refresh:")
     now = datetime.now(UTC)

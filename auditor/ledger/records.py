@@ -312,26 +312,32 @@ def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
     )
 
 
+_OLDEST = 1_000
+"""So many overdue changes are looked at; a flow that stands still may have hundreds of thousands."""
+
+
 def _overdue() -> sa.Select[Any]:
     change, divergence = t.changes.c, t.divergences.c
-    overwritten = sa.exists().where(
-        divergence.flow == change.flow,
-        divergence.key == change.key,
-        divergence.closed_at.is_(None),
-        divergence.cause.not_in([each.value for each in OF_TIMING]),
-    )
-    since = sa.func.min(change.committed_to_at)
-    return (
-        sa.select(change.key, since.label("at"))
+    oldest = (
+        sa.select(change.flow, change.key, change.committed_to_at)
         .where(
             change.flow == sa.bindparam("flow"),
             change.settled_at.is_(None),
             change.verdict == Verdict.BREACH.value,
-            ~overwritten,
         )
-        .group_by(change.key)
-        .order_by(since)
-        .limit(2)
+        .order_by(change.committed_to_at)
+        .limit(_OLDEST)
+        .subquery()
+    )
+    overwritten = sa.exists().where(
+        divergence.flow == oldest.c.flow,
+        divergence.key == oldest.c.key,
+        divergence.closed_at.is_(None),
+        divergence.cause.not_in([each.value for each in OF_TIMING]),
+    )
+    since = sa.func.min(oldest.c.committed_to_at)
+    return (
+        sa.select(oldest.c.key, since.label("at")).where(~overwritten).group_by(oldest.c.key).order_by(since).limit(2)
     )
 
 
