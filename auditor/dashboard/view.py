@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import ROUND_CEILING
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from auditor import escaping
 from auditor.dashboard import look
 from auditor.dashboard.charts import chart
 from auditor.history.figure_rows import NOTHING_VERIFIED
+from auditor.history.figure_text import measured
 from auditor.map.integration_map import IntegrationMap
 from checks.funnel import Fate
 from checks.lag import EDGES_S, LagCurve
@@ -190,7 +192,7 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
     return chart(
         traces,
         340,
-        xaxis={"type": "log", "dtick": 1, "title": "seconds after the change"},
+        xaxis={"type": "log", "dtick": 1, "title": "seconds after the change", "hoverformat": ".2~g"},
         yaxis={"tickformat": ".0%", "range": [0, 1.02], "title": "not visible yet"},
         hovermode="x unified",
     )
@@ -213,7 +215,7 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
     used = [cell for cell in range(NEVER) if shares[cell].any()]
     cells = [*range(min(used), max(used) + 1)] if used else []
     cells += [NEVER] if shares[NEVER].any() else []
-    names = ["not seen" if cell == NEVER else f"≤ {format_duration(EDGES_S[cell + 1])}" for cell in cells]
+    names = ["not seen" if cell == NEVER else f"≤ {measured(EDGES_S[cell + 1], ROUND_CEILING)}" for cell in cells]
     heat = go.Heatmap(
         x=[*hours, hours[-1] + timedelta(hours=1)],
         y=names,

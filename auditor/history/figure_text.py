@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 from typing import TYPE_CHECKING
 
 from checks.queue_states import Trend
@@ -23,18 +23,20 @@ def interval(lower: float | None, upper: float | None) -> str:
     if lower is None or math.isnan(lower):
         return "–"
     if upper is None or not math.isfinite(upper):
-        return f"> {_measured(lower, ROUND_FLOOR)}"
-    return f"{_measured(lower, ROUND_FLOOR)} … {_measured(upper, ROUND_CEILING)}"
+        return f"> {measured(lower, ROUND_FLOOR)}"
+    return f"{measured(lower, ROUND_FLOOR)} … {measured(upper, ROUND_CEILING)}"
 
 
 def estimate_text(best: float | None, lower: float | None, upper: float | None) -> str:
     """A lag with its interval; without a best estimate the interval alone."""
     bounds = interval(lower, upper)
-    return bounds if best is None else f"{_measured(best)} ({bounds})"
+    return bounds if best is None else f"{measured(best)} ({bounds})"
 
 
-def _measured(seconds: float, rounding: str = ROUND_HALF_EVEN) -> str:
+def measured(seconds: float, rounding: str = ROUND_HALF_EVEN) -> str:
     """A measured time to two digits; bounds are rounded outwards."""
+    if 0 < seconds < 1:
+        seconds = float(Context(prec=2, rounding=rounding).create_decimal(f"{seconds:.15g}"))
     return format_duration(seconds, 2, rounding)
 
 
@@ -79,7 +81,7 @@ def age_text(backlog: Backlog) -> str:
     """The oldest age, and what it means."""
     if backlog.oldest_age_s is None:
         return "–" if backlog.depth == 0 else "unknown"
-    return _measured(backlog.oldest_age_s) + (f" {backlog.age_of}" if backlog.age_of else "")
+    return measured(backlog.oldest_age_s) + (f" {backlog.age_of}" if backlog.age_of else "")
 
 
 def waiting_letters(queues: Sequence[Backlog]) -> str:

@@ -303,6 +303,7 @@ def _evidence(data: Data, incident: pd.Series) -> None:
             }
         ),
         key="breaches",
+        height=min(38 + 35 * max(1, len(breaches)), 700),
         alt="What does not hold, or did not, in this incident",
         optional=("ended",),
         column_config={

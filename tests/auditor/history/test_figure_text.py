@@ -15,7 +15,8 @@ from checks.clocks import ClockBounds, clock_text
     ("lower", "upper", "said"),
     [
         (0, 1.5, "0 s … 1.5 s"),
-        (0.1894, 2.67, "189 ms … 2.7 s"),
+        (0.1894, 2.67, "180 ms … 2.7 s"),
+        (0.0012, 0.9961, "1 ms … 1 s"),
         (2.67, 2.7, "2.6 s … 2.7 s"),
         (81.7, float("inf"), "> 81 s"),
         (3, None, "> 3 s"),
