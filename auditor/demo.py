@@ -24,8 +24,22 @@ if TYPE_CHECKING:
 
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
+LINES = 3
+"""Last lines of its log that are shown of a process that has ended."""
 
 MAP = Path(__file__).with_name("demo_map.yaml")
+ENGINES_MAP = Path(__file__).with_name("demo_engines.yaml")
+"""Of the same company with real engines."""
+
+ENGINES = {
+    "DEMO_DOCUMENTS": "mongodb://127.0.0.1:27017",
+    "DEMO_WAREHOUSE": "postgresql://127.0.0.1:5432",
+    "DEMO_BUS": "redis://127.0.0.1:6379",
+}
+"""The variables with their addresses, and what stands for one that is not set where nothing is read from them."""
+
+FOUNDED = "engines"
+"""The file in the company's folder that is there if it has real engines."""
 
 
 def load_map(company: Path) -> IntegrationMap:
@@ -41,7 +55,8 @@ def load_map(company: Path) -> IntegrationMap:
     from auditor.map import loader
 
     address = (company / ADDRESS).read_text(encoding="utf-8").strip()
-    return loader.load_map(MAP, {**os.environ, **_named(company, address)})
+    named = {**ENGINES, **os.environ, **_named(company, address)}
+    return loader.load_map(ENGINES_MAP if (company / FOUNDED).exists() else MAP, named)
 
 
 def _named(company: Path, address: str) -> dict[str, str]:
@@ -49,10 +64,11 @@ def _named(company: Path, address: str) -> dict[str, str]:
     return {"DEMO_FOLDER": str(company), "DEMO_COMPANY": address}
 
 
-def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
+def run_demo(folder: Path, port: int, status_port: int | None = None, *, engines: bool = False) -> int:
     """Start everything, print one address, and stop everything when told to.
 
     Args:
+        engines: with MongoDB, PostgreSQL and Redis, at the addresses that the environment names.
         folder: state is kept here over restarts.
         port: of the dashboard on 127.0.0.1; another free one is taken where it is in use.
         status_port: of the auditor's health and metrics; None for none.
@@ -66,7 +82,7 @@ def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
     # Whatever the shell says of another installation is not the demo's.
     own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
     named = {
-        "AUDITOR_MAP": str(MAP),
+        "AUDITOR_MAP": str(ENGINES_MAP if engines else MAP),
         "AUDITOR_DATA": str(folder),
         **_named(company, f"http://127.0.0.1:{company_port}"),
     }
@@ -84,6 +100,7 @@ def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
         signal.signal(name, _stop)
     try:
         demo = [sys.executable, "-m", "demo", str(company), "--port", str(company_port)]
+        demo += ["--engines"] if engines else []
         running.append(("company", _start("company", demo, environment, folder)))
         if not _wait(company_port, running):
             return _gave_up(running, logs)
@@ -99,7 +116,10 @@ def run_demo(folder: Path, port: int, status_port: int | None = None) -> int:
         sys.stdout.write("To break something, open the Demo page, or in another shell:\n")
         sys.stdout.write(f"  auditor demo play paused-consumer --data {shlex.quote(str(folder))}\n\n")
         sys.stdout.write("To use all other commands on the demo there:\n")
-        sys.stdout.write(f"  {export_line(named)}\n\n")
+        sys.stdout.write(f"  {export_line(named)}\n")
+        if engines:
+            sys.stdout.write(f"  export {' '.join(ENGINES)}   # as here\n")
+        sys.stdout.write("\n")
         sys.stdout.flush()
         while all(process.poll() is None for _, process in running):
             time.sleep(0.3)
@@ -176,5 +196,7 @@ def _wait(port: int, running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> 
 def _gave_up(running: Sequence[tuple[str, subprocess.Popen[bytes]]], logs: Path) -> int:
     for name, process in running:
         if process.poll() is not None:
-            sys.stderr.write(f"the {name} ended with {process.returncode}; see the files in {logs}\n")
+            written = (logs / f"{name}.log").read_text(errors="replace").splitlines()
+            said = "".join(f"  {line}\n" for line in written[-LINES:])
+            sys.stderr.write(f"the {name} ended with {process.returncode}; see the files in {logs}\n{said}")
     return 1

@@ -11,8 +11,10 @@ import threading
 from pathlib import Path
 
 from demo.company import Company
+from demo.engines import Engines
 from demo.server import serve
 from demo.stage import Stage
+from demo.stores import StoreError
 
 
 def main() -> int:
@@ -25,10 +27,21 @@ def main() -> int:
     parser.add_argument("--per-second", type=float, default=2.0, help="business events a second")
     parser.add_argument("--seed", type=int, default=None, help="for the same story again")
     parser.add_argument("--quiet-start", action="store_true", help="no scenario plays by itself")
+    parser.add_argument(
+        "--engines",
+        action="store_true",
+        help="documents in MongoDB, the warehouse in PostgreSQL and the bus in Redis, at the addresses in "
+        "DEMO_DOCUMENTS, DEMO_WAREHOUSE and DEMO_BUS",
+    )
     asked = parser.parse_args()
     os.umask(os.umask(0o077) | 0o077)  # its databases are this user's alone
-    company, chance = Company(asked.folder), random.Random(asked.seed)
-    company.found(chance)
+    chance = random.Random(asked.seed)
+    try:
+        company = Company(asked.folder, Engines.of(os.environ) if asked.engines else None)
+        company.found(chance)
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     stage = Stage(company, chance)
     try:
         server = serve(company, stage, asked.port)

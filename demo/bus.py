@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from demo.business import Row
-from demo.company import Company, stamp, units
+from demo.company import Company, units
 from demo.conditions import Conditions
+from demo.stores import STAMP, Job, Writer, stamp
+
+WAITING = 2_000
+"""Jobs that are looked at in a round."""
 
 BATCH = 200
 """Jobs that are done at a time."""
@@ -20,17 +21,6 @@ BATCH = 200
 TRIES = 5
 AHEAD = timedelta(hours=2)
 """Local time of the company's office."""
-
-
-LOADED = {
-    "customer": ("dim_customer", "customer_id"),
-    "invoice": ("fact_invoice", "invoice_id"),
-    "payment": ("fact_payment", "payment_id"),
-}
-"""By entity, its table in the warehouse and the column with its key."""
-
-Job = tuple[int, str, str, str, str]
-"""Number, target, entity, key and payload."""
 
 
 class RefusedError(Exception):
@@ -47,26 +37,18 @@ class Bus:
 
     def work(self) -> int:
         """Do the jobs that can be done; returns how many."""
-        with self._company.open("bus") as bus:
-            jobs = bus.execute("SELECT id, target, entity, key, payload FROM jobs ORDER BY id LIMIT 2000").fetchall()
-        taken = self._taken(jobs)
-        refused: list[tuple[str, int, str, int]] = []
+        taken = self._taken(self._company.queue.waiting(WAITING))
+        refused: list[tuple[Job, str]] = []
         for target, mine in taken.items():
-            with self._company.open(target) as database:
-                for number, _, entity, key, payload in mine:
+            with self._company.writer(target) as writer:
+                for job in mine:
                     try:
-                        self._write(database, target, entity, key, json.loads(payload))
+                        self._write(writer, job)
                     except RefusedError as error:
-                        refused.append((str(error), TRIES, stamp(), number))
-        done = [job[0] for mine in taken.values() for job in mine]
+                        refused.append((job, str(error)))
+        done = [job for mine in taken.values() for job in mine]
         if done:
-            with self._company.open("bus") as bus:
-                bus.executemany(
-                    "INSERT INTO dead_letters SELECT id, target, entity, key, payload, ?, ?, ? FROM jobs "
-                    "WHERE id = ?",
-                    refused,
-                )
-                bus.executemany("DELETE FROM jobs WHERE id = ?", [(number,) for number in done])
+            self._company.queue.settle(done, refused, TRIES)
         return len(done)
 
     def _taken(self, jobs: Sequence[Job]) -> Mapping[str, Sequence[Job]]:
@@ -74,8 +56,8 @@ class Bus:
         conditions, loading = self._conditions, self._is_time_to_load()
         taken: defaultdict[str, list[Job]] = defaultdict(list)
         for job in jobs:
-            _, target, entity, _, _ = job
-            if target in conditions.held | conditions.down or (entity == "invoice" and not loading):
+            target = job.target
+            if target in conditions.held | conditions.down or (job.entity == "invoice" and not loading):
                 continue
             if target in conditions.slow and taken[target]:
                 if conditions.lanes:
@@ -93,46 +75,29 @@ class Bus:
 
     def discard(self) -> None:
         """Discard all dead letters; what is in them has been queued again."""
-        with self._company.open("bus") as bus:
-            bus.execute("DELETE FROM dead_letters")
+        self._company.queue.discard()
 
-    def _write(self, database: sqlite3.Connection, target: str, entity: str, key: str, row: Row) -> None:
-        """Write one record to a target, replacing what was there.
+    def _write(self, writer: Writer, job: Job) -> None:
+        """Write one record to its target, replacing what was there.
 
         Raises:
             RefusedError: the target does not accept it.
         """
-        if target == "warehouse":
-            self._load(database, entity, key, row)
+        target, entity, key, row = job.target, job.entity, job.key, json.loads(job.payload)
+        if entity.startswith("deleted "):
+            writer.delete(entity.removeprefix("deleted "), key)
+        elif target == "billing" and "@" not in row[2]:
+            raise RefusedError(f"422 from billing: email of {key} is not valid")
         elif entity == "customer":
-            if target == "billing" and "@" not in row[2]:
-                raise RefusedError(f"422 from billing: email of {key} is not valid")
-            database.execute("INSERT OR REPLACE INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)", (*row[:6], stamp()))
+            signed_at = self._written(row[5]) if target == "warehouse" else row[5]
+            writer.put(entity, (*row[:5], signed_at, stamp()))
         elif entity == "welcome":
-            asked = "SELECT count(*) FROM mails WHERE customer_id = ? AND template = ?"
-            if not self._conditions.idempotent or not database.execute(asked, row).fetchone()[0]:
-                sent = "INSERT INTO mails (customer_id, template, updated_at) VALUES (?, ?, ?)"
-                database.execute(sent, (*row, stamp()))
-        elif entity == "deleted welcome":
-            database.execute("DELETE FROM mails WHERE customer_id = ?", (key,))
+            if not (self._conditions.idempotent and writer.holds(entity, key)):
+                writer.put(entity, (*row, stamp()))
         else:
-            database.execute("DELETE FROM customers WHERE id = ?", (key,))
-
-    def _load(self, warehouse: sqlite3.Connection, entity: str, key: str, row: Row) -> None:
-        """Load one record into the warehouse."""
-        table, column = LOADED[entity.removeprefix("deleted ")]
-        warehouse.execute(f"DELETE FROM {table} WHERE {column} = ?", (key,))
-        values: list[Any] = []
-        if entity == "invoice":
-            values = [row[0], row[1], units(row[2]), row[3], row[4], stamp()]
-        elif entity == "payment":
-            values = [row[0], row[1], units(row[2]), row[3], stamp()]
-        elif entity == "customer":
-            values = [*row[:5], self._written(row[5]), stamp()]
-        if values:
-            warehouse.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+            writer.put(entity, (*row[:2], units(row[2]), *row[3:-1], stamp()))
 
     def _written(self, signed_at: str) -> str:
         if not self._conditions.local_time:
             return signed_at
-        return stamp(datetime.strptime(signed_at, "%Y-%m-%d %H:%M:%S.%f") + AHEAD)
+        return stamp(datetime.strptime(signed_at, STAMP) + AHEAD)

@@ -7,12 +7,10 @@ import random
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from demo.company import COPIES, CUSTOMER, PLANS, Company, person, stamp
+from demo.company import COPIES, CUSTOMER, PLANS, Company, person
 from demo.conditions import Conditions
-
-Row = Sequence[Any]
+from demo.stores import Row, stamp
 
 
 class Business:
@@ -163,9 +161,7 @@ class Business:
 
     def queue(self, targets: Sequence[str], entity: str, *rows: Row) -> None:
         """Put a job for each row and target into the queue; a row begins with its key."""
-        jobs = [(target, entity, row[0], json.dumps(row), stamp()) for row in rows for target in targets]
-        with self.company.open("bus") as bus:
-            bus.executemany("INSERT INTO jobs (target, entity, key, payload, queued_at) VALUES (?, ?, ?, ?, ?)", jobs)
+        self.company.queue.put([(target, entity, row[0], json.dumps(row)) for row in rows for target in targets])
 
 
 def _next(database: sqlite3.Connection, table: str) -> int:

@@ -1,17 +1,22 @@
 """The company's six systems round a bus, each with a database of its own.
 
 CRM, billing, marketing, a document store and messaging answer over HTTP (`demo.server`); the warehouse is queried in
-SQL. The bus has a queue of jobs and the dead letters of those that their target refused.
+SQL. The bus has a queue of jobs and the dead letters of those that their target refused. The document store, the
+warehouse and the bus may be servers instead (`demo.engines`).
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from demo.engines import Engines
+from demo.stores import LOADED, PLACES, JobTable, Queue, Tables, Writer, stamp
 
 CUSTOMERS = 400
 INVOICES = 300
@@ -66,20 +71,25 @@ SCHEMAS = {
             failed_at TEXT NOT NULL);""",
 }
 
+FOUNDED = "engines"
+"""The file that says to which company the servers belong."""
+
 COPIES = ("billing", "marketing", "documents", "messaging", "warehouse")
 """The systems that have a copy of each customer."""
 
 
-def stamp(at: datetime | None = None) -> str:
-    """An instant as the company's systems write it."""
-    return (at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
 class Company:
-    """The company's databases in a folder."""
+    """The company's databases.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of its files.
+        engines: servers that take the place of some of them.
+    """
+
+    def __init__(self, folder: Path, engines: Engines | None = None) -> None:
         self.folder = folder
+        self.queue: Queue = JobTable(lambda: self.open("bus")) if engines is None else engines.queue
+        self._engines = engines
 
     def path(self, system: str) -> Path:
         """The database file of a system."""
@@ -97,16 +107,46 @@ class Company:
         finally:
             connection.close()
 
+    @contextmanager
+    def writer(self, target: str) -> Iterator[Writer]:
+        """A transaction of the bus in a copy.
+
+        Raises:
+            StoreError: its server cannot be used.
+        """
+        if self._engines is not None and target in self._engines.systems:
+            with self._engines.writer(target) as writer:
+                yield writer
+        else:
+            with self.open(target) as database:
+                yield Tables(database, LOADED if target == "warehouse" else PLACES)
+
     def found(self, chance: random.Random) -> None:
-        """Set the company up, in perfect agreement; a company that is set up is left alone."""
+        """Set the company up, in perfect agreement; a company that is set up is left alone.
+
+        Raises:
+            StoreError: one of its servers cannot be used.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.path("bus").exists():
-            return
+        founded = self.folder / FOUNDED
+        if self._engines is None:
+            if not self.path("bus").exists():
+                founded.unlink(missing_ok=True)
+                self._fill(chance)
+                self._make("bus")
+        elif not founded.exists() or founded.read_text() != self._engines.founded():
+            identity = secrets.token_hex(16)
+            with self._engines.founding(identity):
+                self._fill(chance)
+            founded.write_text(identity)
+
+    def _fill(self, chance: random.Random) -> None:
+        """Make all systems but the bus."""
         for system in (*SCHEMAS, "sync"):  # what a founding that was interrupted, or an earlier version, has left
             for leftover in self.folder.glob(f"{system}.sqlite*"):
                 leftover.unlink()
         for system in SCHEMAS:
-            if system != "bus":
+            if system != "bus" and (self._engines is None or system not in self._engines.systems):
                 self._make(system)
         at = datetime.now(UTC)
         before = stamp(at - timedelta(hours=2))
@@ -129,7 +169,7 @@ class Company:
             (f"pay_{each[0][4:]}", each[0], each[2], each[3], before) for each in invoices if each[4] == "paid"
         ]
         welcomes = [(each[0], "welcome", before) for each in customers]
-        for system in ("crm", "billing", "marketing", "documents", "messaging"):
+        for system in ("crm", "billing", "marketing", "messaging"):
             with self.open(system) as database:
                 database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)", customers)
         with self.open("crm") as crm:
@@ -139,17 +179,16 @@ class Company:
         with self.open("billing") as billing:
             billing.executemany("INSERT INTO invoices VALUES (?, ?, ?, ?, ?, ?)", invoices)
             billing.executemany("INSERT INTO payments VALUES (?, ?, ?, ?, ?)", payments)
-        with self.open("warehouse") as warehouse:
-            warehouse.executemany("INSERT INTO dim_customer VALUES (?, ?, ?, ?, ?, ?, ?)", customers)
-            warehouse.executemany(
-                "INSERT INTO fact_invoice VALUES (?, ?, ?, ?, ?, ?)",
-                [(i, c, units(cents), currency, s, at) for i, c, cents, currency, s, at in invoices],
-            )
-            warehouse.executemany(
-                "INSERT INTO fact_payment VALUES (?, ?, ?, ?, ?)",
-                [(p, i, units(cents), currency, at) for p, i, cents, currency, at in payments],
-            )
-        self._make("bus")
+        with self.writer("documents") as documents:
+            for row in customers:
+                documents.put("customer", row)
+        with self.writer("warehouse") as warehouse:
+            for row in customers:
+                warehouse.put("customer", row)
+            for key, customer, cents, currency, state, at_ in invoices:
+                warehouse.put("invoice", (key, customer, units(cents), currency, state, at_))
+            for key, invoice, cents, currency, at_ in payments:
+                warehouse.put("payment", (key, invoice, units(cents), currency, at_))
 
     def _make(self, system: str) -> None:
         connection = sqlite3.connect(self.path(system))

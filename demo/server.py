@@ -82,7 +82,7 @@ def serve(company: Company, stage: Stage, port: int) -> ThreadingHTTPServer:
             if not collection and system in {"scenarios", "chat"}:
                 self._send(200, stage.scenarios() if system == "scenarios" else stage.chat(), with_body=with_body)
                 return
-            if (system, collection) not in COLUMNS:
+            if (system, collection) not in COLUMNS or not company.path(system).exists():
                 self._send(404, {"error": f"no such path: {asked.path}"}, with_body=with_body)
                 return
             conditions = stage.conditions

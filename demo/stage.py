@@ -14,9 +14,10 @@ from typing import Any
 
 from demo.bus import Bus
 from demo.business import Business
-from demo.company import Company, stamp
+from demo.company import Company
 from demo.conditions import Conditions
 from demo.scenarios import OPENING, SCENARIOS, Play, Scenario, Step
+from demo.stores import StoreError, stamp
 
 MESSAGES_KEPT = 200
 OPENS_AFTER_S = 15.0
@@ -126,15 +127,25 @@ class Stage:
     # -- the company at work
 
     def live(self, stop: threading.Event, *, per_s: float, opens: bool = True) -> None:
-        """Run the business and the bus until told to stop.
+        """Run the business and the bus until told to stop; while a server cannot be used, what it should get waits.
 
         Args:
             per_s: business events a second.
             opens: the first scenario plays by itself, unless somebody has played one before.
         """
         opens_s = time.monotonic() + OPENS_AFTER_S
+        failing = ""
         while not stop.wait(1 / per_s):
-            self.beat()
+            try:
+                self.beat()
+            except StoreError as error:
+                if not failing:
+                    sys.stderr.write(f"{stamp()} {error}\n")
+                failing = str(error)
+            else:
+                if failing:
+                    sys.stderr.write(f"{stamp()} all servers can be used again\n")
+                failing = ""
             if opens and (self._playing is not None or self._last is not None):
                 opens = False
             if opens and time.monotonic() > opens_s:

@@ -18,11 +18,15 @@ from ruamel.yaml import YAML
 
 from auditor.cli import app
 from auditor.dashboard.serving import LOOPBACK
+from demo.engines import VARIABLES
 from tests import HOME
 
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((HOME / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
+ENGINES = ("documents", "warehouse", "bus")
+"""Services that are systems of the demo company."""
+
 PROJECT: dict[str, Any] = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
 
 STEPS = re.findall(r"^([A-Z]+) (.*)$", (HOME / "Dockerfile").read_text().replace("\\\n", " "), flags=re.MULTILINE)
@@ -51,8 +55,11 @@ def environment(service: str) -> dict[str, str]:
 
 
 def test_the_services_are_those_that_the_documentation_names() -> None:
-    assert set(SERVICES) == {"ledger", "auditor", "dashboard", "demo"}
-    assert {name for name in SERVICES if "profiles" in SERVICES[name]} == {"demo"}
+    assert set(SERVICES) == {"ledger", "auditor", "dashboard", "demo", "demo-engines", *ENGINES}
+    assert {name: SERVICES[name]["profiles"] for name in SERVICES if "profiles" in SERVICES[name]} == {
+        "demo": ["demo"],
+        **dict.fromkeys(("demo-engines", *ENGINES), ["engines"]),
+    }
     text = (HOME / "docs" / "operations.md").read_text()
     assert [name for name in SERVICES if f"`{name}`" not in text] == []
 
@@ -104,7 +111,17 @@ def test_only_this_machine_reaches_what_listens() -> None:
     assert asked["address"] == LOOPBACK
     assert not asked["host"]
     assert SERVICES["ledger"]["ports"] == ["127.0.0.1:${LEDGER_PORT:-5433}:5432"]
+    assert all(port.startswith("127.0.0.1:") for name in ENGINES for port in SERVICES[name]["ports"])
     assert all("ports" not in SERVICES[name] for name in OURS)
+
+
+def test_the_engines_that_are_started_are_those_that_the_company_uses() -> None:
+    named = environment("demo-engines")
+    for system, variable in VARIABLES.items():
+        (port,) = SERVICES[system]["ports"]
+        assert f"127.0.0.1:{port.split(':')[1]}" in named[variable]
+        assert SERVICES["demo-engines"]["depends_on"][system] == {"condition": "service_healthy"}
+    assert set(VARIABLES) == set(ENGINES)
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -124,7 +141,7 @@ def test_what_a_service_waits_for_has_a_health_check(service: str) -> None:
     for name, how in SERVICES[service].get("depends_on", {}).items():
         assert how == {"condition": "service_healthy"}
         assert "healthcheck" in SERVICES[name]
-        assert "profiles" not in SERVICES[name]
+        assert SERVICES[name].get("profiles", SERVICES[service].get("profiles")) == SERVICES[service].get("profiles")
 
 
 def test_the_ledger_that_is_made_is_the_one_that_is_used() -> None:
@@ -143,7 +160,7 @@ def test_every_variable_is_one_that_the_programs_read_or_the_documentation_names
     text = (HOME / "docs" / "operations.md").read_text()
     ours = {name for name in names if name.startswith("AUDITOR_") or name == "SLACK_WEBHOOK_URL"}
     assert [name for name in sorted(ours) if f"| `{name}` |" not in text] == []
-    assert names - ours == {"PATH", "HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+    assert names - ours - {*VARIABLES.values()} == {"PATH", "HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
     outside = set(re.findall(r"\$\{(\w+)", (HOME / "compose.yaml").read_text()))
     assert [name for name in sorted(outside) if f"`{name}`" not in text] == []
 
@@ -179,6 +196,8 @@ def test_the_image_holds_every_driver_and_a_python_that_is_supported() -> None:
 
 
 def test_the_folders_of_the_demo_and_of_an_installation_are_not_the_same() -> None:
-    assert set(SERVICES["demo"]["volumes"]).isdisjoint({str(each) for each in SERVICES["auditor"]["volumes"]})
-    assert parsed(SERVICES["demo"]["command"]).params["data"] == Path(IMAGE["AUDITOR_DATA"])
-    assert "AUDITOR_LEDGER" not in SERVICES["demo"]["environment"]
+    kept = [{str(each) for each in SERVICES[name]["volumes"]} for name in ("auditor", "demo", "demo-engines")]
+    assert len(set.union(*kept)) == sum(map(len, kept))
+    for name in ("demo", "demo-engines"):
+        assert parsed(SERVICES[name]["command"]).params["data"] == Path(IMAGE["AUDITOR_DATA"])
+        assert "AUDITOR_LEDGER" not in SERVICES[name]["environment"]

@@ -59,17 +59,25 @@ def _demo(
         int | None,
         typer.Option(min=1, max=65535, help="Serve /healthz and /metrics of the auditor on this port of 127.0.0.1."),
     ] = None,
+    engines: Annotated[
+        bool,
+        typer.Option(
+            "--engines",
+            help="Documents in MongoDB, the warehouse in PostgreSQL and the bus in Redis, at the addresses in "
+            "DEMO_DOCUMENTS, DEMO_WAREHOUSE and DEMO_BUS. The rest as always.",
+        ),
+    ] = False,
 ) -> None:
     """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
     if (command := context.invoked_subcommand) is not None:
         if data != DEMO_DATA:
             fail(f"write --data behind the command: auditor demo {command} --data {short(data)}")
-        if port != PORT or status_port is not None:
-            fail(f"--port and --status-port are for starting a demo: `auditor demo {command}` has neither")
+        if port != PORT or status_port is not None or engines:
+            fail(f"--port, --status-port and --engines are for starting a demo: `auditor demo {command}` has none")
         return
     from auditor.demo import run_demo
 
-    raise typer.Exit(run_demo(workspace(data).folder, port, status_port))
+    raise typer.Exit(run_demo(workspace(data).folder, port, status_port, engines=engines))
 
 
 @demo.command("list")
