@@ -198,7 +198,10 @@ def _message(received: Mapping[str, Any]) -> Message:
 
 
 def _plain(mrkdwn: str) -> str:
-    """Text without the marks that Slack draws: https://docs.slack.dev/messaging/formatting-message-text."""
+    """Text without the marks that Slack draws: https://docs.slack.dev/messaging/formatting-message-text.
+
+    A word joiner is ours, see `escaping.slack_notification`; one of a record is shown by its number.
+    """
     dates = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
     links = re.sub(r"<[^|>]*\|([^>]*)>", r"\1", dates)
-    return html.unescape(links.replace("*", ""))
+    return html.unescape(links.replace("*", "").replace("\u2060", ""))

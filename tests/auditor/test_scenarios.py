@@ -70,12 +70,13 @@ def test_a_scenario_is_played_and_mended(company: Company) -> None:
 
 
 def test_what_the_auditor_sends_to_the_channel_is_plain_text_there(company: Company) -> None:
-    notice = {**NOTICE, "summary": "crm & billing <differ> *now*"}
+    notice = {**NOTICE, "summary": "crm & billing <differ> *now* by +02:00"}
     with performing(company) as address:
         sent = message(notice, dashboard="http://127.0.0.1:1", possible_repeat=False)
         httpx.post(f"{address}/chat", json=sent, trust_env=False).raise_for_status()
         (heard,) = Stage(address).messages()
     assert "crm & billing <differ>" in heard.title
+    assert "by +02:00" in heard.title
     fields = dict(heard.fields)
     assert fields["Now"].startswith(f"{NOTICE['count']} (peak")
     assert not any("<" in name + value or "!date" in value for name, value in heard.fields)
