@@ -58,7 +58,7 @@ def test_the_services_are_those_that_the_documentation_names() -> None:
     assert set(SERVICES) == {"ledger", "auditor", "dashboard", "demo", "demo-engines", *ENGINES}
     assert {name: SERVICES[name]["profiles"] for name in SERVICES if "profiles" in SERVICES[name]} == {
         "demo": ["demo"],
-        **dict.fromkeys(("demo-engines", *ENGINES), ["engines"]),
+        **{name: ["engines"] for name in ("demo-engines", *ENGINES)},
     }
     text = (HOME / "docs" / "operations.md").read_text()
     assert [name for name in SERVICES if f"`{name}`" not in text] == []
