@@ -164,6 +164,7 @@ def placements(
     A breach stays in its incident, unless it has outgrown the dead letters that explained it. A group's incident is
     the oldest one whose strongest breach is in it; another one is merged into that if all its open breaches are in
     the group. What is new in a group without an incident of its own belongs to the incident of its strongest breach.
+    An incident that is over is opened again unless dead letters explained it and the group has outgrown these.
 
     Args:
         groups: of all open breaches but those of incidents that stay apart.
@@ -192,7 +193,7 @@ def placements(
     for at, group in enumerate(groups):
         for each in group.breaches:
             own = merged_into.get(each.incident_id, each.incident_id)
-            stays = own in live and not _outgrown(groups[home.get(own, at)], group)
+            stays = own in live and not _outgrown(groups[home.get(own, at)].cause, group)
             number = own if stays else kept.get(at) or _host(group, groups, home)
             members[number, home.get(number, at)].append(each)
     placed, taken = [], set()
@@ -200,7 +201,8 @@ def placements(
         group = replace(groups[at], breaches=tuple(sorted(listed, key=lambda each: each not in groups[at].breaches)))
         absorbed = tuple(each for each, into in merged_into.items() if into == number)
         names = (group.fingerprint, *(each.fingerprint for each in listed))
-        again = (recent[name].incident_id for name in names if name in recent)
+        over = (recent[name] for name in names if name in recent)
+        again = (each.incident_id for each in over if not _outgrown(each.cause, groups[at]))
         known = number or next((each for each in again if each not in taken), 0)
         taken.add(known)
         placed.append(Placement(incident_id=known, group=group, absorbed=absorbed))
@@ -211,14 +213,12 @@ def placements(
 def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int]) -> int:
     """The incident with the breach that explains what is new in a group without its own incident; 0 for none."""
     hosts = (each.incident_id for each in group.breaches if each.incident_id in home)
-    return next((number for number in hosts if not _outgrown(groups[home[number]], group)), 0)
+    return next((number for number in hosts if not _outgrown(groups[home[number]].cause, group)), 0)
 
 
-def _outgrown(home: Group, group: Group) -> bool:
-    """Whether a group has become too large for the dead letters of its incident."""
-    return (
-        home is not group and home.cause is RootCause.REJECTED_MESSAGES and group.lead.breach is Breach.NOT_ARRIVING
-    )
+def _outgrown(cause: str, group: Group) -> bool:
+    """Whether a group has become too large for the dead letters that are the cause of an incident."""
+    return cause == RootCause.REJECTED_MESSAGES != group.cause and group.lead.breach is Breach.NOT_ARRIVING
 
 
 def kept_cause(group: Group, incident: Incident | None) -> Group:

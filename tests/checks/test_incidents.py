@@ -216,6 +216,19 @@ def test_late_records_leave_the_incident_of_the_dead_letters_that_they_have_outg
     ]
 
 
+def test_late_records_do_not_open_the_incident_of_dead_letters_again() -> None:
+    late = replace(of(36).breaches[0], incident_id=0, breach=Breach.NOT_ARRIVING, fingerprint="late")
+    letters = replace(of(10).breaches[0], incident_id=0, breach=Breach.DEAD_LETTERS, fingerprint="letters")
+    over = incident(7, state="resolved", cause=RootCause.REJECTED_MESSAGES, explained=True)
+    recent = {"late": over, "letters": over}
+    alone = Group(cause=Breach.NOT_ARRIVING, subject="flow/f", breaches=(late,))
+    again = Group(cause=RootCause.REJECTED_MESSAGES, subject="queue/f/dead", breaches=(letters, late))
+    assert [each.incident_id for each in placements([alone], {}, recent)] == [0]
+    assert [each.incident_id for each in placements([again], {}, recent)] == [7]
+    late_before = {"late": replace(over, cause=RootCause.STOPPED_CONSUMER)}
+    assert [each.incident_id for each in placements([alone], {}, late_before)] == [7]
+
+
 def test_its_end_waits_for_the_breach_to_return() -> None:
     hold = timedelta(seconds=30)
     known = incident()
