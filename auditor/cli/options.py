@@ -325,11 +325,16 @@ def existing_ledger(folder: Path, *, as_json: bool = False) -> tuple[Workspace, 
     opened, ledger = open_ledger(folder, make=False)
     if ledger is None:
         place = "the database of AUDITOR_LEDGER" if os.environ.get("AUDITOR_LEDGER") else opened.folder
-        message = f"there is no ledger in {place} yet: run `auditor run` or `auditor once`, or point --data to it"
+        message = no_ledger(place)
         if as_json:
             sys.stdout.write(json.dumps({"error": message}) + "\n")
         fail(message, UNVERIFIED)
     return opened, ledger
+
+
+def no_ledger(place: object) -> str:
+    """What to do where there is no ledger."""
+    return f"there is no ledger in {place} yet: run `auditor run` or `auditor once`, or point --data to it"
 
 
 def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from typing import Annotated
@@ -21,6 +22,7 @@ from auditor.cli.options import (
     app,
     fail,
     load,
+    no_ledger,
     say,
     workspace,
 )
@@ -52,7 +54,11 @@ def watchdog(
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
-    loaded, opened = load(map_), workspace(data)
+    loaded = load(map_)
+    # Without a folder nothing was ever audited there; with AUDITOR_LEDGER it holds only what the watchdog keeps.
+    opened = workspace(data, make=bool(os.environ.get("AUDITOR_LEDGER")))
+    if not opened.folder.is_dir():
+        fail(no_ledger(opened.folder), UNVERIFIED)
     senders = open_senders(loaded.alerts)
     if not senders:
         say("the map names nobody to notify: only the exit code reports it")

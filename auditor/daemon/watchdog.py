@@ -7,7 +7,6 @@ watchdog stays silent. What it has seen and sent is in a file of the data folder
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import math
@@ -404,10 +403,5 @@ def _is_stopped(number: int) -> bool:
 @contextlib.contextmanager
 def alone(workspace: Workspace) -> Iterator[bool]:
     """Whether no other watchdog of this data folder is running; none will while the block runs."""
-    with (workspace.folder / "watchdog.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+    with private_files.held(workspace.folder / "watchdog.lock") as lock:
+        yield lock is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import uuid
@@ -76,6 +77,24 @@ def write(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = Tr
     """Write a file atomically; see `written`."""
     with written(path, mode=mode, replace=replace) as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[BinaryIO | None]:
+    """A file that is locked while the block runs; None if another process has locked it.
+
+    The lock ends with the last process that has the file open, however that ends, and the file stays.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    with os.fdopen(descriptor, "r+b") as file:
+        with contextlib.suppress(PermissionError):  # somebody else's
+            os.fchmod(descriptor, PRIVATE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield file
 
 
 def _give_name(partial: Path, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -236,6 +237,24 @@ def test_the_command_exits_with_what_it_sees(stand: Stand) -> None:
     assert done.returncode == 3
     assert "the ledger cannot be read: there is no ledger" in done.stderr
     assert auditor(*words, "--every", "0s").returncode == 2
+
+
+def test_the_command_makes_no_folder_where_there_is_none(stand: Stand) -> None:
+    missing = stand.place / "nowhere"
+    done = auditor("watchdog", "--map", stand.map_file, "--data", missing)
+    assert done.returncode == 3
+    assert f"there is no ledger in {missing} yet: run `auditor run`" in done.stderr
+    assert not missing.exists()
+
+
+def test_what_the_command_keeps_is_its_owners_alone(stand: Stand) -> None:
+    folder = stand.place / "var"
+    stand.audit()
+    folder.mkdir(exist_ok=True)
+    (folder / "watchdog.lock").touch(0o644)  # as an older version has left it
+    auditor("watchdog", "--map", stand.map_file, "--data", folder, AUDITOR_LEDGER=stand.ledger_url)
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in ("watchdog.lock", "watchdog.json")}
+    assert modes == {"watchdog.lock": 0o600, "watchdog.json": 0o600}
 
 
 def test_a_data_folder_that_cannot_be_written_makes_no_run_send_its_message_again(

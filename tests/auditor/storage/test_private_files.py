@@ -12,7 +12,7 @@ import pytest
 
 from auditor.history.archive import write_file
 from auditor.ledger import LedgerError
-from auditor.storage.private_files import make_folder, write
+from auditor.storage.private_files import held, make_folder, write
 from auditor.workspace import Workspace
 from tests import HOME, warm
 from tests.auditor.cli.process import auditor
@@ -250,6 +250,15 @@ def test_a_loose_installation_is_told_of(stand: Stand, tmp_path: Path) -> None:
     folder.chmod(0o755)
     done = auditor("once", "--map", stand.map_file, "--data", folder)
     assert f"other users may read or change {folder}: run `chmod -R go= {folder}`" in done.stderr
+
+
+def test_a_lock_is_held_by_one_and_ends_with_it(tmp_path: Path) -> None:
+    with held(tmp_path / "lock") as first, held(tmp_path / "lock") as second:
+        assert first is not None
+        assert second is None
+    with held(tmp_path / "lock") as again:
+        assert again is not None
+    assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
 
 
 def test_a_new_file_never_replaces_one_where_it_must_not(tmp_path: Path) -> None:
