@@ -10,14 +10,15 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.dashboard.serving import command, free_port
+from auditor.daemon.pulse_file import pulse
+from auditor.dashboard.serving import LOOPBACK, cannot_listen, command, free_port
 from auditor.dashboard.serving import environment as serving
 from auditor.scenarios import ADDRESS
-from auditor.storage.private_files import PRIVATE_FOLDER, make_folder
+from auditor.storage.private_files import PRIVATE_FOLDER, held, make_folder
 
 if TYPE_CHECKING:
     from auditor.map.integration_map import IntegrationMap
@@ -38,8 +39,15 @@ ENGINES = {
 }
 """The variables with their addresses, and what stands for one that is not set where nothing is read from them."""
 
+LOCK = "demo.lock"
+"""The file in the demo's folder that is locked while a demo runs there; it holds the address of its dashboard."""
+
 FOUNDED = "engines"
 """The file in the company's folder that is there if it has real engines."""
+
+
+class RunningError(Exception):
+    """A demo already runs in the folder; the message is for people."""
 
 
 def load_map(company: Path) -> IntegrationMap:
@@ -75,43 +83,70 @@ def run_demo(folder: Path, port: int, status_port: int | None = None, *, engines
 
     Returns:
         The exit code.
+
+    Raises:
+        RunningError: a demo already runs in the folder.
     """
     folder = folder.resolve()
-    company_port, port = free_port(0), free_port(port)
+    with held(folder / LOCK) as lock:
+        if lock is None:
+            address = (folder / LOCK).read_text(encoding="utf-8").strip()
+            raise RunningError(
+                f"a demo already runs in {folder}{address and f': {address}'}; stop it first, or name another folder "
+                "with --data"
+            )
+        wanted, port = port, free_port(port)
+        address = f"http://{LOOPBACK}:{port}"
+        lock.truncate()
+        lock.write(address.encode())
+        lock.flush()
+        if wanted not in {0, port}:
+            sys.stderr.write(
+                f"{cannot_listen(LOOPBACK, wanted).partition(';')[0]}; the dashboard uses {port} instead\n"
+            )
+        return _run(folder, lock.fileno(), port, status_port, engines=engines)
+
+
+def _run(folder: Path, lock: int, port: int, status_port: int | None, *, engines: bool) -> int:
+    company_port = free_port(0)
     company = folder / "company"
     # Whatever the shell says of another installation is not the demo's.
     own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
     named = {
         "AUDITOR_MAP": str(ENGINES_MAP if engines else MAP),
         "AUDITOR_DATA": str(folder),
-        **_named(company, f"http://127.0.0.1:{company_port}"),
+        **_named(company, f"http://{LOOPBACK}:{company_port}"),
     }
     if not own.get("SLACK_WEBHOOK_URL"):
         named["SLACK_WEBHOOK_URL"] = f"{named['DEMO_COMPANY']}/chat"
-    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable()}
+    environment = {**own, **named, "DEMO_DASHBOARD": f"http://{LOOPBACK}:{port}", **_importable()}
     logs = folder / "logs"
     os.umask(os.umask(0o077) | 0o077)  # everything that the three processes make is their user's alone
     make_folder(logs)
-    for held in (logs, company):  # as an older version has left them
-        if held.is_dir():
-            held.chmod(PRIVATE_FOLDER)
+    for kept in (logs, company):  # as an older version has left them
+        if kept.is_dir():
+            kept.chmod(PRIVATE_FOLDER)
     running: list[tuple[str, subprocess.Popen[bytes]]] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _stop)
     try:
         demo = [sys.executable, "-m", "demo", str(company), "--port", str(company_port)]
         demo += ["--engines"] if engines else []
-        running.append(("company", _start("company", demo, environment, folder)))
-        if not _wait(company_port, running):
-            return _gave_up(running, logs)
+        # A company that outlives us still writes to its folder, so it keeps the lock.
+        running.append(("company", _start("company", demo, environment, folder, lock)))
+        if not _wait(lambda: _answers(company_port), running):
+            return _gave_up(running, logs, "company")
         (company / ADDRESS).write_text(named["DEMO_COMPANY"], encoding="utf-8")
         status = [] if status_port is None else ["--status-port", str(status_port)]
         auditor = [sys.executable, "-m", "auditor", "run", *status]
+        before = pulse(folder)
         running.append(("auditor", _start("auditor", auditor, environment, folder)))
         running.append(("dashboard", _start("dashboard", command(port), serving(environment), folder)))
-        if not _wait(port, running):
-            return _gave_up(running, logs)
-        sys.stdout.write(f"\nPlumbline is watching the demo company: http://127.0.0.1:{port}\n")
+        if not _wait(lambda: _answers(port), running):
+            return _gave_up(running, logs, "dashboard")
+        if not _wait(lambda: pulse(folder) != before, running):
+            return _gave_up(running, logs, "auditor")
+        sys.stdout.write(f"\nPlumbline is watching the demo company: http://{LOOPBACK}:{port}\n")
         sys.stdout.write("The first drift shows within a minute, and is mended. Ctrl-C stops everything.\n\n")
         sys.stdout.write("To break something, open the Demo page, or in another shell:\n")
         sys.stdout.write(f"  auditor demo play paused-consumer --data {shlex.quote(str(folder))}\n\n")
@@ -146,7 +181,7 @@ def _importable() -> dict[str, str]:
 
 
 def _start(
-    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, *kept: int
 ) -> subprocess.Popen[bytes]:
     with (folder / "logs" / f"{name}.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  our own modules
@@ -156,6 +191,7 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            pass_fds=kept,
             start_new_session=True,
         )
 
@@ -180,23 +216,29 @@ def _stop_all(running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> None:
             process.wait()
 
 
-def _wait(port: int, running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> bool:
+def _wait(ready: Callable[[], bool], running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> bool:
+    """Whether all came up: none of the processes has ended before it was ready."""
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline:
         if any(process.poll() is not None for _, process in running):
             return False
-        with socket.socket() as tried:
-            tried.settimeout(0.5)
-            if tried.connect_ex(("127.0.0.1", port)) == 0:
-                return True
+        if ready():
+            return True
         time.sleep(0.05)
     return False
 
 
-def _gave_up(running: Sequence[tuple[str, subprocess.Popen[bytes]]], logs: Path) -> int:
-    for name, process in running:
-        if process.poll() is not None:
-            written = (logs / f"{name}.log").read_text(errors="replace").splitlines()
-            said = "".join(f"  {line}\n" for line in written[-LINES:])
-            sys.stderr.write(f"the {name} ended with {process.returncode}; see the files in {logs}\n{said}")
+def _answers(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.settimeout(0.5)
+        return tried.connect_ex((LOOPBACK, port)) == 0
+
+
+def _gave_up(running: Sequence[tuple[str, subprocess.Popen[bytes]]], logs: Path, awaited: str = "") -> int:
+    """Say which processes have ended; if none has, that the awaited one did not come up."""
+    ended = {name: f"ended with {process.returncode}" for name, process in running if process.poll() is not None}
+    for name, how in (ended or {awaited: f"did not start within {START_WITHIN_S:.0f} s"}).items():
+        written = (logs / f"{name}.log").read_text(errors="replace").splitlines()
+        said = "".join(f"  {line}\n" for line in written[-LINES:])
+        sys.stderr.write(f"the {name} {how}; see the files in {logs}\n{said}")
     return 1

@@ -75,9 +75,13 @@ def _demo(
         if port != PORT or status_port is not None or engines:
             fail(f"--port, --status-port and --engines are for starting a demo: `auditor demo {command}` has none")
         return
-    from auditor.demo import run_demo
+    from auditor.demo import RunningError, run_demo
 
-    raise typer.Exit(run_demo(workspace(data).folder, port, status_port, engines=engines))
+    try:
+        code = run_demo(workspace(data).folder, port, status_port, engines=engines)
+    except RunningError as error:
+        fail(str(error), UNVERIFIED)
+    raise typer.Exit(code)
 
 
 @demo.command("list")

@@ -1,0 +1,98 @@
+"""`auditor demo` as a process: one per folder, and nothing promised that did not start."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from auditor.dashboard.serving import LOOPBACK
+from auditor.demo import LOCK
+from auditor.scenarios import ADDRESS
+from tests import HOME
+from tests.auditor.screens import a_demo
+
+
+def demo(*words: object) -> subprocess.CompletedProcess[str]:
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_", "SLACK_"))
+    }
+    command = [sys.executable, "-m", "auditor", "demo", *map(str, words)]
+    return subprocess.run(command, cwd=HOME, env=clean, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_second_demo_in_a_folder_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    with a_demo(tmp_path) as address:
+        before = (tmp_path / "company" / ADDRESS).read_text()
+        second = demo("--data", tmp_path, "--port", 0)
+        assert second.returncode == 3
+        assert f"error: a demo already runs in {tmp_path}: {address}; stop it first" in second.stderr
+        assert second.stdout == ""
+        assert (tmp_path / "company" / ADDRESS).read_text() == before
+        assert "paused-consumer" in demo("list", "--data", tmp_path).stdout
+    assert not (tmp_path / "company" / ADDRESS).exists()
+
+
+def test_a_company_that_outlives_its_demo_keeps_the_folder(tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path / LOCK)], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    assert first.stdout is not None
+    company = int(first.stdout.readline())
+    try:
+        first.kill()
+        first.wait()
+        assert "a demo already runs" in demo("--data", tmp_path, "--port", 0).stderr
+    finally:
+        os.kill(company, signal.SIGKILL)
+
+
+HOLDS = """
+import subprocess, sys, time
+from pathlib import Path
+from auditor.demo import _start
+from auditor.storage.private_files import held
+lock = Path(sys.argv[1])
+(lock.parent / "logs").mkdir()
+with held(lock) as file:
+    child = _start("company", [sys.executable, "-c", "import time; time.sleep(600)"], {}, lock.parent, file.fileno())
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def taken() -> Iterator[int]:
+    """A port that somebody else listens on."""
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, taken: int) -> subprocess.CompletedProcess[str]:
+    """A demo whose auditor cannot start, and whose dashboard does not get its port."""
+    return demo("--data", tmp_path_factory.mktemp("demo"), "--port", taken, "--status-port", taken)
+
+
+def test_a_demo_whose_auditor_has_ended_promises_nothing(ended: subprocess.CompletedProcess[str]) -> None:
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "the auditor ended with 2; see the files in " in ended.stderr
+    assert "error: --status-port: " in ended.stderr
+
+
+def test_a_port_in_use_is_named_with_the_one_used_instead(
+    ended: subprocess.CompletedProcess[str], taken: int
+) -> None:
+    said = re.search(
+        r"^--port: (\d+) is in use on 127\.0\.0\.1; the dashboard uses (\d+) instead$", ended.stderr, re.MULTILINE
+    )
+    assert said is not None, ended.stderr
+    assert int(said[1]) == taken != int(said[2])
