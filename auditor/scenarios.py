@@ -27,6 +27,7 @@ class Scenario:
 
     Attributes:
         situation: what is about to happen.
+        lasts_s: how long it stays broken unless it is held.
         person: what a person does about it.
         pattern: what prevents it.
         prevented: what happens then.
@@ -40,7 +41,16 @@ class Scenario:
     person: str
     pattern: str
     prevented: str
+    lasts_s: float
     decided_for: str
+
+    def ending(self, *, held: bool) -> str:
+        """How long it stays broken where nothing prevents it, in a sentence."""
+        if held:
+            return "It stays broken until it is mended."
+        if self.decided_for:
+            return "It stays broken until the conflict is decided."
+        return f"It is mended by itself after {self.lasts_s:.0f} s."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +59,13 @@ class Performance:
 
     Attributes:
         prevented: with its pattern.
+        held: it stays broken until it is mended.
         ended_at: None while it plays.
     """
 
     name: str
     prevented: bool
+    held: bool
     begun_at: datetime
     ended_at: datetime | None = None
 
@@ -161,7 +173,10 @@ class Stage:
 
 def _programme(answer: Mapping[str, Any]) -> Programme:
     names = ("name", "title", "situation", "person", "pattern", "prevented", "decided_for")
-    known = [Scenario(**{name: str(each[name]) for name in names}) for each in answer["scenarios"]]
+    known = [
+        Scenario(**{name: str(each[name]) for name in names}, lasts_s=float(each["lasts_s"]))
+        for each in answer["scenarios"]
+    ]
     return Programme(
         scenarios={each.name: each for each in known},
         playing=_performance(answer["playing"]),
@@ -176,6 +191,7 @@ def _performance(told: Mapping[str, Any] | None) -> Performance | None:
     return Performance(
         name=str(told["name"]),
         prevented=bool(told["prevented"]),
+        held=bool(told["held"]),
         begun_at=_instant(told["begun_at"]),
         ended_at=_instant(ended) if ended else None,
     )

@@ -44,8 +44,8 @@ class Scenario:
     """One situation.
 
     Attributes:
-        lasts_s: how long it stays broken: longer than the windows of the company's flows.
-        situation: what is about to happen.
+        lasts_s: how long it stays broken unless it is held: longer than the windows of the company's flows.
+        situation: what is about to happen; without for how long, which is up to whoever plays it.
         person: what a person does about it, which is also how it ends.
         pattern: what prevents it, in a word or two.
         prevented: the same situation with the pattern.
@@ -65,7 +65,7 @@ class Scenario:
 
     def described(self) -> dict[str, Any]:
         """Everything but the script."""
-        names = ("name", "title", "situation", "person", "pattern", "prevented", "decided_for")
+        names = ("name", "title", "situation", "person", "pattern", "prevented", "lasts_s", "decided_for")
         return {each: getattr(self, each) for each in names}
 
 
@@ -243,7 +243,7 @@ _ALL = (
         name="paused-consumer",
         title="Paused consumer",
         script=_paused_consumer,
-        situation="The consumer that writes customers to billing stops. Nobody restarts it for 90 s.",
+        situation="The consumer that writes customers to billing stops, and nobody restarts it.",
         person="Start the consumer again; it continues with the backlog.",
         pattern="Supervisor",
         prevented="A supervisor starts it again after 3 s. Everything arrives within its window.",
@@ -323,7 +323,7 @@ _ALL = (
         name="unreachable-crm",
         title="CRM unreachable",
         script=_unreachable_crm,
-        situation="The CRM answers nobody for 45 s. What it owns cannot be verified, which is not the same as wrong.",
+        situation="The CRM answers nobody. What it owns cannot be verified, which is not the same as wrong.",
         person="Wait for the CRM, or call its vendor.",
         pattern="Standby",
         prevented="A standby answers within a second.",
@@ -332,8 +332,7 @@ _ALL = (
         name="quota-used-up",
         title="Quota used up",
         script=_quota_used_up,
-        situation="Somebody's script uses up the requests that marketing allows in a day. The next day begins after "
-        "45 s here.",
+        situation="Somebody's script uses up the requests that marketing allows in a day.",
         person="Find out whose script it is, and give it a quota of its own.",
         pattern="A quota for each client",
         prevented="The script has its own quota, and only the script is refused.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import threading
@@ -23,7 +24,7 @@ MESSAGES_KEPT = 200
 OPENS_AFTER_S = 15.0
 """How long after the start the first scenario begins, which plays by itself."""
 
-HELD_S = 3600.0
+HELD_S = math.inf
 """How long a scenario stays broken for whoever wants to mend it himself."""
 
 
@@ -177,4 +178,9 @@ class Stage:
 
 
 def _told(playing: _Playing) -> dict[str, Any]:
-    return {"name": playing.scenario.name, "prevented": playing.prevented, "begun_at": playing.begun_at}
+    return {
+        "name": playing.scenario.name,
+        "prevented": playing.prevented,
+        "held": playing.held,
+        "begun_at": playing.begun_at,
+    }

@@ -113,7 +113,7 @@ def play(
     if name not in programme.scenarios:
         from probes.wording import did_you_mean
 
-        fail(f"there is no scenario {name}{did_you_mean(name, programme.scenarios)}; `auditor demo list` shows all")
+        fail(f"there is no scenario {name!r}{did_you_mean(name, programme.scenarios)}; `auditor demo list` shows all")
     scenario = programme.scenarios[name]
     _, ledger = existing_ledger(data)
     heard = len(stage.messages())
@@ -122,14 +122,14 @@ def play(
     except StageError as error:
         ledger.close()
         fail(str(error), UNVERIFIED)
-    sys.stdout.write(_playbill(scenario, prevented=prevented))
+    sys.stdout.write(_playbill(scenario, prevented=prevented, held=hold))
     if hold:
         ledger.close()
-        say("it stays broken until `auditor demo mend`")
+        say(f"it {'plays' if prevented else 'stays broken'} until `auditor demo mend`")
         return
     try:
         decide = None if prevented or not scenario.decided_for else partial(_decide, data, ledger, scenario)
-        _watch(stage, ledger, scenario, heard, decide)
+        _watch(stage, ledger, scenario, heard, decide, prevented=prevented)
     finally:
         ledger.close()
 
@@ -150,7 +150,10 @@ def mend(data: DataOfDemo = DEMO_DATA) -> None:
     finally:
         ledger.close()
     stage.mend()
-    say(f"{playing.name} is mended; its incidents close once the copies have agreed for a while")
+    if playing.prevented:
+        say(f"{playing.name} is over")
+    else:
+        say(f"{playing.name} is mended; its incidents close once the copies have agreed for a while")
 
 
 def _stage(data: Path) -> Stage:
@@ -171,11 +174,13 @@ def _programme(stage: Stage) -> Programme:
         fail(str(error), UNVERIFIED)
 
 
-def _playbill(scenario: Scenario, *, prevented: bool) -> str:
-    """What is about to happen."""
+def _playbill(scenario: Scenario, *, prevented: bool, held: bool) -> str:
+    """What is about to happen, and for how long; of one that is held, that is said at the end."""
     lines = [f"{scenario.title}", f"  {scenario.situation}"]
     if prevented:
         lines += [f"  Prevented by: {scenario.pattern}", f"  {scenario.prevented}"]
+    elif not held:
+        lines += [f"  {scenario.ending(held=False)} With --hold, it stays broken until `auditor demo mend`."]
     return "\n".join(lines) + "\n\n"
 
 
@@ -201,13 +206,20 @@ def _decide(data: Path, ledger: Ledger, scenario: Scenario, since: datetime) -> 
 
 
 def _watch(
-    stage: Stage, ledger: Ledger, scenario: Scenario, heard: int, decide: Callable[[datetime], None] | None
+    stage: Stage,
+    ledger: Ledger,
+    scenario: Scenario,
+    heard: int,
+    decide: Callable[[datetime], None] | None,
+    *,
+    prevented: bool,
 ) -> None:
     """Print verdicts and messages as they come, until all has healed.
 
     Args:
         decide: decides the conflicts that came up since an instant, before the scenario is mended; None if it mends
             itself.
+        prevented: nothing is broken, and nothing has to be mended.
     """
     from auditor.ledger import LISTED
     from checks.cause import MEANINGS, Cause
@@ -234,7 +246,8 @@ def _watch(
         playing = _programme(stage).playing
         if ended_s is None and (playing is None or playing.name != scenario.name):
             ended_s = time.monotonic()
-            _print("mended", scenario.person)
+            if not prevented:
+                _print("mended", scenario.person)
         if ended_s is not None:
             lasted_s = time.monotonic() - ended_s
             live = len(ledger.incidents.rows(live_only=True, limit=LISTED))

@@ -55,7 +55,10 @@ def test_a_scenario_is_played_and_mended(company: Company) -> None:
         assert (list(before.scenarios), before.playing, before.last) == (list(SCENARIOS), None, None)
         playing = stage.play("unreachable-crm", held=True).playing
         assert playing is not None
-        assert (playing.name, playing.prevented, playing.ended_at) == ("unreachable-crm", False, None)
+        assert (playing.name, playing.prevented, playing.held, playing.ended_at) == (
+            *("unreachable-crm", False, True),
+            None,
+        )
         with pytest.raises(StageError, match="unreachable-crm is being played; mend it first"):
             stage.play("late-sync")
         stage.mend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 
 import pytest
@@ -114,6 +115,7 @@ def test_every_text_is_a_sentence() -> None:
     for each in SCENARIOS.values():
         for text in (each.situation, each.person, each.prevented):
             assert text.endswith("."), each.name
+        assert not re.search(r"\bfor \d+ s\b|\bafter \d+ s\b", each.situation), "how long is up to whoever plays it"
     assert OPENING in SCENARIOS
 
 

@@ -81,7 +81,7 @@ def _introduction(data: Data, stage: Stage, programme: Programme, plays: Person 
         return
     scenario = programme.scenarios[playing.name]
     lasted = view.ago(playing.begun_at, datetime.now(UTC))
-    outcome = f"To do: {escaping.markdown(scenario.person)}"
+    outcome = escaping.markdown(f"{scenario.ending(held=playing.held)} To do: {scenario.person}")
     if playing.prevented:
         outcome = f"{escaping.markdown(scenario.pattern)}: {escaping.markdown(scenario.prevented)}"
     title, situation = escaping.markdown(scenario.title), escaping.markdown(scenario.situation)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from auditor.cli import app
 from auditor.cli import demo as command
 from auditor.conflicts import decisions
+from auditor.scenarios import Stage
 from auditor.workspace import Workspace
 from demo.company import Company
 from demo.scenarios import SCENARIOS
@@ -46,9 +47,21 @@ def test_a_scenario_is_listed_played_and_watched_to_its_end(
         played = run(folder, "play", "unreachable-crm")
     assert all(name in listed.stdout for name in SCENARIOS)
     assert played.exit_code == 0
-    assert played.stdout.startswith(f"CRM unreachable\n  {short.situation}\n")
+    assert played.stdout.startswith(
+        f"CRM unreachable\n  {short.situation}\n  It is mended by itself after 0 s. With --hold, it stays broken "
+        "until `auditor demo mend`.\n\n"
+    )
     assert f"mended: {short.person}" in played.stdout
     assert "over: no incident is open" in played.stdout
+
+
+def test_one_that_is_prevented_is_not_mended(company: Company, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCENARIOS, "zone-bug", replace(SCENARIOS["unreachable-crm"], name="zone-bug", lasts_s=0.1))
+    monkeypatch.setattr(command, "SETTLES_S", 0.0)
+    with performing(company):
+        played = run(folder, "play", "zone-bug", "--prevented")
+    assert "over: no incident is open" in played.stdout
+    assert "mended" not in played.stdout
 
 
 def test_what_a_person_has_to_decide_is_decided_before_it_is_mended(
@@ -66,6 +79,7 @@ def test_what_a_person_has_to_decide_is_decided_before_it_is_mended(
         run(folder, "play", "two-teams", "--hold")
         mended = run(folder, "mend")
     assert "decided: 2 conflicts for crm" in played.stdout
+    assert "It stays broken until the conflict is decided. With --hold" in played.stdout
     assert "decided" not in prevented.stdout
     assert "decided: 2 conflicts for crm" in mended.stdout
 
@@ -75,11 +89,17 @@ def test_what_is_held_stays_broken_until_it_is_mended(company: Company, folder: 
         assert "nothing is being played" in run(folder, "mend").stderr
         held = run(folder, "play", "unreachable-crm", "--prevented", "--hold")
         assert "Prevented by: Standby" in held.stdout
-        assert "stays broken until `auditor demo mend`" in held.stderr
+        assert "it plays until `auditor demo mend`" in held.stderr
         again = run(folder, "play", "late-sync", "--hold")
         assert again.exit_code == 3
         assert "unreachable-crm is being played; mend it first" in again.stderr
-        assert "unreachable-crm is mended" in run(folder, "mend").stderr
+        assert "unreachable-crm is over" in run(folder, "mend").stderr
+        while Stage.in_folder(company.folder).programme().playing is not None:
+            pass
+        held = run(folder, "play", "paused-consumer", "--hold")
+        assert held.stdout == f"Paused consumer\n  {SCENARIOS['paused-consumer'].situation}\n\n"
+        assert "it stays broken until `auditor demo mend`" in held.stderr
+        assert "paused-consumer is mended" in run(folder, "mend").stderr
 
 
 def test_options_that_a_command_would_not_see_are_refused(tmp_path: Path) -> None:
@@ -95,8 +115,10 @@ def test_a_wrong_name_and_a_missing_demo_are_said(company: Company, folder: Path
     assert "no demo runs in" in run(folder, "list").stderr
     with performing(company):
         wrong = run(folder, "play", "late-snyc")
+        unnamed = run(folder, "play", "")
     assert wrong.exit_code == 2
-    assert "there is no scenario late-snyc; did you mean 'late-sync'?" in wrong.stderr
+    assert "there is no scenario 'late-snyc'; did you mean 'late-sync'?" in wrong.stderr
+    assert "there is no scenario ''; known: cron-batch, " in unnamed.stderr
     gone = run(folder, "play", "late-sync")
     assert gone.exit_code == 3
     assert "does not answer" in gone.stderr

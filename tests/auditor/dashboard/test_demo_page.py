@@ -59,11 +59,15 @@ def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
         buttons["break-unreachable-crm"].click().run()
         said = text(app)
         assert SCENARIOS["unreachable-crm"].situation in said
-        assert f"To do: {SCENARIOS['unreachable-crm'].person}" in said
+        assert f"It is mended by itself after 45 s. To do: {SCENARIOS['unreachable-crm'].person}" in said
         assert all(each.disabled for each in app.button if (each.key or "").startswith(("break", "prevent")))
         next(each for each in app.button if each.label == "Mend it now").click().run()
         while Stage(address).programme().playing is not None:
             pass
         (over,) = app.run().success
         assert "is over" in over.value
+        Stage(address).play("paused-consumer", held=True)
+        (held,) = [each.value for each in app.run().warning if "Paused consumer" in each.value]
+        assert "It stays broken until it is mended. To do:" in held
+        assert "after" not in held
     assert "does not answer" in text(run("demo"))
