@@ -130,7 +130,9 @@ def _answer(workspace: Workspace, sql: str, timeout_s: float, *, only_check: boo
     if code == 0:
         return answer
     if code == NOT_READY:
-        raise UnusableLedgerError(message)
+        from auditor.ledger.failures import unreadable
+
+        raise UnusableLedgerError(unreadable(message, workspace.ledger_url))
     raise QueryError(message or _death(code))
 
 

@@ -267,7 +267,7 @@ class _Cage:
         from auditor.console.ledger_rows import NotReadyError
 
         if self._rows and self._rows.failed:
-            raise NotReadyError(f"cannot read the ledger: {self._rows.failed}")
+            raise NotReadyError(self._rows.failed)
 
     def _define(self) -> None:
         from auditor.history.views import COLUMNS, definition, sources_of, with_archive

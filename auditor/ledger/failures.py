@@ -77,6 +77,11 @@ def told(error: BaseException, url: sa.URL, *, opening: bool) -> str:
     return f"cannot {verb} the ledger {ledger_name(url)}: {text}; {remedy}"
 
 
+def unreadable(problem: str, url: str) -> str:
+    """Describe what the driver of another process said of a ledger that opens and cannot be read all the same."""
+    return told(RuntimeError(problem), sa.make_url(url), opening=False)
+
+
 def busy(url: sa.URL, connections: int, waited_s: float) -> str:
     """Report that every connection is in use and none has become free."""
     return (

@@ -36,6 +36,10 @@ FORMS = "write ${NAME}, ${NAME:-DEFAULT} or ${file:PATH}, and $${ where a text h
 IN_DEFAULT = "${ in a default begins no variable: write a default without ${, or none"
 
 
+WHERE_SET = "set it in the shell, or in .env in the folder you start from"
+"""What to do about a variable that is not set."""
+
+
 class MapReader:
     """Collects the sections of all files, the place of each key, and what is wrong.
 
@@ -180,7 +184,7 @@ class MapReader:
                     return self._unresolvable(path, f"cannot read the file {match['file']}{why}")
             value = self.environment.get(match["name"], match["default"])
             if value is None:
-                return self._unresolvable(path, f"environment variable {match['name']} is not set")
+                return self._unresolvable(path, f"environment variable {match['name']} is not set: {WHERE_SET}")
             return value
 
         # Without the last } no variable ends, and each search would run to the end of the text.

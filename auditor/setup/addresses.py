@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
 
-from auditor.map.map_reader import NAME
+from auditor.map.map_reader import NAME, WHERE_SET
 from auditor.map.mistakes import of_settings
 from auditor.setup.setup_error import SameSystemError, SetupError
 from auditor.systems.proposed_map import described_system, new_system, system_name
@@ -388,7 +388,7 @@ def _looked_up(text: str, environment: Mapping[str, str]) -> tuple[str, str]:
         return text, ""
     variable = reference[1]
     if not environment.get(variable):
-        raise SetupError(f"environment variable {variable} is not set")
+        raise SetupError(f"environment variable {variable} is not set: {WHERE_SET}")
     return environment[variable], variable
 
 

@@ -27,7 +27,7 @@ def test_init_check_and_their_mistakes(tmp_path: Path) -> None:
     assert (again.returncode, "--force" in again.stderr) == (2, True)
     unset = auditor("check", cwd=tmp_path)
     assert unset.returncode == 2
-    assert "environment variable CRM_URL is not set" in unset.stdout
+    assert "CRM_URL is not set: set it in the shell, or in .env in the folder you start from" in unset.stdout
     (tmp_path / ".env").write_text("CRM_URL=sqlite:///a.sqlite\nWAREHOUSE_URL=sqlite:///b.sqlite\n")
     good = auditor("check", cwd=tmp_path)
     assert (good.returncode, good.stdout) == (0, "valid: 2 systems, 1 data type, 1 flow, 0 queues\n")

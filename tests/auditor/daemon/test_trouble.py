@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import os
 import resource
 import subprocess
@@ -306,6 +307,25 @@ def test_a_ledger_that_cannot_be_reached_is_told_by_every_command_alike(stand: S
         assert f"error: cannot open the ledger postgresql://{at}: " in done.stderr
         assert done.stderr.strip().endswith("check host and port in AUDITOR_LEDGER, and whether the server runs")
         assert "Boxk4mpfer" not in done.stderr
+
+
+def test_a_query_says_what_to_do_about_a_table_that_is_damaged(stand: Stand) -> None:
+    stand.agree(60)
+    for _ in range(20):
+        stand.audit()
+    stand.ledger.close()
+    file = stand.place / "ledger.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as ledger:
+        ledger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = ledger.execute("SELECT rootpage FROM sqlite_master WHERE name = 'probe_runs'").fetchone()
+    whole = bytearray(file.read_bytes())
+    whole[(root - 1) * 4096 : root * 4096] = b"\xa5" * 4096
+    file.write_bytes(bytes(whole))
+    done = auditor(
+        "query", "SELECT * FROM probe_runs", "--data", stand.place / "var", AUDITOR_LEDGER=stand.ledger_url
+    )
+    assert done.returncode == 3
+    assert f"error: cannot use the ledger {file}: it is damaged; restore a backup, or move it away" in done.stderr
 
 
 @pytest.mark.parametrize("page", [20, 45])

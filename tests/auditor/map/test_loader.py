@@ -58,7 +58,7 @@ MISTAKES = [
     ("delay_floor: 2s", "delay_floor: 2s\n    retries: 11", "map.yaml:10:5 systems.billing.retries: must be at most 10"),
     ("    zone: UTC\n", "    zoen: UTC\n", "map.yaml:5:5 systems.crm.zoen: unknown word; did you mean 'zone'?"),
     ("zone: UTC", "zone: Mars", "map.yaml:5:5 systems.crm.zone: unknown time zone 'Mars'; write for example UTC"),
-    ("sqlite:///crm.sqlite", "${NOT_SET}", "map.yaml:4:5 systems.crm.url: environment variable NOT_SET is not set"),
+    ("sqlite:///crm.sqlite", "${NOT_SET}", "map.yaml:4:5 systems.crm.url: environment variable NOT_SET is not set: set it in the shell, or in .env in the folder you start from"),
     ("sqlite:///crm.sqlite", "oracle://x/y", "map.yaml:4:5 systems.crm.url: no SQL probe for 'oracle'; known: postgresql, mariadb, mysql, sqlite"),
     ("zone: UTC", "budget: {calls_per_s: 50, calls_per_minute: 40}", "map.yaml:5:5 systems.crm.budget: calls_per_s: 50 can never be reached beside calls_per_minute: 40; raise calls_per_minute, or leave calls_per_s out"),
     ("zone: UTC", "budget: {calls_per_s: 5, calls_per_day: 4}", "map.yaml:5:5 systems.crm.budget: calls_per_s: 5 can never be reached beside calls_per_day: 4; raise calls_per_day, or leave calls_per_s out"),
