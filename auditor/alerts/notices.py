@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,11 @@ from checks.root_causes import Group, RootCause, evidence_text
 from checks.severity import Severity
 from checks.tables import complete
 from probes.wording import counted
+
+_COUNTED = re.compile(
+    r"(grown \d+x from [\d,]+(?: records?| messages?)?(?: and [\d,]+ messages?)?|[a-z]+(?: [a-z]+)?) \d+"
+)
+"""A transition as the outbox keeps it of an incident that came back: with how often, so that each is its own."""
 
 LISTED = 10
 """The most breaches that a notice lists."""
@@ -160,6 +166,12 @@ def _records(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str:
     return counted(extent.records, f"{next(iter(types))} record" if len(types) == 1 else "record")
 
 
+def transition_text(kept: str) -> str:
+    """A transition as the outbox keeps it, for people: without how often the incident had come back."""
+    counted_of = _COUNTED.fullmatch(kept)
+    return counted_of[1] if counted_of else kept
+
+
 def detail_text(group: Group) -> str:
     """What is known of the cause: the breaches' own words, once each, and when they were true."""
     telling = (
@@ -211,7 +223,7 @@ def notice_of(
         "breach": lead.breach.value,
         "cause": group.cause.value,
         "severity": severity.value,
-        "summary": f"{summary}, {grown_from} when it opened" if grown_from else summary,
+        "summary": f"{summary}, up from {grown_from}" if grown_from else summary,
         "detail": detail_text(group),
         "evidence": evidence_text(group),
         "advice": ADVICE[group.cause],

@@ -116,7 +116,7 @@ def list_incidents(
         hidden = {"breach", "flow", "system", "reopened", *_HANDLING, *(() if not live_only else ("resolved_at",))}
         assigned = any(row["assignee"] for row in chosen)
         names = [name for name in chosen[0] if name not in hidden and (name != "assignee" or assigned)]
-        print_rows("", [{name: row[name] for name in names} | {"state": _state_of(row)} for row in chosen])
+        print_rows("", [{name: row[name] for name in names} | _standing(row) for row in chosen])
     elif audited is None:
         say(f"no audit has succeeded yet in {data}: `auditor status` says why")
     else:
@@ -139,6 +139,7 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
     """Show one incident: what it is, since when, its parts, its messages, its history, and similar ones before."""
     from dataclasses import asdict
 
+    from auditor.alerts.notices import transition_text
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
 
@@ -162,7 +163,7 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
         [{"": word, "what": what} for word, what in _about(incident, notice)],
     )
     print_rows("Parts", [_part(each) for each in parts])
-    print_rows("Messages", messages)
+    print_rows("Messages", [each | {"transition": transition_text(each["transition"])} for each in messages])
     print_rows("History", [_line(each) for each in timeline])
     print_rows("Similar before", similar)
 
@@ -295,18 +296,24 @@ def _readable(row: Mapping[str, Any]) -> dict[str, object]:
 _HANDLING = ("acknowledged_at", "acknowledged_by", "snoozed_until_at", "expected_until_at")
 
 
-def _state_of(row: Mapping[str, Any]) -> str:
-    """The state of an incident, and by whom or until when it is in it."""
-    if row["state"] == "acknowledged":
-        return f"acknowledged by {row['acknowledged_by']}"
+def _standing(row: Mapping[str, Any]) -> dict[str, str]:
+    """The state of an incident, by whom or until when it is in it, and what was last told of it."""
+    from auditor.alerts.notices import transition_text
+
     until_at = row["snoozed_until_at"]
-    return f"snoozed until {until_at:%m-%d %H:%M} UTC" if until_at is not None else str(row["state"])
+    state = str(row["state"])
+    if state == "acknowledged":
+        state = f"acknowledged by {row['acknowledged_by']}"
+    elif until_at is not None:
+        state = f"snoozed until {until_at:%m-%d %H:%M} UTC"
+    return {"state": state, "told": transition_text(row["told"] or "")}
 
 
 def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple[str, object]]:
     """What is known of an incident, as pairs of label and text."""
     from auditor.cli.rows import text_of
     from probes.durations import format_duration
+    from probes.wording import counted
 
     ended_at = incident["resolved_at"] or datetime.now(UTC)
     acknowledged = f"by {incident['acknowledged_by']} at {text_of(incident['acknowledged_at'])}"
@@ -321,7 +328,7 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
         ),
         ("now", incident["count"] if incident["state"] != OVER and _is_present(incident) else ""),
         ("peak", incident["peak"]),
-        ("reopened", f"{incident['reopened']} times" if incident["reopened"] else ""),
+        ("came back", {0: "", 1: "once"}.get(incident["reopened"], counted(incident["reopened"], "time"))),
         ("assigned to", incident["assignee"]),
         ("acknowledged", acknowledged if incident["acknowledged_by"] else ""),
         ("snoozed until", incident["snoozed_until_at"]),

@@ -63,8 +63,8 @@ class BudgetUse:
         return {
             "system": self.system,
             "records/s": f"{figure(self.records_used_per_s)} of {figure(self.records_per_s)}{shared}",
-            "calls in 24 h": "no limit" if per_day is None else f"{self.calls_used or 0} of {per_day}",
-            "reads left out in 1 h": self.shed,
+            "calls in 24 h": "no limit" if per_day is None else f"{self.calls_used or 0:,} of {per_day:,}",
+            "reads left out in 1 h": f"{self.shed:,}",
             "by sample": proved,
         }
 

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.alerts.notices import ADVICE
+from auditor.alerts.notices import ADVICE, transition_text
 from auditor.dashboard import (
     acting,
     asked,
@@ -441,6 +441,7 @@ def _messages(data: Data, incident: pd.Series) -> None:
             "No message was sent: no sender is configured, or the incident was over before its first message was due."
         )
         return
+    messages["transition"] = [transition_text(each) for each in messages["transition"]]
     tables.table(
         messages.drop(columns="state").rename(columns={"created_at": "created", "sent_at": "sent"}),
         key="messages",

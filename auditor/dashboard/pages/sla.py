@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from auditor import escaping
+from auditor.alerts.notices import transition_text
 from auditor.dashboard import asked, calendar_chart, components, look, navigation, tables, view
 from auditor.dashboard.calendar_chart import Cell
 from auditor.dashboard.data import Data
@@ -420,6 +421,7 @@ def _messages(data: Data, span: TimeRange) -> None:
             else "No alert channel is configured. Add `alerts: slack: webhook:` to the map to be notified."
         )
     else:
+        alerts["transition"] = [transition_text(each) for each in alerts["transition"]]
         alerts["possible_repeat"] = ["possible duplicate" if each else "" for each in alerts["possible_repeat"]]
         tables.table(
             alerts.assign(incident_id=alerts["incident_id"].astype(str)).rename(

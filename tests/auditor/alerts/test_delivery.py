@@ -165,7 +165,7 @@ def test_growth_is_told_with_the_count_it_grew_from(stand: Stand) -> None:
     assert [each.transition for each in claimed] == ["opened", "grown 10x from 5"]
     told = message(claimed[1].notice, dashboard=None, possible_repeat=False)
     assert "GROWN" in str(told)
-    assert "(256 customer records), 5 when it opened" in str(told)
+    assert "(256 customer records), up from 5" in str(told)
 
 
 def test_recipients_that_a_server_refuses_are_logged(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:

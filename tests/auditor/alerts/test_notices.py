@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from auditor.alerts.notices import ADVICE, incident_path
+from auditor.alerts.notices import ADVICE, incident_path, transition_text
 from auditor.alerts.reporter import Reporter
 from checks.breach_life import BreachSignal
 from checks.breaches import Breach
@@ -33,6 +33,25 @@ def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: 
     with stand.ledger.write() as transaction:
         Reporter(stand.ledger, [stand.auditor.flow]).report(transaction, [signal], NOW)
     assert str(stand.rows("incidents")[0]["summary"]).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ("opened", "opened"),
+        ("reopened 1", "reopened"),
+        ("resolved 12", "resolved"),
+        ("worse critical 1", "worse critical"),
+        ("grown 2x from 26", "grown 2x from 26"),
+        ("grown 2x from 1,026 3", "grown 2x from 1,026"),
+        ("grown 10x from 26 records and 1 message", "grown 10x from 26 records and 1 message"),
+        ("grown 10x from 1 record and 46 messages 1", "grown 10x from 1 record and 46 messages"),
+        ("grown 2x from 46 messages 1", "grown 2x from 46 messages"),
+        ("escalated at 2026-03-01T12:00:00", "escalated at 2026-03-01T12:00:00"),
+    ],
+)
+def test_a_transition_is_shown_without_the_number_that_sets_it_apart(kept: str, shown: str) -> None:
+    assert transition_text(kept) == shown
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,15 @@ class Shell:
         self.stand = stand
         stand.map_file.write_text(stand.map_file.read_text() + ALERTS)
         self.ledger = Ledger(stand.ledger_url)
+        self._at = datetime.now(UTC)
         self.report(signal("not_arriving", 10), signal("stalled", 100, queue="dead"))
 
-    def report(self, *signals: Any) -> None:
+    def report(self, *signals: Any, after_s: float = 0) -> None:
+        """Report signals now, or so long after the ones before."""
+        self._at = max(self._at, datetime.now(UTC)) if not after_s else self._at + timedelta(seconds=after_s)
         reporter = Reporter.of_map(self.ledger, self.stand.map, ["slack"], hold_s=0)
         with self.ledger.write() as transaction:
-            reporter.report(transaction, signals, datetime.now(UTC))
+            reporter.report(transaction, signals, self._at)
 
     def run(self, *words: str, by: str = "ada", reads: bool = False) -> Result:
         places = ["--data", str(self.stand.place / "var")]
@@ -94,6 +97,19 @@ def test_it_is_shown_with_its_parts_messages_history_and_similar_ones(shell: She
     assert [each["transition"] for each in document["messages"]] == ["opened"]
     assert [(each["id"], each["comment"]) for each in document["similar"]] == [(1, "restarted the worker")]
     assert "secret" not in json.dumps(document)
+
+
+def test_one_that_came_back_says_how_often_and_its_messages_do_not(shell: Shell) -> None:
+    for often in ("once", "2 times"):
+        shell.report(signal("not_arriving", 0), signal("stalled", 0, queue="dead"), after_s=60)
+        shell.report(signal("not_arriving", 0), signal("stalled", 0, queue="dead"), after_s=120)
+        shell.report(signal("not_arriving", 10), signal("stalled", 100, queue="dead"), after_s=10)
+        shown = shell.run("show", "1", reads=True).stdout
+        assert re.search(rf"came back\W+{often}", shown), shown
+    kept = [each["transition"] for each in shell.shown()["messages"]]
+    assert kept[-2:] == ["resolved 1", "flapping 2"]
+    assert not re.search(r"(?:opened|resolved|flapping) \d", shown), shown
+    assert not re.search(r"(?:opened|resolved|flapping) \d", shell.run("--all", reads=True).stdout)
 
 
 def test_a_count_says_when_it_was_true(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 import os
 import resource
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator

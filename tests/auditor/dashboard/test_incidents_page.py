@@ -50,6 +50,19 @@ def test_the_incidents_are_listed_and_each_shows_its_evidence_records_and_messag
     assert list(table_with(app, "transition")["sender"]) == ["slack"]
 
 
+def test_messages_of_an_incident_that_came_back_are_shown_without_a_counter(watched: Stand) -> None:
+    reporter = Reporter.of_map(watched.ledger, watched.map, ["slack"], hold_s=0)
+    begun_at = watched.clock.now() - timedelta(seconds=100)
+    for after_s, count in ((0, 5), (10, 0), (70, 0), (80, 5)):
+        with watched.ledger.write() as transaction:
+            reporter.report(transaction, [signal("orphan", count)], begun_at + timedelta(seconds=after_s))
+    kept = [str(row["transition"]) for row in watched.rows("alerts")]
+    assert any(each.endswith(" 1") for each in kept), kept
+    shown = list(table_with(run("incidents", id="1"), "transition")["transition"])
+    assert sorted(shown) == sorted(each.removesuffix(" 1") for each in kept)
+    assert set(table_with(run("sla"), "transition")["transition"]) == set(shown)
+
+
 def test_the_counts_of_an_incident_say_when_they_were_true(watched: Stand) -> None:
     watched.agree(3)
     reporter = Reporter.of_map(watched.ledger, watched.map, [], hold_s=0)

@@ -64,7 +64,7 @@ def test_what_audits_of_the_last_hour_read_counts_for_both_systems_and_what_they
     run(ledger, LAST_S + 60, 9_999, 99)
     assert [(each.records_used_per_s, each.shed) for each in budget_use(loaded, ledger, NOW)] == [(2.0, 10), (2.0, 0)]
     row = budget_use(loaded, ledger, NOW)[0].as_row()
-    assert (row["records/s"], row["reads left out in 1 h"]) == ("2 of 20", 10)
+    assert (row["records/s"], row["reads left out in 1 h"]) == ("2 of 20", "10")
 
 
 def test_reads_left_out_count_for_both_systems_if_neither_limits_its_calls(ledger: Ledger, stand: Stand) -> None:
@@ -77,7 +77,7 @@ def test_calls_are_those_of_the_last_24_hours_of_all_processes(ledger: Ledger, l
         ledger.spending.reserve("crm", holder, NOW - ago, calls=100, limit=15_000, sent={})
     crm, _ = budget_use(loaded, ledger, NOW)
     assert crm.calls_used == 200
-    assert crm.as_row()["calls in 24 h"] == "200 of 15000"
+    assert crm.as_row()["calls in 24 h"] == "200 of 15,000"
     assert crm.as_document()["calls_used"] == 200
 
 
