@@ -38,6 +38,9 @@ from probes.wording import counted
 RECORDS_SHOWN = 100
 """Records of an incident that its page lists; the Drift page has all."""
 
+PLACES_SHOWN = 3
+"""Flows and systems that are named with evidence that was found alike in several."""
+
 SHOWN = ("Incidents", "Silences")
 """The parts of the page."""
 
@@ -288,14 +291,15 @@ def _evidence(data: Data, incident: pd.Series) -> None:
     if incident["evidence"]:
         st.info(escaping.markdown(incident["evidence"]), icon=":material/hub:")
     breaches = data.query(_BREACHES, [int(incident["id"])])
+    where = [
+        f"{subject}, queue {queue}" if queue else subject
+        for subject, queue in zip(breaches["subject"], breaches["queue"], strict=True)
+    ]
     tables.table(
         pd.DataFrame(
             {
                 "what": [MEANINGS[Breach(each)].words for each in breaches["breach"]],
-                "where": [
-                    f"{subject}, queue {queue}" if queue else subject
-                    for subject, queue in zip(breaches["subject"], breaches["queue"], strict=True)
-                ],
+                "where": where,
                 "now": _present(breaches).where(breaches["ended_at"].isna()),
                 "peak": list(breaches["peak"]),
                 "began": list(breaches["opened_at"]),
@@ -310,9 +314,13 @@ def _evidence(data: Data, incident: pd.Series) -> None:
             **tables.instants("began", "ended"),
         },
     )
-    times = (None if pd.isna(each) else each for each in breaches["detail_at"])
-    for detail in dated(zip(breaches["detail"], times, strict=True)):
-        st.caption(escaping.markdown(detail))
+    read = breaches.assign(where=where)[breaches["detail"].fillna("") != ""]
+    for detail, alike in read.groupby("detail", sort=False):
+        first, more = list(dict.fromkeys(alike["where"])), len(alike["where"].unique()) - PLACES_SHOWN
+        places = ", ".join(first[:PLACES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        last_at = alike["detail_at"].max()
+        for told in dated([(f"{places}: {detail}", None if pd.isna(last_at) else last_at)]):
+            st.caption(escaping.markdown(told))
 
 
 def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:
@@ -363,7 +371,7 @@ def _timeline(data: Data, incident: pd.Series) -> None:
         optional=("known by", "to", "until", "note"),
         column_config={
             **tables.instants("when", "until"),
-            "note": st.column_config.TextColumn(width="large"),
+            "note": st.column_config.TextColumn(width=700),
         },
     )
 

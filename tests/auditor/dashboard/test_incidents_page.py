@@ -81,7 +81,7 @@ def test_the_counts_of_an_incident_say_when_they_were_true(watched: Stand) -> No
     for number, evidence in ((1, "7 of 9 changes missed their window"), (2, "3 of 15 are new")):
         app = run("incidents", id=str(number))
         assert not app.exception
-        told = escaping.markdown(f"as of {begun_at:%Y-%m-%d %H:%M:%S} UTC: {evidence}")
+        told = escaping.markdown(f"as of {begun_at:%Y-%m-%d %H:%M:%S} UTC: to_billing: {evidence}")
         assert told in [each.value for each in app.caption]
     Desk(watched.map, watched.ledger, who="ada", known_by="test").resolve(2, "")
     (closed,) = table_with(run("incidents", id="2"), "where").to_dict("records")
