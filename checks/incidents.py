@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.breach_life import OpenBreach
-from checks.breaches import MEANINGS, Breach
+from checks.breaches import MEANINGS, UNKNOWN, Breach
 from checks.root_causes import SYMPTOMS, Group, RootCause, systems_of
 from checks.severity import Severity
 
@@ -70,25 +70,26 @@ class Extent:
 def extent_of(breaches: Collection[OpenBreach], repeats: Collection[int] = ()) -> Extent:
     """How large an incident of these breaches is.
 
-    A record may be in several breaches of its flow, and in one of several flows: each flow counts by its largest
-    breach.
+    A record of a flow differs for one cause; that it cannot be verified as well does not count again.
 
     Args:
         repeats: by number, breaches that say of a queue what another one says.
     """
-    largest: dict[tuple[str, str | None], int] = defaultdict(int)
+    totals: dict[str, int] = defaultdict(int)
+    differing: dict[str | None, int] = defaultdict(int)
+    unverified: dict[str | None, int] = defaultdict(int)
     for each in breaches:
+        counted = MEANINGS[each.breach].counts
         if each.breach_id in repeats:
             continue
-        unit = MEANINGS[each.breach].counts
-        place = (unit, each.flow if unit == "record" else each.fingerprint)
-        largest[place] = max(largest[place], each.count)
-    totals: dict[str, int] = defaultdict(int)
-    for (counted, _), count in largest.items():
-        totals[counted] = max(totals[counted], count) if counted == "audit" else totals[counted] + count
+        if counted == "record":
+            (unverified if each.breach in UNKNOWN else differing)[each.flow] += each.count
+        else:
+            totals[counted] = max(totals[counted], each.count) if counted == "audit" else totals[counted] + each.count
+    records = sum(max(differing[flow], unverified[flow]) for flow in {*differing, *unverified})
     alone = {MEANINGS[each.breach].counts for each in breaches} <= {"change"}
     return Extent(
-        records=totals["record"],
+        records=records,
         messages=totals["message"],
         changes=totals["change"] if alone else 0,
         conflicts=totals["conflict"],

@@ -72,6 +72,16 @@ class LagCurve:
         maybe = ((lower[None, :] < edges) * count[None, :]).sum(axis=1)
         return share_bounds(there, self.changes)[0], share_bounds(maybe, self.changes)[1]
 
+    @cached_property
+    def supported(self) -> float:
+        """The share up to which the curve rests on changes that have arrived, or is bounded by them.
+
+        Beyond it, those that were followed no longer decide alone: one of a hundred that is seen to arrive late puts
+        all others there.
+        """
+        ended = int(self.pairs[self.pairs[:, 1] < NEVER, 2].sum()) / self.changes
+        return max(ended, float(self.band[0][NEVER]))
+
     def exceeds(self, after_s: float) -> tuple[float, float, float]:
         """P(not yet visible after `after_s`): best estimate, lower and upper bound."""
         least, most = self.band
@@ -90,14 +100,17 @@ class LagCurve:
     def quantile(self, share: float) -> tuple[float, float, float]:
         """The lag that `share` of the changes stay within: best estimate, lower and upper end in seconds.
 
-        An end is infinite if the changes seen do not bound it.
+        An end is infinite if the changes seen do not bound it, and so is the estimate of a share that too few of them
+        support.
         """
         least, most = self.band
         lower = int(np.argmax(most >= share))
         upper = int(np.argmax(least >= share)) if bool((least >= share).any()) else len(EDGES_S) - 1
         cell = min(max(int(np.searchsorted(self.arrived, share - 1e-12, side="left")) - 1, 0), NEVER)
         start, end, mass = EDGES_S[cell], EDGES_S[cell + 1], self.mass[cell]
-        if not math.isfinite(end) or mass <= 0:
+        if share > self.supported:
+            best = math.inf
+        elif not math.isfinite(end) or mass <= 0:
             best = float(end)
         else:
             best = float(_between(start, end, (share - self.arrived[cell]) / mass))

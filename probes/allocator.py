@@ -68,10 +68,12 @@ class Tidier:
 
     Args:
         every_s: the least time between two runs, because all other threads wait meanwhile.
+        collect: whether the garbage collector has to run as well.
     """
 
-    def __init__(self, every_s: float) -> None:
+    def __init__(self, every_s: float, *, collect: bool = True) -> None:
         self._every_s = every_s
+        self._collect = collect
         self._guard = threading.Lock()
         self._wanted = False
         self._next_at = 0.0
@@ -89,7 +91,8 @@ class Tidier:
                 return False
             self._wanted = False
             self._next_at = time.monotonic() + self._every_s
-        gc.collect()
+        if self._collect:
+            gc.collect()
         trim = _function("malloc_trim")
         if trim is not None:
             trim(0)

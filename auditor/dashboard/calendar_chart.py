@@ -41,7 +41,10 @@ class Cell:
 
 
 def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
-    """Draw days that follow each other, oldest first; each shows its number and its sign."""
+    """Draw days that follow each other, oldest first; each shows its number and its sign.
+
+    A point that is selected has its date in `customdata`.
+    """
     monday = cells[0].day - timedelta(days=cells[0].day.weekday())
     weeks = (cells[-1].day - monday).days // 7 + 1
     tones = list(Tone)
@@ -76,9 +79,12 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
         x=[WEEKDAYS[each.day.weekday()] for each in cells],
         y=[rows[(each.day - monday).days // 7] for each in cells],
         text=[f"{each.day.day:d} <b>{escaping.plotly(each.sign.glyph)}</b>" for each in cells],
-        mode="text",
+        mode="markers+text",
+        marker={"symbol": "square", "size": _ROW_HEIGHT - 4, "opacity": 0},  # plotly selects no cell of a heat map
         textfont={"size": 13, "color": ink.text},
-        hoverinfo="skip",
+        customdata=[each.day.isoformat() for each in cells],
+        hovertext=[hover[week][weekday] for week, weekday in (divmod((each.day - monday).days, 7) for each in cells)],
+        hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
     axis = {"tickfont": {"color": ink.quiet}, "fixedrange": True, "showgrid": False, "zeroline": False}

@@ -19,7 +19,11 @@ from auditor.dashboard.time_range import TimeRange
 from auditor.ledger import LedgerError
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
+from probes.allocator import Tidier
 from probes.wording import counted
+
+TIDIER = Tidier(60, collect=False)
+"""Streamlit itself runs the garbage collector after each draw."""
 
 
 def open_data(title: str = "", without_ledger: Callable[[], None] | None = None) -> Data:
@@ -38,8 +42,11 @@ def open_data(title: str = "", without_ledger: Callable[[], None] | None = None)
         data.follow(lambda: load_map(Path(map_file)))
         return data
     except MapError as error:
+        if title:
+            st.title(escaping.markdown(title), anchor=False)
         st.error(f"The integration map has {counted(len(error.problems), 'mistake')}:", icon=":material/error:")
         st.code("\n".join(escaping.visible(problem) for problem in error.problems), language=None)
+        st.caption("Correct the map, and reload this page. More may show then; `auditor check` lists the same.")
         st.stop()
     except NoLedgerError as error:
         if title:
@@ -124,6 +131,8 @@ def framed(
             if live:
                 header.draw(data, span, title, paused=every_s != chosen_s)
             draw(data, span)
+        TIDIER.want()
+        TIDIER.tidy()
         interrupt()
 
     if every_s is not None:

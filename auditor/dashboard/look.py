@@ -360,17 +360,18 @@ def strip(beats: Iterable[Beat]) -> str:
 _SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_RIM = 240, 44, 2
 
 
-def sparkline(figures: Sequence[float | None], *, bars: bool = False) -> str:
+def sparkline(figures: Sequence[float | None], *, bars: bool = False, least: float | None = None) -> str:
     """Draw figures over time, the first on the left: as bars from zero, or as a curve with a gap for each None.
 
     Args:
         figures: two or more, at least one of them known.
+        least: what a curve begins at; by default the lowest figure.
 
     Returns:
         As `strip`.
     """
     known = [each for each in figures if each is not None]
-    low, high = min(known) if not bars else 0, max(known)
+    low, high = 0 if bars else min(known) if least is None else least, max(known)
     room = _SPARK_HEIGHT - 2 * _SPARK_RIM
     heights = [None if each is None else _SPARK_RIM + room * (each - low) / ((high - low) or 1) for each in figures]
     step = _SPARK_WIDTH / (len(figures) - (not bars))

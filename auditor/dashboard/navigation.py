@@ -13,6 +13,7 @@ import streamlit as st
 
 from auditor.dashboard import acting, asked
 from auditor.dashboard.time_range import FROM_TO, RANGES, TimeRange, between, last
+from checks.record_history import DivergenceState
 
 GROUPS = {
     "Now": {
@@ -82,6 +83,12 @@ def conflict(number: int) -> Target:
 def drift(**filters: str | Sequence[str]) -> Target:
     """The records that differ, filtered."""
     return Target(page="drift", shows=filters)
+
+
+def differed(*flows: str) -> Target:
+    """The records of these flows, or of all, that differed at some time, whether they still do or not."""
+    states = [DivergenceState.OPEN, DivergenceState.CLOSED]
+    return drift(state=states, flow=flows) if flows else drift(state=states)
 
 
 def lag(flow: str) -> Target:
@@ -276,8 +283,8 @@ def leave(target: Target, over: tuple[datetime, datetime] | None = None) -> None
     """Go there at the next redraw; for callbacks, which cannot switch pages themselves.
 
     Args:
-        over: the time range to show there, in UTC and without a zone; by default the same. The sidebar then leads
-            back to the one before, which the browser's way back does not.
+        over: the time range to show there, in UTC with or without a zone; by default the same. The sidebar then
+            leads back to the one before, which the browser's way back does not.
     """
     st.session_state[_NEXT] = target
     if over is not None:
@@ -285,6 +292,6 @@ def leave(target: Target, over: tuple[datetime, datetime] | None = None) -> None
             st.session_state[_RANGE_BEFORE] = st.session_state["range"]
         st.session_state["range"] = FROM_TO
         st.session_state.update(
-            {key: at.replace(second=0, microsecond=0) for key, at in zip(ENDS, over, strict=True)}
+            {key: at.replace(second=0, microsecond=0, tzinfo=None) for key, at in zip(ENDS, over, strict=True)}
         )
         st.session_state.pop(_ENDS_SEEN, None)

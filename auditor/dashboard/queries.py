@@ -84,12 +84,12 @@ DIVERGENCES = f"""
                coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
                first_seen_at, last_seen_at, opened_at, closed_at
         FROM divergences WHERE {MATCHING}
-        ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?),
+        ORDER BY closed_at IS NOT NULL, first_seen_at DESC, id DESC LIMIT ? OFFSET ?),
     letters AS (
         SELECT divergence_id, min(signature) AS letter FROM dead_letters
         WHERE gone_at IS NULL AND divergence_id IN (SELECT id FROM found) GROUP BY divergence_id)
     SELECT found.* EXCLUDE (id), letter FROM found LEFT JOIN letters ON divergence_id = found.id
-    ORDER BY last_seen_at DESC, id DESC"""
+    ORDER BY closed_at IS NOT NULL, first_seen_at DESC, id DESC"""
 
 UNVERIFIED = """
     SELECT flow, subject, name, reason, records, first_seen_at, last_seen_at, readings

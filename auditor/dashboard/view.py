@@ -91,13 +91,13 @@ def timeline_chart(
     begin: datetime,
     end: datetime,
     width: timedelta,
-    shaded: tuple[datetime, datetime] | None = None,
+    shaded: Sequence[tuple[datetime, datetime]] = (),
 ) -> go.Figure:
     """Bars of records that newly differ, by family. Columns: bucket_at, family, opened, and others that are added up.
 
     Args:
         width: of a bar.
-        shaded: a span of time that is marked.
+        shaded: spans of time that are marked.
     """
     traces = []
     for name, sign in look.FAMILY.items():
@@ -115,8 +115,8 @@ def timeline_chart(
             )
     shown = {"range": [begin - width, end + width]}
     figure = chart(traces, 240, barmode="stack", xaxis=shown, yaxis={"title": "records"})
-    if shaded is not None:
-        figure.add_vrect(x0=shaded[0], x1=shaded[1], fillcolor=look.HEX[look.Tone.BAD], opacity=0.12, line_width=0)
+    for first, last in shaded:
+        figure.add_vrect(x0=first, x1=last, fillcolor=look.HEX[look.Tone.BAD], opacity=0.12, line_width=0)
     return figure
 
 
@@ -167,7 +167,7 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
     """The share of changes not yet visible after t, with its band, and the window."""
     least, most = curve.band
     shown = slice(1, _last_edge(curve))
-    t_s = EDGES_S[shown]
+    t_s, arrived = EDGES_S[shown], curve.arrived[shown]
     line = {"shape": "hv", "width": 1, "color": MOST}
     most_line = go.Scatter(x=t_s, y=1 - least[shown], name="at most", line=line)
     least_line = go.Scatter(
@@ -177,7 +177,9 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
     traces = [
         most_line,
         least_line,
-        go.Scatter(x=t_s, y=1 - curve.arrived[shown], name="best estimate", line=best),
+        go.Scatter(
+            x=t_s, y=np.where(arrived > curve.supported, np.nan, 1 - arrived), name="best estimate", line=best
+        ),
     ]
     if window_s > 0:
         traces.append(
@@ -192,7 +194,13 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
     return chart(
         traces,
         340,
-        xaxis={"type": "log", "dtick": 1, "title": "seconds after the change", "hoverformat": ".2~g"},
+        xaxis={
+            "type": "log",
+            "dtick": 1,
+            "title": "seconds after the change",
+            "exponentformat": "none",
+            "hoverformat": ".2~g",
+        },
         yaxis={"tickformat": ".0%", "range": [0, 1.02], "title": "not visible yet"},
         hovermode="x unified",
     )
@@ -207,6 +215,8 @@ def _last_edge(curve: LagCurve) -> int:
 
 def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure:
     """Lags over time: hours across, lags upwards, the share of the hour's changes as colour.
+
+    A point that is selected has the beginning of its hour in `customdata`.
 
     Args:
         hours: consecutive, without gaps.
@@ -226,7 +236,18 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
         colorbar={"tickformat": ".0%", "title": "share of the<br>hour's changes"},
         hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
     )
-    figure = chart([heat], 300)
+    filled = [(row, at) for row, cell in enumerate(cells) for at in range(len(hours)) if shares[cell][at]]
+    points = go.Scatter(  # plotly selects no cell of a heat map
+        x=[hours[at] + timedelta(minutes=30) for _, at in filled],
+        y=[names[row] for row, _ in filled],
+        mode="markers",
+        marker={"symbol": "square", "size": 12, "opacity": 0},
+        customdata=[f"{hours[at]:%Y-%m-%dT%H:%M}" for _, at in filled],
+        hovertext=[f"{hours[at]:%d %b %H:%M}<br>{names[row]}: {shares[cells[row]][at]:.1%}" for row, at in filled],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
+    figure = chart([heat, points], 300)
     inside = [at for at, cell in enumerate(cells) if EDGES_S[cell] < window_s]
     if window_s > 0 and inside and len(inside) < len(cells):
         figure.add_hline(

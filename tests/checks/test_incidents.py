@@ -341,7 +341,7 @@ def test_messages_alternate_between_open_and_resolved_and_are_few(counts: list[i
     assert sum(each is Transition.FLAPPING for each in reported) <= 1
 
 
-def test_a_record_in_several_breaches_of_a_flow_counts_once() -> None:
+def test_records_messages_and_audits_are_counted_apart() -> None:
     members = (
         breach(1, count=75, what="not_arriving"),
         breach(2, count=60, what="objective"),
@@ -352,6 +352,16 @@ def test_a_record_in_several_breaches_of_a_flow_counts_once() -> None:
     extent = extent_of(members)
     assert extent_of(members, repeats={4}).messages == 0
     assert (extent.records, extent.messages, extent.audits, extent.count) == (104, 100, 3, 104)
+
+
+def test_records_that_differ_for_several_causes_add_up_and_those_unverified_do_not() -> None:
+    members = (
+        breach(1, count=11, what="foreign_write"),
+        breach(2, count=10, what="write_conflict"),
+        breach(3, count=15, what="unverified"),
+        breach(4, count=30, what="unverified", flow="g"),
+    )
+    assert extent_of(members).records == 21 + 30
 
 
 # -- placements

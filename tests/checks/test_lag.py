@@ -103,6 +103,16 @@ def test_beyond_what_was_seen_there_is_no_estimate() -> None:
     assert curve.quantile(0.5)[2] < math.inf
 
 
+def test_one_late_arrival_does_not_tell_when_all_others_arrive_that_nobody_follows_longer() -> None:
+    curve = fit({(0, 5): 20, (20, NEVER): 79, (21, 22): 1})
+    assert curve is not None
+    best, lower, upper = curve.quantile(0.95)
+    assert (best, upper) == (math.inf, math.inf)
+    assert 0 < lower < math.inf
+    assert curve.quantile(0.15)[0] < math.inf
+    assert curve.supported == pytest.approx(0.21)
+
+
 @given(st.dictionaries(st.tuples(st.integers(0, 30), st.integers(0, 30)), st.integers(1, 50), min_size=1))
 def test_the_band_holds_the_estimate_and_never_turns_back(counts: dict[tuple[int, int], int]) -> None:
     pairs = {(min(pair), max(pair)): count for pair, count in counts.items()}

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from probes.allocator import variables
+from probes.allocator import Tidier, variables
 
 LEFT = """
 import threading
@@ -64,3 +64,13 @@ def test_the_variables_say_the_same_to_another_program() -> None:
     said, grown = done.stdout.split()
     assert said == "False"
     assert float(grown) < 60
+
+
+@pytest.mark.parametrize("collect", [True, False])
+def test_the_garbage_collector_runs_only_where_it_has_to(collect: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[None] = []
+    monkeypatch.setattr("gc.collect", lambda: runs.append(None))
+    tidier = Tidier(0, collect=collect)
+    tidier.want()
+    assert tidier.tidy()
+    assert bool(runs) is collect

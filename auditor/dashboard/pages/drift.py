@@ -91,8 +91,8 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     # Not at the right end: the table's own toolbar lies there while the pointer is on the table.
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left", gap="medium"):
         st.caption(
-            f"{counted(count, 'record')} match{'es' * (count == 1)}, last seen first. Open a record to compare it "
-            "side by side.",
+            f"{counted(count, 'record')} match{'es' * (count == 1)}, open ones first, the newest of each first. "
+            "Open a record to compare it side by side.",
             width="content",
         )
         _exports(data, span, chosen, count)

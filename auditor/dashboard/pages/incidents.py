@@ -72,12 +72,16 @@ _EVENTS = """
 _CAME_BACK = """
     SELECT acted_at FROM incident_events WHERE incident_id = ? AND verb IN ('reopened', 'flapping') ORDER BY id"""
 
+_TURNS = """
+    SELECT acted_at, verb IN ('resolve', 'resolved') AS over FROM incident_events
+    WHERE incident_id = ? AND verb IN ('opened', 'reopened', 'flapping', 'resolve', 'resolved') ORDER BY id"""
+
 _FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
 
 _RECORDS = """
     SELECT data_type, key, flow, kind, cause, state, differences, detail, first_seen_at, closed_at
     FROM divergences WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND incident_id = ?
-    ORDER BY closed_at IS NOT NULL, first_seen_at LIMIT ?"""
+    ORDER BY closed_at IS NOT NULL, closed_at DESC, first_seen_at LIMIT ?"""
 
 _LETTERS = """
     SELECT flow, queue, signature AS reason, count(*)::INTEGER AS letters, min(first_failed_at) AS first_failed_at
@@ -384,11 +388,22 @@ def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> 
     if opened.empty:
         return
     st.subheader("New differences on these flows, the incident shaded", anchor=False)
-    until = now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]
-    figure = view.timeline_chart(opened, begin, end, width, shaded=(incident["opened_at"], until))
+    figure = view.timeline_chart(opened, begin, end, width, shaded=_open_spans(data, incident, now))
     st.plotly_chart(
         figure, key="opened", config={"displayModeBar": False}, alt="New differences before, during and after it"
     )
+
+
+def _open_spans(data: Data, incident: pd.Series, now: datetime) -> list[tuple[datetime, datetime]]:
+    """When it was open: once, or several times if it came back after it was over."""
+    spans, since = [], incident["opened_at"]
+    for turn in data.query(_TURNS, [int(incident["id"])]).itertuples():
+        if turn.over and since is not None:
+            spans.append((since, turn.acted_at))
+        since = None if turn.over else since or turn.acted_at
+    if since is not None:
+        spans.append((since, now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]))
+    return spans
 
 
 def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:

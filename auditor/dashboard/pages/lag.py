@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import asked, calendar_chart, components, tables, view
+from auditor.dashboard import asked, calendar_chart, components, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
@@ -96,14 +98,24 @@ def _charts(data: Data, span: TimeRange, lag: FlowLag) -> None:
 
 def _over_time(data: Data, span: TimeRange, lag: FlowLag) -> None:
     hours, shares = data.heat(span, lag.flow)
-    if hours:
-        st.header("By hour", anchor=False)
-        st.plotly_chart(
-            view.heat_chart(hours, shares, lag.window_s),
-            key="heat",
-            config={"displaylogo": False},
-            alt=f"Lags of {lag.flow} by hour; the window as a line",
-        )
+    if not hours:
+        return
+
+    def clicked() -> None:
+        for point in st.session_state["heat"].selection.points:
+            begin = datetime.fromisoformat(point["customdata"])
+            navigation.leave(navigation.differed(lag.flow), (begin, begin + timedelta(hours=1)))
+
+    st.header("By hour", anchor=False)
+    st.plotly_chart(
+        view.heat_chart(hours, shares, lag.window_s),
+        key="heat",
+        config={"displayModeBar": False},
+        alt=f"Lags of {lag.flow} by hour; the window as a line",
+        on_select=clicked,
+        selection_mode="points",
+    )
+    st.caption("Click an hour to see the records that differed then, and those that differ now.")
 
 
 def _by_weekday(data: Data, lag: FlowLag) -> None:

@@ -20,7 +20,6 @@ from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_text import agreement_text, waiting_letters, window_text
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause
-from checks.record_history import DivergenceState
 from checks.severity import Severity
 from probes.wording import counted
 
@@ -116,7 +115,7 @@ def _tiles(
                 delta_color="red",
                 delta_arrow="off",
             )
-            sparkline.draw(_agreeing(beats), f"Flows that agreed in {span.words}")
+            sparkline.draw(_agreeing(beats), f"Flows that agreed in {span.words}", least=0)
         with _leading_to(navigation.drift()):
             st.metric(
                 "Records that differ",
@@ -274,9 +273,7 @@ def _timeline(data: Data, timeline: pd.DataFrame, span: TimeRange) -> None:
     def clicked() -> None:
         for point in st.session_state["timeline"].selection.points:
             begin = pd.Timestamp(point["x"]) - span.bucket / 2  # the middle of the bar
-            navigation.leave(
-                navigation.drift(state=[DivergenceState.OPEN, DivergenceState.CLOSED]), (begin, begin + span.bucket)
-            )
+            navigation.leave(navigation.differed(), (begin, begin + span.bucket))
 
     st.plotly_chart(
         view.timeline_chart(timeline, span.begin, span.end, span.bucket),

@@ -179,6 +179,12 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
     counts = Counter(day.day.state for day in days)
     found = ", ".join(f"{number} {state}" for state, number in counts.items())
     left, right = st.columns([1, 1], gap="medium")
+
+    def clicked() -> None:
+        for point in st.session_state["days"].selection.points:
+            (day,) = (each.day for each in days if each.day.day.isoformat() == point["customdata"])
+            navigation.leave(navigation.differed(each.flow), (day.begin, day.end))
+
     with left:
         st.markdown(f"#### The last {length}")
         st.plotly_chart(
@@ -186,7 +192,10 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
             key="days",
             config={"displayModeBar": False},
             alt=f"Calendar of the last {length}: {found}. The table below has the same figures.",
+            on_select=clicked,
+            selection_mode="points",
         )
+        st.caption("Click a day to see the records that differed then, and those that differ now.")
         st.markdown(look.legend((sign, counts[state]) for state, sign in look.DAY.items()))
     known = [day.day for day in days if day.day.state is not DayState.NO_DATA]
     budget = [(day.end, day.left) for day in known if day.left is not None]

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from auditor.dashboard import navigation
 from auditor.dashboard.map_chart import SCALES
@@ -161,20 +161,34 @@ def open_a_menu(page: Page, demo: str) -> None:
 def click_a_bar(page: Page, demo: str) -> None:
     """A bar of the Overview leads to the records that differed then, and the sidebar back to the range before."""
     page.goto(f"{demo}/?refresh=off&range=6+h")
-    bar = page.locator(".bars .point path").last
-    bar.wait_for(state="attached", timeout=90_000)
-    bar.scroll_into_view_if_needed()
+    click_a_mark(page, page.locator(".bars .point path").last)
+    page.get_by_role("button", name="Back to the last 6 h").click(timeout=90_000)
+    expect(page).to_have_url(re.compile(r"range=6(\+|%20)h"), timeout=90_000)
+    expect(page).not_to_have_url(re.compile("from="))
+
+
+def click_a_mark(page: Page, mark: Locator) -> None:
+    """What is clicked in a chart leads to the records that differed then."""
+    mark.wait_for(state="attached", timeout=90_000)
+    mark.scroll_into_view_if_needed()
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
-    box = bar.bounding_box()
+    box = mark.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2 - 1, box["y"] + box["height"] / 2)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.get_by_role("heading", name="Drift").wait_for(timeout=90_000)
-    expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile(r"\d+ records? match|No record matches"))).to_be_visible(timeout=90_000)
     expect(page).to_have_url(re.compile(r"from=\d{4}-\d\d-\d\dT.*to=\d{4}"))
-    page.get_by_role("button", name="Back to the last 6 h").click(timeout=90_000)
-    expect(page).to_have_url(re.compile(r"range=6(\+|%20)h"), timeout=90_000)
-    expect(page).not_to_have_url(re.compile("from="))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("path", "hint"), [("sla", "Click a day"), ("lag", "Click an hour")])
+def test_a_day_and_an_hour_lead_to_what_differed_then(demo: str, page: Page, path: str, hint: str) -> None:
+    page.goto(f"{demo}/{path}?refresh=off")
+    expect(page.get_by_text(hint)).to_be_visible(timeout=90_000)
+    charts = page.locator("[data-testid=stPlotlyChart]").filter(has=page.locator(".heatmaplayer image"))
+    click_a_mark(page, charts.first.locator(".scatterlayer .point").last)
+    expect(page).to_have_url(re.compile(r"flow=\w+_to_\w+"))
 
 
 @pytest.mark.timeout(600)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 
 import pandas as pd
 
@@ -196,3 +197,17 @@ def test_an_incident_that_came_back_says_how_often_and_when(watched: Stand) -> N
     told = text(run("incidents", id=str(number)))
     back = at - timedelta(minutes=2)
     assert f"for 16 min; came back once, {back:%d %b %H:%M:%S} UTC" in told
+
+
+def test_the_chart_shades_only_when_the_incident_was_open(watched: Stand) -> None:
+    drift(watched)
+    opened_at = watched.ledger.incidents.rows(live_only=True, limit=1)[0]["opened_at"]
+    turns = [opened_at + timedelta(minutes=minutes) for minutes in (1, 5)]
+    with watched.ledger.write() as transaction:
+        for verb, at in zip((Verb.RESOLVED, Verb.REOPENED), turns, strict=True):
+            watched.ledger.incident_events.record(transaction, 1, Event(verb=verb, acted_at=at, text=""))
+    app = run("incidents", id="1")
+    assert not app.exception
+    spans = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]["shapes"]
+    assert [datetime.fromisoformat(each["x1"]) for each in spans][:1] == turns[:1]
+    assert [datetime.fromisoformat(each["x0"]) for each in spans] == [opened_at, turns[1]]
