@@ -49,6 +49,10 @@ _WORDS = complete(
 
 _REACH = "Check whether the system is up and reachable from the auditor: `auditor doctor`."
 _CLOCK = "Check the time service of the server. Changes around the step are undecided until the clock is steady."
+_WHO_WRITES = (
+    "Find out who writes there and stop it, or declare it as a writer in the map. If nobody does, messages may have "
+    "overtaken each other."
+)
 _LETTERS = "Read why they were rejected (`auditor letters`), mend that, and only then replay."
 
 ADVICE: Mapping[RootCause | Breach, str] = {
@@ -60,7 +64,7 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.STOPPED_CONSUMER: "Start the consumer of the queue again, or find out what it waits for.",
             RootCause.SLOW_CONSUMER: "Give the queue more consumers, or find out what slows them down.",
             RootCause.REJECTED_MESSAGES: _LETTERS,
-            RootCause.SECOND_WRITER: "Find out who writes there and stop it, or declare it as a writer in the map.",
+            RootCause.SECOND_WRITER: _WHO_WRITES,
             RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
             RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
             RootCause.NOTHING_MOVES: "Check what moves changes between these systems: the worker, bus or iPaaS.",
@@ -72,7 +76,7 @@ ADVICE: Mapping[RootCause | Breach, str] = {
     **complete(
         {
             Breach.NOT_ARRIVING: "Check the worker or connector of the flow.",
-            Breach.FOREIGN_WRITE: "Find out who writes there and stop it, or declare it as a writer in the map.",
+            Breach.FOREIGN_WRITE: _WHO_WRITES,
             Breach.WRITE_CONFLICT: "Decide which copy counts: `auditor conflicts`.",
             Breach.ORPHAN: "Check whether deletions are carried over, and who creates records in the target.",
             Breach.DUPLICATE: "Check the idempotency key of the flow; merge the duplicates.",

@@ -102,6 +102,7 @@ class Guard:
         page: str,
         addresses: Collection[str] | None = None,
         base: str = "",
+        first: str = "",
         proves: Callable[[Headers], Claims | None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,6 +113,7 @@ class Guard:
             addresses: the paths of the dashboard's pages. For every other path Streamlit serves the same HTML, which
                 must not look like a success to a program. None for any path.
             base: what all paths of the dashboard begin with, such as "/plumbline".
+            first: the name of the page that Streamlit serves at the root alone; "" for none.
             proves: the claims of the sign-in that a request proves.
             clock: seconds since 1970.
         """
@@ -119,6 +121,7 @@ class Guard:
         self._addresses = addresses
         self._access = access
         self._base = base
+        self._first = first
         self._proves = proves
         self._clock = clock
         self._protection = (*PROTECTION, (b"content-security-policy", policy(page).encode()))
@@ -147,8 +150,11 @@ class Guard:
         if refused is not None:
             await self._refuse(scope, receive, send, refused)
             return
+        query = bytes(scope.get("query_string", b"")).decode("latin-1")
+        if self._first and below.rstrip("/") == f"/{self._first}" and not websocket:
+            await self._send_to(f"{self._base}/?{query}".removesuffix("?"), send)
+            return
         if below == LOGIN and not websocket:
-            query = bytes(scope.get("query_string", b"")).decode("latin-1")
             place = elsewhere(self._access, headers=headers, target=f"{path}?{query}")
             if place is not None:
                 await self._send_to(place, send)

@@ -213,6 +213,10 @@ def _last_edge(curve: LagCurve) -> int:
     return min(int(max(lower.max(), finite.max() if len(finite) else 0)) + 4, NEVER)
 
 
+LABELS = 12
+"""The most rows of the heat map that have their label."""
+
+
 def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure:
     """Lags over time: hours across, lags upwards, the share of the hour's changes as colour.
 
@@ -247,7 +251,9 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
-    figure = chart([heat, points], 300)
+    every = -(-len(names) // LABELS)
+    named = names[::-1][::every]  # the top one always, as it may be "not seen"
+    figure = chart([heat, points], 300, yaxis={"type": "category", "tickvals": named})
     inside = [at for at, cell in enumerate(cells) if EDGES_S[cell] < window_s]
     if window_s > 0 and inside and len(inside) < len(cells):
         figure.add_hline(

@@ -80,6 +80,7 @@ def _made(access: Access) -> dict[str, Any]:
         page=page,
         addresses=addresses,
         base=root,
+        first=next(iter(navigation.PAGES)),
         proves=lambda headers: cookies.claims_of(headers, secret),
     )
     return {"middleware": [guard], "secrets": cookies.settings_of(oidc, secret) if oidc else {}}

@@ -176,8 +176,16 @@ def test_a_path_that_does_not_exist_is_no_success(port: int) -> None:
     host = "Host: localhost:PORT"
     for path in ("/healthz", "/metrics", "/api/records/customer/1", "/overview/more", "/nothing"):
         assert get(port, path, host)[0] == 404, path
-    for path in ("/", "/index.html", "/overview", "/dead-letters?range=1+h", "/_stcore/health"):
+    for path in ("/", "/index.html", "/dead-letters?range=1+h", "/_stcore/health"):
         assert get(port, path, host)[0] == 200, path
+
+
+def test_the_first_page_is_found_under_its_name_as_well(port: int) -> None:
+    status, said = get(port, "/overview?range=6+h", "Host: 127.0.0.1:PORT")
+    assert status == 302
+    assert "location: /?range=6+h\r\n" in said
+    assert "location: /\r\n" in get(port, "/overview/", "Host: 127.0.0.1:PORT")[1]
+    assert get(port, "/drift", "Host: 127.0.0.1:PORT")[0] == 200
 
 
 def test_requests_of_no_browser_are_refused(port: int) -> None:
