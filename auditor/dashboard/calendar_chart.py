@@ -43,7 +43,7 @@ class Cell:
 def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
     """Draw days that follow each other, oldest first; each shows its number and its sign.
 
-    A point that is selected has its date in `customdata`.
+    The points that can be selected stand for them in the same order.
     """
     monday = cells[0].day - timedelta(days=cells[0].day.weekday())
     weeks = (cells[-1].day - monday).days // 7 + 1
@@ -53,8 +53,7 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
     for each in cells:
         week, weekday = divmod((each.day - monday).days, 7)
         colours[week][weekday] = tones.index(each.sign.tone)
-        title = f"<b>{each.day:%A, %-d %B}: {escaping.plotly(each.sign.plain)}</b>"
-        hover[week][weekday] = "<br>".join([title, *map(escaping.plotly, each.told)])
+        hover[week][weekday] = _told(each)
     steps = [
         (at / len(tones), _rgba(look.HEX[tone], PALE))
         for number, tone in enumerate(tones)
@@ -82,9 +81,8 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
         mode="markers+text",
         marker={"symbol": "square", "size": _ROW_HEIGHT - 4, "opacity": 0},  # plotly selects no cell of a heat map
         textfont={"size": 13, "color": ink.text},
-        customdata=[each.day.isoformat() for each in cells],
-        hovertext=[hover[week][weekday] for week, weekday in (divmod((each.day - monday).days, 7) for each in cells)],
-        hovertemplate="%{hovertext}<extra></extra>",
+        customdata=[_told(each) for each in cells],
+        hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
     )
     axis = {"tickfont": {"color": ink.quiet}, "fixedrange": True, "showgrid": False, "zeroline": False}
@@ -94,6 +92,11 @@ def calendar_chart(cells: Sequence[Cell], ink: Ink) -> go.Figure:
         xaxis={**axis, "side": "top"},
         yaxis={**axis, "autorange": "reversed", "type": "category"},
     )
+
+
+def _told(cell: Cell) -> str:
+    title = f"<b>{cell.day:%A, %-d %B}: {escaping.plotly(cell.sign.plain)}</b>"
+    return "<br>".join([title, *map(escaping.plotly, cell.told)])
 
 
 def week_chart(counts: Mapping[tuple[int, int], WindowCounts]) -> go.Figure:

@@ -220,7 +220,7 @@ LABELS = 12
 def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure:
     """Lags over time: hours across, lags upwards, the share of the hour's changes as colour.
 
-    A point that is selected has the beginning of its hour in `customdata`.
+    A point that can be selected is in the middle of its hour.
 
     Args:
         hours: consecutive, without gaps.
@@ -246,9 +246,8 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
         y=[names[row] for row, _ in filled],
         mode="markers",
         marker={"symbol": "square", "size": 12, "opacity": 0},
-        customdata=[f"{hours[at]:%Y-%m-%dT%H:%M}" for _, at in filled],
-        hovertext=[f"{hours[at]:%d %b %H:%M}<br>{names[row]}: {shares[cells[row]][at]:.1%}" for row, at in filled],
-        hovertemplate="%{hovertext}<extra></extra>",
+        customdata=[float(shares[cells[row]][at]) for row, at in filled],
+        hovertemplate="%{x|%d %b %H}:00<br>%{y}: %{customdata:.1%}<extra></extra>",
         showlegend=False,
     )
     every = -(-len(names) // LABELS)

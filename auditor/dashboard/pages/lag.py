@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+import pandas as pd
 import streamlit as st
 
 from auditor import escaping
@@ -103,7 +104,7 @@ def _over_time(data: Data, span: TimeRange, lag: FlowLag) -> None:
 
     def clicked() -> None:
         for point in st.session_state["heat"].selection.points:
-            begin = datetime.fromisoformat(point["customdata"])
+            begin = pd.Timestamp(point["x"]).floor("h")
             navigation.leave(navigation.differed(lag.flow), (begin, begin + timedelta(hours=1)))
 
     st.header("By hour", anchor=False)

@@ -182,7 +182,7 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
 
     def clicked() -> None:
         for point in st.session_state["days"].selection.points:
-            (day,) = (each.day for each in days if each.day.day.isoformat() == point["customdata"])
+            day = days[point["point_index"]].day
             navigation.leave(navigation.differed(each.flow), (day.begin, day.end))
 
     with left:
