@@ -29,7 +29,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
 def command(port: int, address: str = LOOPBACK) -> list[str]:
     """The command that serves the dashboard on this port of an address of this machine."""
     return [
-        *(sys.executable, "-m", "streamlit", "run", str(APP)),
+        *(sys.executable, "-m", "auditor.dashboard.process", "run", str(APP)),
         *("--server.port", str(port), "--server.address", address),
     ]
 
