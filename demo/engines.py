@@ -245,6 +245,8 @@ def _dead(target: str, entity: str) -> str:
 
 
 def _of(system: str, address: str, error: Exception) -> StoreError:
-    place = address.rpartition("@")[2].rpartition("//")[2]
+    before, _, after = address.rpartition("@")
+    login, place = before.rpartition("//")[2], after.rpartition("//")[2]
     said = (str(error).splitlines() or [type(error).__name__])[0]
+    said = said.replace(login, "…") if login else said  # an address that is not understood is told as a whole
     return StoreError(f"{VARIABLES[system]}, {SERVERS[system]} at {place}: {said}")

@@ -230,5 +230,9 @@ def test_a_server_that_cannot_be_reached_is_named_without_its_login(
     with pytest.raises(StoreError, match=f"DEMO_WAREHOUSE, PostgreSQL at {nobody}/x: ") as failed:
         company.found(random.Random(1))
     assert "secret" not in str(failed.value)
+    company = Company(tmp_path, Engines({**addresses, "warehouse": f"postgres:/t:secret@{nobody}/x"}))
+    with pytest.raises(StoreError, match="DEMO_WAREHOUSE, PostgreSQL at ") as failed:
+        company.found(random.Random(1))
+    assert "secret" not in str(failed.value)
     with pytest.raises(StoreError, match=f"DEMO_BUS, Redis at {nobody}: "):
         Engines({**addresses, "bus": f"http://:secret@{nobody}"})
