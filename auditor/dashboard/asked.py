@@ -25,6 +25,7 @@ WHAT = {
     "list": "a part of this page",
     "objective": "an objective of the map",
     "covered": "a flow of the map",
+    "show": "a flow, system or consumer that is shown",
 }
 """What the values of each name in an address are."""
 

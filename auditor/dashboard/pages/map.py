@@ -190,6 +190,7 @@ def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, cho
             "the same figures.",
         )
     with right:
+        asked.refuse(PICKED, choices)
         picked = st.selectbox(
             "Show",
             choices,

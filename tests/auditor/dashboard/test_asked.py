@@ -35,6 +35,7 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
         ("lag", {"refresh": "3 s"}, "3 s is not a refresh interval"),
         ("lag", {"refresh": ""}, "is not a refresh interval"),
         ("map", {"team": "nobody"}, "nobody is not a team of the map"),
+        ("map", {"show": "nothing"}, "nothing is not a flow, system or consumer that is shown"),
         ("incidents", {"severity": "grave"}, "grave is not a severity of incidents"),
         ("lag", {"range": "[x](a)"}, r"\[x\](a) is not a time range"),
     ],
