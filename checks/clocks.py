@@ -9,6 +9,7 @@ the resolution of the stamp added.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -124,6 +125,11 @@ def worth_aiming(bounds: ClockBounds | None) -> bool:
 
 
 def clock_text(bounds: ClockBounds) -> str:
-    """How far a clock is ahead of ours."""
-    middle_ms = round(bounds.middle_s * 1000, 1) + 0.0  # no negative zero
-    return f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
+    """How far a clock is ahead of ours: the error to two digits, rounded outwards, and the middle as exactly."""
+    half_ms = bounds.half_width_s * 1000
+    step_ms = 0.1 if half_ms < 9.8 else 1.0 if half_ms < 1000 else 10.0 ** (math.floor(math.log10(half_ms)) - 1)
+    middle_ms = step_ms * round(bounds.middle_s * 1000 / step_ms) + 0.0  # no negative zero
+    outside_ms = half_ms + abs(bounds.middle_s * 1000 - middle_ms)
+    half_ms = step_ms * math.ceil(round(outside_ms / step_ms, 6))
+    digits = 1 if step_ms < 1 else 0
+    return f"{middle_ms:+,.{digits}f} ± {half_ms:,.{digits}f} ms"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +19,7 @@ from checks.clocks import ClockBounds
 from checks.comparison import Comparison
 from checks.field_text import plain
 from checks.fields import FieldRule
-from probes.durations import format_duration
+from probes.durations import measured
 
 
 class Policy(StrEnum):
@@ -220,13 +221,17 @@ def _by_time(comparison: Comparison, systems: tuple[str, str], owner: Written, t
     assert owner.from_at and owner.to_at and target.from_at and target.to_at  # noqa: PT018
     if owner.from_at > target.to_at:
         apart_s = (owner.from_at - target.to_at).total_seconds()
-        return _all(comparison, Winner.OWNER, f"{systems[0]} wrote last, at least {format_duration(apart_s)} later")
+        return _all(
+            comparison, Winner.OWNER, f"{systems[0]} wrote last, at least {measured(apart_s, ROUND_FLOOR)} later"
+        )
     if target.from_at > owner.to_at:
         apart_s = (target.from_at - owner.to_at).total_seconds()
-        return _all(comparison, Winner.TARGET, f"{systems[1]} wrote last, at least {format_duration(apart_s)} later")
+        return _all(
+            comparison, Winner.TARGET, f"{systems[1]} wrote last, at least {measured(apart_s, ROUND_FLOOR)} later"
+        )
     spread_s = (max(owner.to_at, target.to_at) - min(owner.from_at, target.from_at)).total_seconds()
     return _nobody(
-        f"last-write-wins: both wrote within {format_duration(spread_s)}, "
+        f"last-write-wins: both wrote within {measured(spread_s, ROUND_CEILING)}, "
         "and the clocks are not known well enough to say who was last"
     )
 

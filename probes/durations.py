@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN
+from decimal import ROUND_HALF_EVEN, Context
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -76,6 +76,17 @@ def format_duration(seconds: float | None, digits: int = 3, rounding: str = ROUN
     if seconds < 172800:
         return f"{figure(seconds / 3600, digits, rounding)} h"
     return f"{figure(seconds / 86400, digits, rounding)} d"
+
+
+def measured(seconds: float | None, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A measured time to two digits; of whole seconds and milliseconds all are kept. Bounds are rounded outwards.
+
+    Args:
+        rounding: as in `decimal`.
+    """
+    if seconds is not None and 0 < seconds < 1:
+        seconds = float(Context(prec=2, rounding=rounding).create_decimal(f"{seconds:.15g}"))
+    return format_duration(seconds, 2, rounding)
 
 
 Duration = Annotated[

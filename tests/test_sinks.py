@@ -54,7 +54,17 @@ OURS = {
 """Attributes that hold words of our own: of an enumeration, a stage, a time range."""
 
 WORDS = {
-    *("format_duration", "ago", "share_within", "counted", "stage_text", "interval", "estimate_text", "ratio_text"),
+    *(
+        "format_duration",
+        "measured",
+        "ago",
+        "share_within",
+        "counted",
+        "stage_text",
+        "interval",
+        "estimate_text",
+        "ratio_text",
+    ),
     *("waiting_letters", "len", "int", "round", "abs", "sum", "float", "bool", "count_divergences", "span"),
     *("overall", "legend", "days_text", "what_it_lacks", "why_not_drawn"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.senders.notice_text import words_of
 from checks.routes import SEVERITIES, severity_of
-from probes.durations import format_duration
+from probes.durations import measured
 from probes.wording import counted
 
 FOLD_ABOVE = 5
@@ -26,7 +26,7 @@ def digest(notices: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Any
     incidents = len({str(each.get("incident")) for each in notices})
     begun_at = min(datetime.fromisoformat(str(each["at"])) for each in notices)
     shares = ", ".join(f"{severities[each]:,} {each}" for each in SEVERITIES if severities[each])
-    span = format_duration((now - begun_at).total_seconds())
+    span = measured((now - begun_at).total_seconds())
     about = f"{counted(len(notices), 'message')} about {counted(incidents, 'incident')} in {span}"
     lines = [f"{severity}: {count:,} × {what}, {where}" for severity, count, what, where in rows[:LINES]]
     if len(rows) > LINES:

@@ -8,7 +8,7 @@ from auditor.ledger import Ledger
 from checks.handling import Event, State, Verb
 from checks.routes import Routing
 from checks.silences import first_hiding
-from probes.durations import format_duration
+from probes.durations import measured
 
 
 def escalate(ledger: Ledger, routing: Routing, now: datetime) -> int:
@@ -27,7 +27,7 @@ def escalate(ledger: Ledger, routing: Routing, now: datetime) -> int:
         recipients = routing.escalations(notice, now, waited_s)
         if not recipients or first_hiding(silences, notice, now) is not None:
             continue
-        reason = f"nobody has acknowledged it for {format_duration(waited_s)}"
+        reason = f"nobody has acknowledged it for {measured(waited_s)}"
         detail = "; ".join(filter(None, (str(notice.get("detail") or ""), reason)))
         escalation = {**notice, "transition": "escalated", "detail": detail, "act": "", "at": now.isoformat()}
         with ledger.write() as transaction:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING
 from typing import Any
 
 from auditor.alerts.reporter import Reporter
@@ -22,7 +23,7 @@ from auditor.systems.reader import SystemReader, open_readers
 from checks.cause import MEANINGS as CAUSES
 from checks.cause import Cause
 from probes.contract import Reason
-from probes.durations import format_duration
+from probes.durations import measured
 from probes.wording import counted
 
 SWEEP_PAGE = 2_000
@@ -263,7 +264,8 @@ def _spent(auditor: Auditor) -> str:
     for reader in auditor.readers:
         wait_s = reader.allowance.wait_s(Worth.SWEEP)
         if wait_s > MINUTE_S:
-            return f"{reader.name}: {Reason.OVER_BUDGET}: its calls are spent for the next {format_duration(wait_s)}"
+            spent = f"its calls are spent for the next {measured(wait_s, ROUND_CEILING)}"
+            return f"{reader.name}: {Reason.OVER_BUDGET}: {spent}"
     return ""
 
 

@@ -19,7 +19,7 @@ from checks.letters import main_reason, unreadable_note
 from checks.queue_health import STALLED_AFTER_S, STALLED_READINGS, flowing, late_stall, stalls, trend
 from checks.queue_states import Flowing, QueueState
 from probes.contract import ProbeError
-from probes.durations import format_duration
+from probes.durations import measured
 from probes.queue_contract import Letter, QueueProbe, QueueReading
 from probes.queues.message import sayable
 
@@ -274,4 +274,4 @@ def _ahead(reading: QueueReading, now: datetime) -> list[str]:
     """Notes on messages from the future: their age is reported as 0, and one of the two clocks is wrong."""
     if reading.oldest_at is None or (ahead_s := (reading.oldest_at - now).total_seconds()) <= CLOCKS_AGREE_S:
         return []
-    return [f"its oldest message is stamped {format_duration(ahead_s)} in the future: a clock is wrong"]
+    return [f"its oldest message is stamped {measured(ahead_s)} in the future: a clock is wrong"]

@@ -46,7 +46,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
             *drill_report(loaded, known.drill, known.lease, datetime.now(UTC)),
         ]
     if as_json:
-        print_json([{**finding.as_row(), "remarks": list(finding.remarks)} for finding in findings])
+        print_json([finding.as_document() for finding in findings])
     else:
         print_rows("", [finding.as_row() for finding in findings])
         for finding in findings:

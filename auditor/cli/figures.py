@@ -50,7 +50,7 @@ def status(
     from auditor.alerts.drill_rule import problem
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.tables import status_row
+    from auditor.cli.tables import status_row, system_row
     from auditor.history.budgets import budget_use
     from auditor.history.status import flow_status, system_status
     from auditor.senders.slack_bot import SlackBotSettings
@@ -101,7 +101,7 @@ def status(
         for each in flows:
             if each.why:
                 say(f"{each.flow}: {each.state}: {each.why}")
-        print_rows("Systems", systems)
+        print_rows("Systems", [system_row(each) for each in systems])
         print_rows("Budgets", [each.as_row() for each in budgets])
         print_rows("Messages not delivered", lost)
         say_silences(silences)

@@ -286,10 +286,10 @@ _TIMES = """
 
 
 def _readable(row: Mapping[str, Any]) -> dict[str, object]:
-    from probes.durations import format_duration
+    from probes.durations import measured
 
     spans = ("detect_s", "acknowledge_s", "resolve_s")
-    named = {name.removesuffix("_s"): format_duration(row[name]) for name in spans}
+    named = {name.removesuffix("_s"): measured(row[name]) for name in spans}
     return {"severity": row["severity"], "incidents": row["incidents"], "resolved": row["resolved"], **named}
 
 
@@ -312,7 +312,7 @@ def _standing(row: Mapping[str, Any]) -> dict[str, str]:
 def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple[str, object]]:
     """What is known of an incident, as pairs of label and text."""
     from auditor.cli.rows import text_of
-    from probes.durations import format_duration
+    from probes.durations import measured
     from probes.wording import counted
 
     ended_at = incident["resolved_at"] or datetime.now(UTC)
@@ -324,7 +324,7 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
         ("since", f"{incident['opened_at']:%Y-%m-%d %H:%M:%S} UTC"),
         (
             "lasts" if incident["state"] != OVER else "lasted",
-            format_duration((ended_at - incident["opened_at"]).total_seconds()),
+            measured((ended_at - incident["opened_at"]).total_seconds()),
         ),
         ("now", incident["count"] if incident["state"] != OVER and _is_present(incident) else ""),
         ("peak", incident["peak"]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from auditor.cli.rows import out, print_table, shown
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.systems.live_record import CopyView, RecordView
+from probes.durations import measured
 from probes.wording import counted
 
 if TYPE_CHECKING:
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
 
 _STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}
 _MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "absent": "–"}
+
+
+def system_row(status: Mapping[str, Any]) -> dict[str, object]:
+    """A system's state as a row."""
+    latency_ms = status["latency_ms"]
+    latency = measured(None if latency_ms is None else latency_ms / 1000)
+    return {"latency" if name == "latency_ms" else name: value for name, value in status.items()} | {
+        "latency": latency
+    }
 
 
 def status_row(status: FlowStatus) -> dict[str, object]:

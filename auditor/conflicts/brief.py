@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_CEILING
 from typing import Any
 
 from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
 from checks.conflicts import Winner
 from checks.escalation import Conflict, RefusedError
-from probes.durations import format_duration
+from probes.durations import measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,5 +120,5 @@ def brief_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping
 def _when(from_at: datetime | None, to_at: datetime | None) -> str:
     if from_at is None or to_at is None:
         return "not known"
-    spread = format_duration((to_at - from_at).total_seconds())
+    spread = measured((to_at - from_at).total_seconds(), ROUND_CEILING)
     return f"{from_at:%Y-%m-%d %H:%M:%S.%f} UTC, within {spread}"

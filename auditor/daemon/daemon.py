@@ -46,7 +46,7 @@ from auditor.systems.reader import AIMED_EXCHANGES, SystemReader, open_readers
 from auditor.workspace import Workspace
 from probes import registry
 from probes.contract import ProbeError
-from probes.durations import format_duration
+from probes.durations import format_duration, measured
 from probes.metering import UNMETERED
 from probes.queue_contract import QueueProbe
 from probes.wording import counted
@@ -447,7 +447,7 @@ class Daemon:
         unrenewed_s = time.monotonic() - self.tenure.renewed_s
         if unrenewed_s > HANGS_S:
             jobs.append(("renewing the lease", unrenewed_s))
-        return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in jobs]
+        return [f"{name}: runs for {measured(run_s)}" for name, run_s in jobs]
 
     def _check(self) -> None:
         """Look after the auditor's own jobs and senders: people hear of a job that hangs, `/healthz` shows both."""

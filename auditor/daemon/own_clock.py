@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from auditor.daemon.trouble import News
-from probes.durations import format_duration
+from probes.durations import measured
 
 TOLD_STEP_S = 10.0
 """People hear of a clock that is set by at least this."""
@@ -53,7 +53,7 @@ class OwnClock:
         if abs(by_s) < TOLD_STEP_S:
             return
         way = "forward" if by_s > 0 else "back"
-        words = f"the clock of this machine was set {way} by {format_duration(round(abs(by_s)))}"
+        words = f"the clock of this machine was set {way} by {measured(abs(by_s))}"
         log.warning("%s", words)
         now = self._now()
         news = News(

@@ -11,7 +11,7 @@ from typing import Any
 from auditor.history.status import SLOW_FAILURE_S, STALE_INTERVALS
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
-from probes.durations import format_duration
+from probes.durations import measured
 
 PULSE_EVERY_S = 1.0
 """The timetable runs a job that does nothing but this often: if it stops, no audit runs either."""
@@ -226,8 +226,8 @@ class Vitals:
         for flow, limit_s in limits_s.items():
             since_s = now_s - known_s.get(flow, signs.begun_s)
             if since_s > limit_s:
-                silent.append(f"{flow}: no audit recorded for {format_duration(round(since_s))}")
-        stuck = f"no job has run for {format_duration(round(still_s))}"
+                silent.append(f"{flow}: no audit recorded for {measured(since_s)}")
+        stuck = f"no job has run for {measured(still_s)}"
         return ProcessHealth(
             dead=(stuck,) if still_s > NO_PULSE_S else (),
             unready=("the ledger cannot be written",) if fails() else (),

@@ -33,7 +33,7 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.senders.contract import Sender
 from auditor.storage import private_files
 from auditor.workspace import Workspace
-from probes.durations import format_duration
+from probes.durations import measured
 from probes.wording import counted
 
 REPORTS_ITSELF_S = 600.0
@@ -186,7 +186,7 @@ class Watchdog:
             if silence_s > self._limit_s(flow, holder):
                 longest_s = max(longest_s, silence_s)
                 last = f"last audit {seen.at[:19].replace('T', ' ')} UTC" if seen.at else "no audit seen"
-                silent.append(f"{flow} for {format_duration(round(silence_s))} ({last})")
+                silent.append(f"{flow} for {measured(silence_s)} ({last})")
         kept.looked_s = now_s
         report = Report(silent=tuple(silent), unread=unread, auditor=self._auditor(lease, holder))
         self._decide(kept, report, now, waits=holder is Holder.LIVES and longest_s <= REPORTS_ITSELF_S)

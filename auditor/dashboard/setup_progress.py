@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AnswerT = TypeVar("AnswerT")
 
-COLUMNS = {"latency_ms": "latency (ms)", "read_only": "read-only"}
+COLUMNS = {"read_only": "read-only"}
 
 
 class _Told(Protocol):

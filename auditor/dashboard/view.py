@@ -15,12 +15,11 @@ from auditor import escaping
 from auditor.dashboard import look
 from auditor.dashboard.charts import chart
 from auditor.history.figure_rows import NOTHING_VERIFIED
-from auditor.history.figure_text import measured
 from auditor.map.integration_map import IntegrationMap
 from checks.funnel import Fate
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
-from probes.durations import format_duration
+from probes.durations import format_duration, measured
 from probes.wording import counted, figure
 
 LEAST, MOST = look.HEX[look.Tone.GOOD], look.HEX[look.Tone.NOTE]

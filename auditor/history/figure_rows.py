@@ -18,7 +18,7 @@ from auditor.history.figure_text import (
 )
 from checks.letters import Prospect
 from checks.tables import complete
-from probes.durations import format_duration
+from probes.durations import measured
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,9 +74,7 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
         "empty in": drain_text(backlog),
         "trend": trend_text(backlog),
         "consumer": backlog.flowing.value,
-        "oldest expires in": format_duration(max(0.0, (drops_at - now).total_seconds()), digits=2)
-        if drops_at
-        else "",
+        "oldest expires in": measured(max(0.0, (drops_at - now).total_seconds())) if drops_at else "",
     }
 
 
@@ -126,7 +124,7 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
         "state": covered.state.value,
         "unverified": covered.unverified,
         "verified through": through_at or NOTHING_VERIFIED,
-        "behind": format_duration(max(0.0, (now - through_at).total_seconds()), digits=2) if through_at else "–",
+        "behind": measured(max(0.0, (now - through_at).total_seconds())) if through_at else "–",
         "conclusive": "–" if ratio is None else f"{ratio:.2%} of {due:,}",
         "undecided": ratio_text(covered.undecided_ratio),
         "cannot verify": covered.cannot_verify,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import TYPE_CHECKING
 
 from checks.queue_states import Trend
-from probes.durations import format_duration
+from probes.durations import format_duration, measured
 from probes.wording import at_most, figure, percent
 
 if TYPE_CHECKING:
@@ -31,13 +31,6 @@ def estimate_text(best: float | None, lower: float | None, upper: float | None) 
     """A lag with its interval; without a best estimate the interval alone."""
     bounds = interval(lower, upper)
     return bounds if best is None else f"{measured(best)} ({bounds})"
-
-
-def measured(seconds: float, rounding: str = ROUND_HALF_EVEN) -> str:
-    """A measured time to two digits; bounds are rounded outwards."""
-    if 0 < seconds < 1:
-        seconds = float(Context(prec=2, rounding=rounding).create_decimal(f"{seconds:.15g}"))
-    return format_duration(seconds, 2, rounding)
 
 
 def window_text(window_s: float) -> str:

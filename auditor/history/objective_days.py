@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import ROUND_CEILING
 
 from auditor.history.coverage import COHORT_SUMS, coverage_days
 from auditor.history.days import day_of, hours_of
@@ -21,7 +22,7 @@ from checks.objective_days import Day, DayState, judged_days, share_days
 from checks.objectives import Standing, WindowCounts, at_least, at_most
 from checks.sampling import Cohort
 from checks.tables import complete
-from probes.durations import format_duration
+from probes.durations import measured
 from probes.wording import counted, percent
 
 
@@ -132,7 +133,7 @@ def _verified(asked: _Asked) -> list[DayFigure]:
     judged: dict[date, tuple[Standing, str]] = {}
     for row in asked.lens.query(BEHIND, [asked.flow.name, asked.begin]).to_pylist():
         behind_s = row["behind_s"]
-        seen = "nothing was verified" if behind_s is None else f"at worst {format_duration(behind_s)} behind"
+        seen = "nothing was verified" if behind_s is None else f"at worst {measured(behind_s, ROUND_CEILING)} behind"
         judged[row["day"]] = at_most(behind_s, limit_s), seen
     return _told(asked, judged, _hours_audited(asked))
 
@@ -151,7 +152,7 @@ def _queue(asked: _Asked) -> list[DayFigure]:
         unknown = row["no_age"] and (allowed.oldest_letter_s if dead else allowed.backlog_age_s) is not None
         growing = not dead and 0 < allowed.floor < row["most"]  # whether it grew is judged only as it happens
         standing = at_most(None if not over and (unknown or growing) else over, 0)
-        oldest = f", the oldest {format_duration(row['oldest_s'])}" if row["oldest_s"] is not None else ""
+        oldest = f", the oldest {measured(row['oldest_s'], ROUND_CEILING)}" if row["oldest_s"] is not None else ""
         judged[day] = standing, f"at most {counted(row['most'], 'message')}{oldest}"
     return _told(asked, judged, hours)
 

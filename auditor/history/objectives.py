@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import ROUND_CEILING
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from checks.intervals import clopper_pearson
 from checks.lag_cells import EDGES_S
 from checks.objectives import ShareObjective, Standing, WindowCounts, at_least, at_most
 from checks.paging import HOUR_S
-from probes.durations import format_duration
+from probes.durations import format_duration, measured
 from probes.settings import Role
 from probes.wording import figure, percent
 
@@ -260,7 +261,7 @@ def _verified(flow: Flow, through_at: datetime | None, now: datetime) -> Iterato
         measure=Measure.VERIFIED,
         name="verified through",
         goal=f"at most {format_duration(within_s)} ago",
-        seen="never yet" if behind_s is None else f"{format_duration(behind_s)} ago",
+        seen="never yet" if behind_s is None else f"{measured(behind_s, ROUND_CEILING)} ago",
         standing=at_most(behind_s, within_s),
     )
 
@@ -301,7 +302,7 @@ def _depth_text(queue: Backlog) -> str:
     if queue.depth is None:
         return "depth unknown"
     oldest_s = queue.oldest_age_s
-    oldest = f", the oldest {format_duration(oldest_s)}" if queue.depth and oldest_s is not None else ""
+    oldest = f", the oldest {measured(oldest_s, ROUND_CEILING)}" if queue.depth and oldest_s is not None else ""
     return f"{queue.depth}{oldest}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from decimal import ROUND_CEILING
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +22,7 @@ from auditor.storage.kept_text import restored
 from auditor.systems.live_record import RecordView
 from checks.convergence import Verdict
 from checks.record_history import NO_HISTORY, DivergenceState, History
-from probes.durations import format_duration
+from probes.durations import format_duration, measured
 
 SKEW_S = 1.0
 """How far the clocks of two machines that share a ledger may be apart."""
@@ -274,7 +275,7 @@ def _within(seen: FlowVerdict, status: FlowStatus, now: datetime, within_s: floa
     age_s = (now - seen.as_of_at).total_seconds()
     last = f"{seen.verdict.value} as of {seen.as_of_at.isoformat(timespec='milliseconds')}"
     if within_s is not None and age_s > within_s:
-        reason = f"{last}, {format_duration(age_s)} ago; at most {format_duration(within_s)} are allowed"
+        reason = f"{last}, {measured(age_s, ROUND_CEILING)} ago; at most {format_duration(within_s)} are allowed"
     elif within_s is None and status.outdated:
         how = "not being audited" if status.stale else "held back"
         reason = f"{last}, but the flow is {how}: {status.why}"

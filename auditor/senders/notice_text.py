@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from auditor.escaping import visible
 from checks.breaches import MEANINGS
-from probes.durations import format_duration
+from probes.durations import format_duration, measured
 
 REPEAT = "possible duplicate: the previous attempt may have been delivered"
 
@@ -60,7 +60,7 @@ def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
     listed.append(("Opened", f"{opened_at:%Y-%m-%d %H:%M:%S %Z}"))
     if notice["transition"] == "resolved":
         lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
-        listed.append(("Resolved after", format_duration(lasted_s)))
+        listed.append(("Resolved after", measured(lasted_s)))
     return [*listed, ("Incident", str(notice["incident"]))]
 
 
@@ -101,7 +101,7 @@ def record_lines(notice: Mapping[str, Any]) -> list[str]:
     lines = []
     for each in records:
         named = f"{each.get('data_type', '')} {each.get('key', '')}" if several else str(each.get("key", ""))
-        lines.append(f"{named} ({format_duration(each['lag_s'])} late)" if each.get("lag_s") else named)
+        lines.append(f"{named} ({measured(each['lag_s'])} late)" if each.get("lag_s") else named)
     return lines
 
 
@@ -118,7 +118,7 @@ def lag_text(notice: Mapping[str, Any]) -> str:
         return ""
     window = f"window {format_duration(notice['window_s'])}"
     lags = [each["lag_s"] for each in worst_records(notice) if each.get("lag_s")]
-    return f"{format_duration(max(lags))}, {window}" if lags else window
+    return f"{measured(max(lags))}, {window}" if lags else window
 
 
 def dashboard_link(dashboard: str | None, notice: Mapping[str, Any]) -> str:

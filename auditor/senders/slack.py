@@ -29,7 +29,7 @@ from auditor.senders.notice_text import (
 )
 from auditor.senders.slack_buttons import buttons
 from checks.routes import SEVERITIES, severity_of
-from probes.durations import format_duration
+from probes.durations import measured
 
 TITLE_LIMIT = 1500
 FIELD_LIMIT = 250
@@ -215,7 +215,7 @@ def _context(notice: Mapping[str, Any]) -> str:
     parts = []
     if notice["transition"] == "resolved":
         opened_at, at = (datetime.fromisoformat(str(notice[name])) for name in ("opened_at", "at"))
-        parts.append(f"resolved after {format_duration((at - opened_at).total_seconds())}")
+        parts.append(f"resolved after {measured((at - opened_at).total_seconds())}")
     parts += [f"as of {_instant(str(notice['at']))}", f"incident {mrkdwn(notice['incident'], 40)}"]
     return "  |  ".join(parts)
 

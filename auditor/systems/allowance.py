@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING
 from enum import IntEnum
 from typing import Protocol
 from uuid import uuid4
@@ -27,7 +28,7 @@ from auditor.storage.ledger_error import LedgerError
 from auditor.systems.call_limits import SlidingLimit, ToldLimit
 from probes.call_deadline import spare
 from probes.contract import Key, Reason
-from probes.durations import format_duration
+from probes.durations import measured
 from probes.metering import RateLimit, SpentError, current_operation
 from probes.settings import Budget, OperationLimits, SystemSettings
 from probes.wording import counted
@@ -444,7 +445,7 @@ class Allowance:
         if not math.isfinite(wait_s):
             hint = f"{counted(calls, 'call')} at once are more than it allows"
             return SpentError(Reason.OVER_BUDGET, message, hint=hint)
-        again = f"calls for {PURPOSES[worth]} go on in {format_duration(max(1.0, wait_s))}"
+        again = f"calls for {PURPOSES[worth]} go on in {measured(max(1.0, wait_s), ROUND_CEILING)}"
         hint = f"{again}; raise the system's budget if the system can take more calls"
         return SpentError(Reason.OVER_BUDGET, message, hint=hint, retry_after_s=wait_s)
 

@@ -24,6 +24,7 @@ from checks.sides import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
 from probes.contract import INSPECT_CALLS, MARK, MISSING, ProbeError, ReadSpec, Reason, UnprovedError
+from probes.durations import measured
 from probes.metering import UNMETERED
 from probes.wording import counted
 
@@ -67,12 +68,28 @@ class SystemReport:
         """Whether it can be audited."""
         return not self.problems and not self.unknown
 
-    def as_row(self) -> dict[str, Any]:
-        """The report as one row of a table."""
+    @property
+    def state(self) -> str:
+        """What is wrong with it, or that nothing is."""
+        return "; ".join(self.problems) or self.unknown or "ok"
+
+    def as_document(self) -> dict[str, Any]:
+        """For programs."""
         return {
             "system": self.system,
-            "state": "; ".join(self.problems) or self.unknown or "ok",
+            "state": self.state,
             "latency_ms": None if self.latency_s is None else round(self.latency_s * 1000, 1),
+            "clock": self.clock,
+            "read_only": self.read_only,
+            "remarks": list(self.remarks),
+        }
+
+    def as_row(self) -> dict[str, Any]:
+        """The report as one row of a table, for people."""
+        return {
+            "system": self.system,
+            "state": self.state,
+            "latency": measured(self.latency_s),
             "clock": self.clock,
             "read_only": self.read_only,
         }

@@ -16,7 +16,7 @@ from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
 from checks.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
-from probes.durations import format_duration, parse_duration
+from probes.durations import measured, parse_duration
 
 
 def page() -> None:
@@ -232,4 +232,4 @@ def _live(data: Data, conflict: Conflict) -> None:
     if conflict.due_at is not None and conflict.closed_at is None:
         left_s = (conflict.due_at - datetime.now(UTC)).total_seconds()
         if left_s > 0:
-            st.caption(f"{format_duration(round(left_s))} left for the systems to agree.")
+            st.caption(f"{measured(left_s)} left for the systems to agree.")

@@ -15,7 +15,7 @@ from auditor.dashboard.time_range import TimeRange
 from auditor.history.figure_rows import lag_row
 from auditor.history.lag import FlowLag
 from checks.intervals import clopper_pearson
-from probes.durations import format_duration
+from probes.durations import measured
 
 HOURS_SHOWN = 5
 """Hours of the week with the largest share of late changes that the page lists."""
@@ -180,7 +180,7 @@ def _clocks(data: Data, span: TimeRange) -> None:
     )
     for step in data.clock_steps(span).itertuples():
         st.warning(
-            f"The clock of **{escaping.markdown(step.system)}** was set by about {format_duration(abs(step.by_s))} "
+            f"The clock of **{escaping.markdown(step.system)}** was set by about {measured(abs(step.by_s))} "
             f"{'forward' if step.by_s > 0 else 'back'}, noticed at {step.stepped_at:%d %b %H:%M:%S} UTC. "
             "Its timestamps were ignored for a while afterwards; windows that depended on them are undecided.",
             icon=":material/more_time:",

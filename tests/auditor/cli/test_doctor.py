@@ -99,6 +99,12 @@ def test_doctor_tells_what_an_order_of_keys_means_where_something_can_be_done(
     )
 
 
+def test_a_latency_is_shown_to_two_digits_and_kept_exact_for_programs() -> None:
+    report = SystemReport(system="crm", latency_s=0.0228, clock="", read_only="", problems=[], remarks=[])
+    assert report.as_row()["latency"] == "23 ms"
+    assert report.as_document()["latency_ms"] == 22.8
+
+
 def test_doctor_prints_a_statement_in_one_line(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     statement = f"CREATE INDEX CONCURRENTLY ON customers ({'id, ' * 100}id)"
     report = SystemReport(

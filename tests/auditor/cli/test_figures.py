@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from auditor.systems.health import Health
 from tests.auditor.cli.process import auditor
 from tests.stand import Stand
 
@@ -46,6 +48,16 @@ def test_status_reads_the_ledger_alone(stand: Stand, places: list[object]) -> No
         ("crm", 5000, 0),
         ("billing", 5000, 0),
     ]
+
+
+def test_status_shows_a_latency_to_two_digits(stand: Stand, places: list[object]) -> None:
+    now = datetime.now(UTC)
+    with stand.ledger.write() as transaction:
+        stand.ledger.measurements.save_health(transaction, "crm", Health(last_ok_at=now, latency_s=0.0455), None)
+    shown = auditor("status", *places, AUDITOR_LEDGER=stand.ledger_url).stdout
+    assert re.search(r"crm\W+answers\W+46 ms\b", shown), shown
+    told = json.loads(auditor("status", *places, "--json", AUDITOR_LEDGER=stand.ledger_url).stdout)
+    assert told["systems"][0]["latency_ms"] == 45.5
 
 
 def test_lag_and_coverage_tell_their_figures_with_their_error(stand: Stand, places: list[object]) -> None:

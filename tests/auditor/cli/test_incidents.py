@@ -182,6 +182,18 @@ def test_a_silence_of_everything_needs_a_yes(shell: Shell) -> None:
     assert shell.run(*everything, "--yes").exit_code == 0
 
 
+def test_how_long_an_incident_lasted_has_two_digits(shell: Shell) -> None:
+    shell.run("ack", "1")
+    shell.run("resolve", "1")
+    with shell.ledger.write() as transaction:
+        found = shell.ledger.incidents.find(1)
+        assert found is not None
+        opened_at = found["opened_at"]
+        shell.ledger.incidents.save(transaction, 1, {"resolved_at": opened_at + timedelta(seconds=828)})
+    assert re.search(r"lasted\W+14 min", shell.run("show", "1", reads=True).stdout)
+    assert re.search(r"│ 14 min +│$", shell.run("times", reads=True).stdout, re.MULTILINE)
+
+
 def test_times_are_medians_by_severity(shell: Shell) -> None:
     shell.run("ack", "1")
     shell.run("resolve", "1")

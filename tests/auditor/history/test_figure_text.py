@@ -9,6 +9,7 @@ import pytest
 from auditor.history.figure_text import agreement_text, differing_text, estimate_text, interval, ratio_text
 from auditor.history.findings import Findings, fields_text
 from checks.clocks import ClockBounds, clock_text
+from probes.durations import measured
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,38 @@ def test_certain_and_uncertain_counts_are_told_apart() -> None:
     assert agreement_text(None) == "not known yet"
 
 
-def test_a_clock_is_told_with_its_error() -> None:
-    bounds = ClockBounds(lower_s=-0.0025, upper_s=0.0035, measured_at=datetime(2026, 3, 1, tzinfo=UTC))
-    assert clock_text(bounds) == "+0.5 ± 3.0 ms"
+@pytest.mark.parametrize(
+    ("middle_ms", "half_ms", "said"),
+    [
+        (0.5, 3.0, "+0.5 ± 3.0 ms"),
+        (-0.0, 0.01, "+0.0 ± 0.1 ms"),
+        (0.4, 11.3, "+0 ± 12 ms"),
+        (-7.6, 134.6, "-8 ± 135 ms"),
+        (90_012.4, 11.0, "+90,012 ± 12 ms"),
+        (1_234.0, 5_678.0, "+1,200 ± 5,800 ms"),
+    ],
+)
+def test_a_clock_is_told_with_its_error_rounded_outwards(middle_ms: float, half_ms: float, said: str) -> None:
+    lower_s, upper_s = (middle_ms - half_ms) / 1000, (middle_ms + half_ms) / 1000
+    bounds = ClockBounds(lower_s=lower_s, upper_s=upper_s, measured_at=datetime(2026, 3, 1, tzinfo=UTC))
+    assert clock_text(bounds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "–"),
+        (0.0455, "46 ms"),
+        (8.13, "8.1 s"),
+        (42.1, "42 s"),
+        (119.6, "120 s"),
+        (133.8, "2.2 min"),
+        (179.4, "3 min"),
+        (828.0, "14 min"),
+    ],
+)
+def test_a_measured_time_has_two_digits(seconds: float | None, said: str) -> None:
+    assert measured(seconds) == said
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ def test_a_truncated_text_says_how_much_is_left_out() -> None:
 
 def test_a_resolved_incident_says_how_long_it_lasted() -> None:
     assert dict(facts({**NOTICE, "transition": "resolved"}))["Resolved after"] == "5 min"
+    times = {"opened_at": "2026-03-01T11:00:00+00:00", "at": "2026-03-01T11:13:48+00:00"}
+    longer = {**NOTICE, **times, "transition": "resolved"}
+    assert dict(facts(longer))["Resolved after"] == "14 min"
     assert "Flow" not in dict(facts({**NOTICE, "flow": None}))
 
 

@@ -167,7 +167,7 @@ FULL = {
     "cause": "stopped_consumer",
     "evidence": "the queue stands still and 37 changes are late",
     "advice": "restart the consumer of to_billing",
-    "records": [{"key": "sub_<41>", "lag_s": 780.0}, {"key": "sub_77", "lag_s": 720.0}],
+    "records": [{"key": "sub_<41>", "lag_s": 806.4}, {"key": "sub_77", "lag_s": 720.0}],
     "consumers": [{"name": "dunning", "role": "decision-system"}],
     "breaches": ["to_billing: 37 records did not arrive", "to_billing, queue q: no consumer"],
     "dashboard_path": "/incidents?id=7&from=2026-03-01T11:00:00Z",
