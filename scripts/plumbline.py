@@ -50,7 +50,7 @@ def main() -> int:
     if verb == "test-browser":
         return _tests("browser", 4)
     # Most of these tests wait for windows to pass: six at once keep two cores busy.
-    code = _check() or _tests("not browser", max(8, os.cpu_count() or 1))
+    code = _check() or _tests("not browser", max(6, os.cpu_count() or 1))
     print("the tests in a real browser: make test-browser", flush=True)
     return code
 

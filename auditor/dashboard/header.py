@@ -46,7 +46,7 @@ def draw(data: Data, span: TimeRange, title: str, *, paused: bool = False) -> No
         )
         _silent(data, flows, seen_at, now)
         _failing(data)
-    _refused_map(data)
+    _refused_map(data, here=title == navigation.PAGES["configuration"])
     _silences(data)
     _missing_history(data, span)
 
@@ -89,15 +89,20 @@ def _silent(data: Data, flows: list[FlowStatus], seen_at: datetime, now: datetim
         )
 
 
-def _refused_map(data: Data) -> None:
-    """A newer map that the auditor has refused."""
+def _refused_map(data: Data, *, here: bool) -> None:
+    """A newer map that the auditor has refused.
+
+    Args:
+        here: its mistakes are listed on this page.
+    """
     standing = data.ledger.map_loads.standing()
     if standing.refused is None or standing.refused.at is None:
         return
     mistakes = counted(len(standing.refused.mistakes), "mistake")
     st.warning(
         f"**A newer map was refused** at {standing.refused.at:%d %b %H:%M} UTC: {mistakes}. The one in force stays. "
-        "Correct the map, then run `auditor reload`; the Configuration page lists the mistakes of the file.",
+        "Correct the map, then run `auditor reload`; "
+        f"{'its mistakes are listed below' if here else 'the Configuration page lists its mistakes'}.",
         icon=":material/rule_settings:",
     )
 

@@ -108,8 +108,13 @@ def test_it_lists_what_became_of_every_map(watched: Stand) -> None:
 def test_every_page_says_that_a_newer_map_was_refused_until_it_is_mended(watched: Stand) -> None:
     load(watched)
     load(watched, REFUSED, mistakes=[MISTAKE])
-    for page in ("overview", "configuration"):
-        assert "**A newer map was refused** at" in text(run(page))
+    for page, where in (
+        ("overview", "the Configuration page lists its mistakes"),
+        ("configuration", "its mistakes are listed below"),
+    ):
+        told = text(run(page))
+        assert "**A newer map was refused** at" in told
+        assert where in told
     load(watched)
     assert "was refused" not in text(run("overview"))
 
