@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from demo.company import Company, units
 from demo.conditions import Conditions
-from demo.stores import STAMP, Job, Writer, stamp
+from demo.stores import STAMP, Job, StoreError, Writer, stamp
 
 WAITING = 2_000
 """Jobs that are looked at in a round."""
@@ -36,20 +36,36 @@ class Bus:
         self._loaded_s = 0.0
 
     def work(self) -> int:
-        """Do the jobs that can be done; returns how many."""
-        taken = self._taken(self._company.queue.waiting(WAITING))
+        """Do the jobs that can be done; returns how many.
+
+        Raises:
+            StoreError: the queue cannot be used, or a target cannot; the jobs of the others are done.
+        """
+        done: list[Job] = []
         refused: list[tuple[Job, str]] = []
-        for target, mine in taken.items():
-            with self._company.writer(target) as writer:
-                for job in mine:
-                    try:
-                        self._write(writer, job)
-                    except RefusedError as error:
-                        refused.append((job, str(error)))
-        done = [job for mine in taken.values() for job in mine]
+        failed: StoreError | None = None
+        for target, mine in self._taken(self._company.queue.waiting(WAITING)).items():
+            try:
+                refused += self._deliver(target, mine)
+                done += mine
+            except StoreError as error:
+                failed = error
         if done:
             self._company.queue.settle(done, refused, TRIES)
+        if failed is not None:
+            raise failed
         return len(done)
+
+    def _deliver(self, target: str, jobs: Sequence[Job]) -> list[tuple[Job, str]]:
+        """Write jobs to their target in one transaction; returns those that it refuses, and why."""
+        refused = []
+        with self._company.writer(target) as writer:
+            for job in jobs:
+                try:
+                    self._write(writer, job)
+                except RefusedError as error:
+                    refused.append((job, str(error)))
+        return refused
 
     def _taken(self, jobs: Sequence[Job]) -> Mapping[str, Sequence[Job]]:
         """By target, the jobs that are done in this round."""

@@ -169,7 +169,7 @@ class Documents:
 class Streams:
     """The queue in Redis: for each target and entity a stream of jobs and one of dead letters.
 
-    What cannot be put at the moment is kept here and put later, so that no change is lost with the server.
+    What cannot be put or discarded at the moment is remembered and done later.
 
     Args:
         client: of redis-py.
@@ -180,6 +180,7 @@ class Streams:
         self._client = client
         self._named = named
         self._unsent: deque[tuple[str, str, str, str]] = deque()
+        self._discards = False
 
     def make(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Make the empty streams of these targets and entities."""
@@ -192,10 +193,15 @@ class Streams:
     def put(self, jobs: Sequence[tuple[str, str, str, str]]) -> None:
         self._unsent.extend(jobs)
         with suppress(StoreError):
-            self._send()
+            self._catch_up()
 
-    def _send(self) -> None:
+    def _catch_up(self) -> None:
+        """Do what could not be done before."""
         with self._named():
+            if self._discards:
+                for each in self._client.smembers(f"{NAME}:streams"):
+                    self._client.xtrim(_dead(*each.decode().split(":")), maxlen=0)
+                self._discards = False
             while self._unsent:
                 target, entity, key, payload = self._unsent[0]
                 number = self._client.incr(f"{NAME}:jobs")
@@ -204,7 +210,7 @@ class Streams:
                 self._unsent.popleft()
 
     def waiting(self, limit: int) -> list[Job]:
-        self._send()
+        self._catch_up()
         with self._named():
             pairs = [each.decode().split(":") for each in sorted(self._client.smembers(f"{NAME}:streams"))]
             read = self._client.pipeline(transaction=False)
@@ -231,9 +237,9 @@ class Streams:
             all_at_once.execute()
 
     def discard(self) -> None:
-        with self._named():
-            for each in self._client.smembers(f"{NAME}:streams"):
-                self._client.xtrim(_dead(*each.decode().split(":")), maxlen=0)
+        self._discards = True
+        with suppress(StoreError):
+            self._catch_up()
 
 
 def _waiting(target: str, entity: str) -> str:
@@ -248,5 +254,5 @@ def _of(system: str, address: str, error: Exception) -> StoreError:
     before, _, after = address.rpartition("@")
     login, place = before.rpartition("//")[2], after.rpartition("//")[2]
     said = (str(error).splitlines() or [type(error).__name__])[0]
-    said = said.replace(login, "…") if login else said  # an address that is not understood is told as a whole
+    said = said.replace(login, "…") if login else said  # drivers quote an address that they cannot parse
     return StoreError(f"{VARIABLES[system]}, {SERVERS[system]} at {place}: {said}")

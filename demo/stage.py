@@ -128,7 +128,7 @@ class Stage:
     # -- the company at work
 
     def live(self, stop: threading.Event, *, per_s: float, opens: bool = True) -> None:
-        """Run the business and the bus until told to stop; while a server cannot be used, what it should get waits.
+        """Run the business and the bus until told to stop; jobs wait for a server that cannot be used.
 
         Args:
             per_s: business events a second.

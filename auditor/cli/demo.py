@@ -175,7 +175,7 @@ def _programme(stage: Stage) -> Programme:
 
 
 def _playbill(scenario: Scenario, *, prevented: bool, held: bool) -> str:
-    """What is about to happen, and for how long; of one that is held, that is said at the end."""
+    """What is about to happen, and how long it lasts unless it is held."""
     lines = [f"{scenario.title}", f"  {scenario.situation}"]
     if prevented:
         lines += [f"  Prevented by: {scenario.pattern}", f"  {scenario.prevented}"]

@@ -297,7 +297,7 @@ _HANDLING = ("acknowledged_at", "acknowledged_by", "snoozed_until_at", "expected
 
 
 def _standing(row: Mapping[str, Any]) -> dict[str, str]:
-    """The state of an incident, by whom or until when it is in it, and what was last told of it."""
+    """The cells that say how an incident stands: its state, with whose or until when, and its last message."""
     from auditor.alerts.notices import transition_text
 
     until_at = row["snoozed_until_at"]

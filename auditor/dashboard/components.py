@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from auditor import escaping
@@ -63,7 +65,7 @@ def open_data(title: str = "", without_ledger: Callable[[], None] | None = None)
 
 
 def _installation(map_file: str, folder: str) -> Data:
-    """Return the installation, with a note to whoever has to wait until it is open."""
+    """The installation; a spinner shows while it is being opened."""
     if is_open(map_file, folder):
         return installation(map_file, folder)
     with st.spinner("Opening the history …"):
@@ -139,6 +141,34 @@ def framed(
         st.fragment(body, run_every=every_s, key=f"page-{title}")()
     else:
         body()
+
+
+def leading_chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    alt: str,
+    what: str,
+    span: Callable[[Mapping[str, Any]], tuple[datetime, datetime]],
+    flows: Sequence[str] = (),
+) -> None:
+    """Draw a chart whose points lead to the records that differed then.
+
+    Args:
+        what: one of its points, as people call it.
+        span: the time of a point, which is given as Streamlit describes a selected one.
+        flows: whose records are shown; by default those of all.
+    """
+
+    def clicked() -> None:
+        for point in st.session_state[key].selection.points:
+            navigation.leave(navigation.differed(*flows), span(point))
+
+    # plotly selects points of a scatter and bars, and no cell of a heat map.
+    st.plotly_chart(
+        figure, key=key, config={"displayModeBar": False}, alt=alt, on_select=clicked, selection_mode="points"
+    )
+    st.caption(f"Click {escaping.markdown(what)} to see the records that differed then, and those that differ now.")
 
 
 def watch(draw: Callable[[], None], *, key: str) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pymongo
@@ -19,7 +20,7 @@ from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from demo.bus import Bus
 from demo.business import Business
-from demo.company import CUSTOMERS, Company
+from demo.company import COPIES, CUSTOMERS, Company
 from demo.conditions import Conditions
 from demo.engines import NAME, VARIABLES, Engines
 from demo.server import serve
@@ -29,6 +30,7 @@ from tests import servers
 from tests.auditor.cli.process import auditor
 from tests.daemons import running
 from tests.demo.test_company import held
+from tests.proxy import Proxy
 from tests.waiting import wait_until
 
 
@@ -149,20 +151,61 @@ def test_a_folder_can_go_from_files_to_engines_and_back(tmp_path: Path, addresse
         assert (tmp_path / demo.FOUNDED).exists() is (engines is not None)
 
 
-def test_jobs_wait_while_the_bus_cannot_be_reached(tmp_path: Path, addresses: dict[str, str]) -> None:
-    with servers.redis() as url:
-        company = Company(tmp_path, Engines({**addresses, "bus": url}))
-        company.found(random.Random(1))
-        bus = Bus(company, Conditions())
-    business = Business(company, Conditions(), random.Random(3))
-    business.change("cus_00001", plan="team")  # does not fail, as a script would not go on
+@pytest.fixture
+def broken(request: pytest.FixtureRequest, addresses: dict[str, str]) -> Iterator[tuple[Proxy, dict[str, str]]]:
+    """A proxy in front of one of the servers, and the addresses with it."""
+    place = urlsplit(addresses[request.param])
+    proxy = Proxy(int(place.port or 0))
+    through = place._replace(netloc=place.netloc.replace(f":{place.port}", f":{proxy.port}")).geturl()
+    yield proxy, {**addresses, request.param: through}
+    proxy.close()
+
+
+@pytest.mark.parametrize("broken", ["bus"], indirect=True)
+def test_jobs_and_a_discard_wait_while_the_bus_cannot_be_reached(
+    tmp_path: Path, addresses: dict[str, str], broken: tuple[Proxy, dict[str, str]]
+) -> None:
+    proxy, through = broken
+    company = Company(tmp_path, Engines(through))
+    company.found(random.Random(1))
+    bus, business = Bus(company, Conditions()), Business(company, Conditions(), random.Random(3))
+    business.change("cus_00001", email="ada at example.com")
+    bus.work()
+    assert len(entries(addresses, "dead:billing:customer")) == 1
+    proxy.mode = "reset"
+    business.change("cus_00001", email="ada@example.com")  # does not fail, as a script would not go on
+    bus.discard()
     with pytest.raises(StoreError, match=r"DEMO_BUS, Redis at 127\.0\.0\.1:\d+: ") as failed:
         bus.work()
     assert "secret" not in str(failed.value)
-    assert [job[:3] for job in company.queue._unsent] == [  # type: ignore[attr-defined]
-        (target, "customer", "cus_00001")
-        for target in ("billing", "marketing", "documents", "messaging", "warehouse")
-    ]
+    proxy.mode = "pass"
+    assert bus.work() == len(COPIES)
+    assert entries(addresses, "dead:billing:customer") == []
+    assert documents(addresses)["cus_00001"][1] == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"), [("warehouse", "DEMO_WAREHOUSE"), ("documents", "DEMO_DOCUMENTS")], indirect=["broken"]
+)
+def test_a_copy_that_cannot_be_reached_keeps_no_other_waiting(
+    tmp_path: Path, addresses: dict[str, str], broken: tuple[Proxy, dict[str, str]], named: str
+) -> None:
+    proxy, through = broken
+    company = Company(tmp_path, Engines(through))
+    company.found(random.Random(1))
+    bus, business = Bus(company, Conditions()), Business(company, Conditions(), random.Random(3))
+    proxy.mode = "reset"
+    business.change("cus_00001", email="ada@example.com")
+    with pytest.raises(StoreError, match=named) as failed:
+        bus.work()
+    assert "secret" not in str(failed.value)
+    waiting = {each: len(entries(addresses, f"waiting:{each}:customer")) for each in COPIES}
+    assert [each for each, jobs in waiting.items() if jobs] == [named.removeprefix("DEMO_").lower()]
+    proxy.mode = "pass"
+    assert bus.work() == 1
+    assert documents(addresses)["cus_00001"][1] == "ada@example.com"
+    asked = "SELECT email FROM dim_customer WHERE customer_id = 'cus_00001'"
+    assert loaded(addresses, asked) == [("ada@example.com",)]
 
 
 @pytest.fixture

@@ -319,12 +319,14 @@ def _evidence(data: Data, incident: pd.Series) -> None:
         },
     )
     read = breaches.assign(where=where)[breaches["detail"].fillna("") != ""]
+    said = []
     for detail, alike in read.groupby("detail", sort=False):
-        first, more = list(dict.fromkeys(alike["where"])), len(alike["where"].unique()) - PLACES_SHOWN
-        places = ", ".join(first[:PLACES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        last_at = alike["detail_at"].max()
-        for told in dated([(f"{places}: {detail}", None if pd.isna(last_at) else last_at)]):
-            st.caption(escaping.markdown(told))
+        places, last_at = list(dict.fromkeys(alike["where"])), alike["detail_at"].max()
+        more = f" and {len(places) - PLACES_SHOWN} more" if len(places) > PLACES_SHOWN else ""
+        told = f"{', '.join(places[:PLACES_SHOWN])}{more}: {detail}"
+        said.append((told, None if pd.isna(last_at) else last_at))
+    for told in dated(said):
+        st.caption(escaping.markdown(told))
 
 
 def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:

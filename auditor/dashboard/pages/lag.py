@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import asked, calendar_chart, components, navigation, tables, view
+from auditor.dashboard import asked, calendar_chart, components, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
@@ -102,21 +104,19 @@ def _over_time(data: Data, span: TimeRange, lag: FlowLag) -> None:
     if not hours:
         return
 
-    def clicked() -> None:
-        for point in st.session_state["heat"].selection.points:
-            begin = pd.Timestamp(point["x"]).floor("h")
-            navigation.leave(navigation.differed(lag.flow), (begin, begin + timedelta(hours=1)))
+    def of_hour(point: Mapping[str, Any]) -> tuple[datetime, datetime]:
+        begin = pd.Timestamp(point["x"]).floor("h")
+        return begin, begin + timedelta(hours=1)
 
     st.header("By hour", anchor=False)
-    st.plotly_chart(
+    components.leading_chart(
         view.heat_chart(hours, shares, lag.window_s),
         key="heat",
-        config={"displayModeBar": False},
         alt=f"Lags of {lag.flow} by hour; the window as a line",
-        on_select=clicked,
-        selection_mode="points",
+        what="an hour",
+        span=of_hour,
+        flows=[lag.flow],
     )
-    st.caption("Click an hour to see the records that differed then, and those that differ now.")
 
 
 def _by_weekday(data: Data, lag: FlowLag) -> None:

@@ -270,20 +270,17 @@ def _timeline(data: Data, timeline: pd.DataFrame, span: TimeRange) -> None:
         )
         return
 
-    def clicked() -> None:
-        for point in st.session_state["timeline"].selection.points:
-            begin = pd.Timestamp(point["x"]) - span.bucket / 2  # the middle of the bar
-            navigation.leave(navigation.differed(), (begin, begin + span.bucket))
+    def of_bar(point: Mapping[str, Any]) -> tuple[datetime, datetime]:
+        begin = pd.Timestamp(point["x"]) - span.bucket / 2  # the middle of the bar
+        return begin, begin + span.bucket
 
-    st.plotly_chart(
+    components.leading_chart(
         view.timeline_chart(timeline, span.begin, span.end, span.bucket),
         key="timeline",
-        config={"displayModeBar": False},
         alt=f"New differences in {span.words}, by family of cause",
-        on_select=clicked,
-        selection_mode="points",
+        what="a bar",
+        span=of_bar,
     )
-    st.caption("Click a bar to see the records that differed then, and those that differ now.")
 
 
 def _misled(data: Data) -> None:

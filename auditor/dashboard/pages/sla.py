@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import streamlit as st
 
@@ -180,22 +182,20 @@ def _one(data: Data, each: ObjectiveFigure) -> None:
     found = ", ".join(f"{number} {state}" for state, number in counts.items())
     left, right = st.columns([1, 1], gap="medium")
 
-    def clicked() -> None:
-        for point in st.session_state["days"].selection.points:
-            day = days[point["point_index"]].day
-            navigation.leave(navigation.differed(each.flow), (day.begin, day.end))
+    def of_day(point: Mapping[str, Any]) -> tuple[datetime, datetime]:
+        day = days[point["point_index"]].day
+        return day.begin, day.end
 
     with left:
         st.markdown(f"#### The last {length}")
-        st.plotly_chart(
+        components.leading_chart(
             calendar_chart.calendar_chart([_cell(day) for day in days], components.ink()),
             key="days",
-            config={"displayModeBar": False},
             alt=f"Calendar of the last {length}: {found}. The table below has the same figures.",
-            on_select=clicked,
-            selection_mode="points",
+            what="a day",
+            span=of_day,
+            flows=[each.flow],
         )
-        st.caption("Click a day to see the records that differed then, and those that differ now.")
         st.markdown(look.legend((sign, counts[state]) for state, sign in look.DAY.items()))
     known = [day.day for day in days if day.day.state is not DayState.NO_DATA]
     budget = [(day.end, day.left) for day in known if day.left is not None]
