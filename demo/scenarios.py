@@ -44,7 +44,8 @@ class Scenario:
     """One situation.
 
     Attributes:
-        lasts_s: how long it stays broken unless it is held: longer than the windows of the company's flows.
+        lasts_s: how long it stays broken unless it is held: longer than the windows of the company's flows, and
+            than it takes until people hear of it.
         situation: what is about to happen; without for how long, which is up to whoever plays it.
         person: what a person does about it, which is also how it ends.
         pattern: what prevents it, in a word or two.
@@ -60,7 +61,7 @@ class Scenario:
     person: str
     pattern: str
     prevented: str
-    lasts_s: float = 45.0
+    lasts_s: float = 60.0
     decided_for: str = ""
 
     def described(self) -> dict[str, Any]:
