@@ -27,7 +27,7 @@ LETTERS_CARRY = 2
 of several records."""
 
 FEW = 10
-"""So few late records are explained by any number of dead letters."""
+"""So few records are explained by any number of dead letters, or of late changes on other flows."""
 
 SYSTEMATIC = "systematic"
 """Reason of a breach whose records differ in one field in the same way."""
@@ -161,7 +161,7 @@ _REFUSED = {_LOGIN: RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED
 _BY_STAMPS = frozenset({Breach.UNVERIFIED, Breach.NOT_ARRIVING, Breach.OBJECTIVE})
 """Breaches that are judged by the timestamps of a system."""
 
-_FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG})
+_FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG, Breach.ORPHAN})
 """Breaches of one flow that several others may make a part of what they share."""
 
 _OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
@@ -422,7 +422,9 @@ def _meanwhile(
     What stopped those stopped these as well.
 
     Changes that are late too briefly to be a breach of their own count for an objective all the same. A queue that
-    nothing leaves, or too slowly, says where the changes of its flow wait; it may have begun a little earlier.
+    nothing leaves, or too slowly, says where the changes of its flow wait; it may have begun a little earlier. So may
+    records that the owner does not have: their deletion is late where the record had been read before it, and where
+    it had not, nobody knows that there was one.
     """
     found = {}
     first_late = sorted(
@@ -437,10 +439,15 @@ def _meanwhile(
         for one in first_late:
             cause = shared[one.breach_id]
             concerned = place.systems <= between[cause] or _ends_there(*cause, place)
-            if concerned and one.opened_at - earlier <= each.opened_at:
+            if concerned and _no_more_than(one, each) and one.opened_at - earlier <= each.opened_at:
                 found[each.breach_id] = cause
                 break
     return found
+
+
+def _no_more_than(late: OpenBreach, each: OpenBreach) -> bool:
+    """Whether records that the owner does not have are no more than what is late on another flow, or few."""
+    return each.breach is not Breach.ORPHAN or each.peak <= max(late.peak, FEW)
 
 
 def _ends_there(cause: RootCause | Breach, subject: str, place: FlowPlace) -> bool:

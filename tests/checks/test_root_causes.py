@@ -274,6 +274,21 @@ def test_an_objective_missed_meanwhile_at_the_same_end_is_no_story_of_its_own(en
     assert first.cause == "not_arriving", "one flow alone shares nothing"
 
 
+def test_a_record_that_the_owner_does_not_have_is_a_deletion_that_does_not_leave_it_either() -> None:
+    star = {name: FlowPlace(source="crm", target=name) for name in ("billing", "mail", "docs")}
+    star["stock"] = FlowPlace(source="shop", target="stock")
+    late = [breach("not_arriving", "mail"), breach("not_arriving", "docs")]
+
+    def causes(flow: str, after_s: float, number: int = 1) -> set[str]:
+        return {
+            str(each.cause) for each in groups([*late, breach("orphan", flow, after_s=after_s, number=number)], star)
+        }
+
+    assert causes("billing", 30) == causes("billing", -30) == {"nothing_leaves"}
+    assert causes("billing", -3600) == causes("stock", 30) == {"nothing_leaves", "orphan"}
+    assert causes("billing", 30, number=500) == {"nothing_leaves", "orphan"}, "too many for what is late elsewhere"
+
+
 @pytest.mark.parametrize("what", ["stalled", "backlog"])
 def test_a_queue_that_stopped_with_what_several_flows_share_is_no_story_of_its_own(what: str) -> None:
     queues = {"waiting": QueuePlace(identity="own")}
