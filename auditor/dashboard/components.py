@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +123,17 @@ def framed(
         if every_s is not None and (navigation.leaving() or busy()):
             st.rerun()
 
+    def top() -> None:
+        with data.held() as read_at:
+            header.draw(data, navigation.time_range(read_at), title)
+
     def body() -> None:
         interrupt()
         acting.leave_if_ended()
-        span = navigation.time_range(datetime.now(UTC))
         if not live:
-            watch(lambda: header.draw(data, navigation.time_range(datetime.now(UTC)), title), key=f"top-{title}")
-        with _failures_told(), data.held():
+            watch(top, key=f"top-{title}")
+        with _failures_told(), data.held() as read_at:
+            span = navigation.time_range(read_at)
             if live:
                 header.draw(data, span, title, paused=every_s != chosen_s)
             draw(data, span)

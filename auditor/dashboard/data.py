@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, date, datetime, timedelta
@@ -105,8 +106,9 @@ class Data:
         self.memo = Memo()
         self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
-        self._refreshed = 0.0
+        self._refreshed, self._refreshed_at = 0.0, datetime.now(UTC)
         self._draws = 0
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="figures")
         self._types: dict[str, list[tuple[str, str]]] = {}
         self._in_force = self._loaded_last()
 
@@ -138,16 +140,34 @@ class Data:
         return self.memo.get(key, compute)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """The figures of a draw belong together: inside, nothing is refreshed, for at most `HELD_S`."""
+    def held(self) -> Iterator[datetime]:
+        """The figures of a draw belong together: inside, nothing is refreshed, for at most `HELD_S`.
+
+        Yields:
+            When the history was refreshed. Draws whose time range ends then ask for the same figures.
+        """
         self._refresh()
         with self._lock:
             self._draws += 1
+            refreshed_at = self._refreshed_at
         try:
-            yield
+            yield refreshed_at
         finally:
             with self._lock:
                 self._draws -= 1
+
+    def ahead(self, *figures: Callable[[], object]) -> None:
+        """Begin to compute figures that a page shows further down, beside what it shows first.
+
+        Who asks for one while it is computed waits for it. Whoever asks for one that cannot be computed is told why.
+        """
+        begun = self._refreshed
+        for each in figures:
+            self._beside.submit(self._unless_renewed, begun, each)
+
+    def _unless_renewed(self, begun: float, figure: Callable[[], object]) -> None:
+        if begun == self._refreshed:
+            figure()
 
     def _refresh(self) -> None:
         with self._lock:
@@ -155,7 +175,7 @@ class Data:
                 self._renew()
                 self.lens.refresh()
                 self.memo.clear()
-                self._refreshed = time.monotonic()
+                self._refreshed, self._refreshed_at = time.monotonic(), datetime.now(UTC)
 
     def _renew(self) -> None:
         """Replace the lens after many queries; the old one is freed when its last query ends.
@@ -203,6 +223,7 @@ class Data:
 
     def close(self) -> None:
         """Release the lens and the ledger."""
+        self._beside.shutdown(cancel_futures=True)
         self.lens.close()
         self.ledger.close()
 
@@ -472,6 +493,7 @@ class Data:
         """Messages of the outbox, latest first."""
         return self.query(queries.ALERTS, [span.begin, span.end])
 
+    @_shared
     def undelivered(self) -> pd.DataFrame:
         """Receivers with undelivered messages of the last day: sender, state, given_up, error, messages, since_at."""
         return self.query(queries.UNDELIVERED, [datetime.now(UTC) - timedelta(days=1)])

@@ -155,11 +155,11 @@ def there_is_a_map() -> bool:
     return os.path.exists(map_location())  # noqa: PTH110  Path raises for a name that no file can have
 
 
-def time_range(now: datetime) -> TimeRange:
-    """The chosen time range; one up to now ends with the current second, for all who look within it."""
+def time_range(read_at: datetime) -> TimeRange:
+    """The chosen time range; one up to now ends with the second in which the history was read."""
     label = str(st.session_state["range"])
     if label != FROM_TO:
-        return last(label, now + timedelta(microseconds=-now.microsecond % 1_000_000))
+        return last(label, read_at + timedelta(microseconds=-read_at.microsecond % 1_000_000))
     begin, end = (st.session_state[each].replace(tzinfo=UTC) for each in ENDS)
     return between(begin, end)
 

@@ -39,6 +39,14 @@ def page() -> None:
 
 
 def _draw(data: Data, span: TimeRange) -> None:
+    data.ahead(
+        lambda: data.coverage(span),
+        data.backlogs,
+        lambda: data.letters_waiting(span),
+        lambda: data.shares(span),
+        lambda: data.conflicts_open(span),
+        data.misled,
+    )
     flows = data.flows()
     windows = data.windows(span)
     open_now = data.open_by_cause()
@@ -275,7 +283,9 @@ def _timeline(data: Data, timeline: pd.DataFrame, span: TimeRange) -> None:
         return begin, begin + span.bucket
 
     components.leading_chart(
-        view.timeline_chart(timeline, span.begin, span.end, span.bucket),
+        data.share(
+            ("timeline chart", span), lambda: view.timeline_chart(timeline, span.begin, span.end, span.bucket)
+        ),
         key="timeline",
         alt=f"New differences in {span.words}, by family of cause",
         what="a bar",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import duckdb
 import pytest
 
 from auditor.dashboard import data as pages
@@ -86,3 +88,59 @@ def test_long_draws_keep_nobody_from_what_is_new(data: Data, stand: Stand, monke
         monkeypatch.setattr(pages, "HELD_S", 0.0)
         stand.audit()
         assert counted(data, 2) == first + 1
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draw lasts as long as it takes on a busy machine."""
+    monkeypatch.setattr(pages, "HELD_S", 600.0)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_draws_of_one_state_say_when_it_was_read_and_the_next_one_later(data: Data) -> None:
+    with data.held() as first:
+        with data.held() as beside:
+            assert beside == first
+        data.changed()
+        with data.held() as after:
+            assert after > first
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_figure_that_a_page_shows_further_down_is_computed_beside_and_once(data: Data) -> None:
+    asked: list[str] = []
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        asked.append(threading.current_thread().name)
+        begun.set()
+        assert may_end.wait(60)
+        return "figure"
+
+    with data.held():
+        data.ahead(lambda: data.share("slow", slow))
+        assert begun.wait(60)
+        may_end.set()
+        assert data.share("slow", slow) == "figure"
+    assert asked == ["figures_0"]
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_what_cannot_be_computed_ahead_is_told_to_whoever_asks(data: Data) -> None:
+    with data.held():
+        data.ahead(lambda: data.query("SELECT no_such_column FROM probe_runs"), lambda: data.share("next", lambda: 1))
+        with pytest.raises(duckdb.Error, match="no_such_column"):
+            data.query("SELECT no_such_column FROM probe_runs")
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_nothing_is_computed_ahead_for_a_state_that_is_over(data: Data) -> None:
+    waits, computed = threading.Event(), threading.Event()
+    with data.held():
+        data.ahead(lambda: waits.wait(60), computed.set)
+        data.changed()
+        waits.set()
+        done = threading.Event()
+        data.ahead(done.set)
+        assert done.wait(60)
+    assert not computed.is_set()
