@@ -294,6 +294,9 @@ def _cannot_be_read(cause: OpenBreach, breach: OpenBreach, places: Places) -> bo
 
 def _writes(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
+    # What was written to a record before both were seen to agree cannot be told from one that will never match.
+    if breach.breach is Breach.UNEXPLAINED:
+        return cause.flow == breach.flow and breach.peak <= cause.peak
     return (
         mine is not None
         and other is not None

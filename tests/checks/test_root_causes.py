@@ -201,6 +201,15 @@ def test_one_writer_is_one_incident_on_all_flows_into_its_system() -> None:
     ]
 
 
+def test_records_that_never_matched_may_have_been_written_to_before_they_were_seen_to_agree() -> None:
+    def causes(flow: str, number: int) -> set[str]:
+        found = grouped(breach("foreign_write", number=2), breach("unexplained", flow, number=number))
+        return {cause for cause, _, _ in found}
+
+    assert causes("to_billing", 2) == {"second_writer"}
+    assert causes("to_billing", 3) == causes("prices", 1) == {"second_writer", "unexplained"}
+
+
 def test_flows_that_stop_together_share_their_target_or_else_their_source() -> None:
     assert grouped(breach("not_arriving"), breach("not_arriving", "prices", after_s=60)) == [
         ("nothing_arrives", "system/billing", ["to_billing not_arriving", "prices not_arriving"])
