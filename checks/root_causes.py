@@ -161,7 +161,7 @@ _REFUSED = {_LOGIN: RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED
 _BY_STAMPS = frozenset({Breach.UNVERIFIED, Breach.NOT_ARRIVING, Breach.OBJECTIVE})
 """Breaches that are judged by the timestamps of a system."""
 
-_FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG, Breach.ORPHAN})
+_FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG, Breach.ORPHAN, Breach.UNEXPLAINED})
 """Breaches of one flow that several others may make a part of what they share."""
 
 _OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
@@ -266,12 +266,22 @@ def _clock_set(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     return place is not None and cause.system in place.systems and breach.breach in _BY_STAMPS
 
 
+def _too_new(cause: OpenBreach, breach: OpenBreach) -> bool:
+    """Whether records have never matched because they were created and changed before both were seen to agree.
+
+    Such a record is late, or was written to, like others, and cannot be told from one that will never match. Where
+    more do not match than that, some never will.
+    """
+    return breach.breach is Breach.UNEXPLAINED and breach.peak <= cause.peak
+
+
+def _changes_late(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    return cause.flow == breach.flow and (breach.breach is Breach.OBJECTIVE or _too_new(cause, breach))
+
+
 def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
-    # A record that was created and changed before both were seen to agree is late, too, and cannot be told from one
-    # that will never match; where more do not match than messages wait, some never will.
-    waits = breach.breach is Breach.UNEXPLAINED and breach.peak <= cause.peak
-    late = waits or breach.breach in _ON_THE_WAY | {Breach.BACKLOG}
+    late = _too_new(cause, breach) or breach.breach in _ON_THE_WAY | {Breach.BACKLOG}
     if mine is None or other is None or cause.queue is None or not late:
         return False
     return cause.flow == breach.flow or _identity(mine, cause.queue) in {
@@ -294,9 +304,8 @@ def _cannot_be_read(cause: OpenBreach, breach: OpenBreach, places: Places) -> bo
 
 def _writes(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
-    # What was written to a record before both were seen to agree cannot be told from one that will never match.
-    if breach.breach is Breach.UNEXPLAINED:
-        return cause.flow == breach.flow and breach.peak <= cause.peak
+    if _too_new(cause, breach):
+        return cause.flow == breach.flow
     return (
         mine is not None
         and other is not None
@@ -328,7 +337,7 @@ _RULES = complete(
         Breach.FOREIGN_WRITE: _writes,
         Breach.WRITE_CONFLICT: _writes,
         Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING),
-        Breach.NOT_ARRIVING: _in_its_flow(Breach.OBJECTIVE),
+        Breach.NOT_ARRIVING: _changes_late,
         Breach.REGRESSION: _in_its_flow(Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
         Breach.ORPHAN: _in_its_flow(Breach.CONFLICTS_WAITING),
         Breach.LOST_UPDATE: _in_its_flow(Breach.CONFLICTS_WAITING),
@@ -426,8 +435,8 @@ def _meanwhile(
 
     Changes that are late too briefly to be a breach of their own count for an objective all the same. A queue that
     nothing leaves, or too slowly, says where the changes of its flow wait; it may have begun a little earlier. So may
-    records that the owner does not have: their deletion is late where the record had been read before it, and where
-    it had not, nobody knows that there was one.
+    records that the owner does not have, or that have never matched: their deletion, or change, is late where the
+    record had been read before it, and where it had not, nobody knows that there was one.
     """
     found = {}
     first_late = sorted(
@@ -449,8 +458,13 @@ def _meanwhile(
 
 
 def _no_more_than(late: OpenBreach, each: OpenBreach) -> bool:
-    """Whether records that the owner does not have are no more than what is late on another flow, or few."""
-    return each.breach is not Breach.ORPHAN or each.peak <= max(late.peak, FEW)
+    """Whether what a breach counts is little enough to be late, as the changes of another flow are."""
+    match each.breach:
+        case Breach.ORPHAN:
+            return each.peak <= max(late.peak, FEW)
+        case Breach.UNEXPLAINED:
+            return _too_new(late, each)
+    return True
 
 
 def _ends_there(cause: RootCause | Breach, subject: str, place: FlowPlace) -> bool:

@@ -298,6 +298,19 @@ def test_a_record_that_the_owner_does_not_have_is_a_deletion_that_does_not_leave
     assert causes("billing", 30, number=500) == {"nothing_leaves", "orphan"}, "too many for what is late elsewhere"
 
 
+def test_records_that_never_matched_are_late_like_others_if_they_are_no_more_than_those() -> None:
+    star = {name: FlowPlace(source="crm", target=name) for name in ("billing", "mail", "docs")}
+    late = [breach("not_arriving", "mail"), breach("not_arriving", "docs")]
+
+    def causes(flow: str, number: int, *known: OpenBreach) -> set[str]:
+        return {str(each.cause) for each in groups([*known, breach("unexplained", flow, number=number)], star)}
+
+    assert causes("billing", 5, *late) == causes("mail", 5, *late) == {"nothing_leaves"}
+    assert causes("billing", 6, *late) == causes("mail", 6, *late) == {"nothing_leaves", "unexplained"}
+    assert causes("mail", 5, late[0]) == {"not_arriving"}
+    assert causes("mail", 6, late[0]) == causes("docs", 1, late[0]) == {"not_arriving", "unexplained"}
+
+
 @pytest.mark.parametrize("what", ["stalled", "backlog"])
 def test_a_queue_that_stopped_with_what_several_flows_share_is_no_story_of_its_own(what: str) -> None:
     queues = {"waiting": QueuePlace(identity="own")}
