@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -11,6 +12,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,12 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
 LINES = 3
 """Last lines of its log that are shown of a process that has ended."""
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The last comes when the terminal is closed."""
+
+AFTER_US = 'while read -r pid; do set -- "$@" "-$pid"; done; [ $# -eq 0 ] || kill -TERM "$@"'
+"""Reads process groups, a line each, and ends them once there is nobody left who could write more of them."""
 
 MAP = Path(__file__).with_name("demo_map.yaml")
 ENGINES_MAP = Path(__file__).with_name("demo_engines.yaml")
@@ -48,6 +56,66 @@ FOUNDED = "engines"
 
 class RunningError(Exception):
     """A demo already runs in the folder; the message is for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Child:
+    """One of the three processes.
+
+    Attributes:
+        log: what it writes; earlier starts have written to it, too.
+        begun: the size of the log before it was started.
+    """
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    begun: int
+
+    @property
+    def last_words(self) -> list[str]:
+        """The last lines that it has written."""
+        with self.log.open("rb") as log:
+            log.seek(self.begun)
+            return log.read().decode(errors="replace").splitlines()[-LINES:]
+
+
+class _Children:
+    """The processes that are started one after the other, and stop together, even if we are killed.
+
+    Attributes:
+        running: what has been started.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.running: list[_Child] = []
+        self._folder = folder
+        self._survivor = subprocess.Popen(  # noqa: S603  nobody else's words
+            ["/bin/sh", "-c", AFTER_US], stdin=subprocess.PIPE, bufsize=0, start_new_session=True
+        )
+
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], *kept: int) -> None:
+        """Start one; it keeps these descriptors."""
+        child = _start(name, command, environment, self._folder, *kept)
+        self.running.append(child)
+        if self._survivor.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._survivor.stdin.write(f"{child.process.pid}\n".encode())
+
+    def stop(self) -> None:
+        """Stop all, the last first; what has not ended in time is killed."""
+        for each in reversed(self.running):
+            if each.process.poll() is None:
+                each.process.terminate()
+        deadline = time.monotonic() + STOP_WITHIN_S
+        for each in self.running:
+            try:
+                each.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                each.process.kill()
+                each.process.wait()
+        self._survivor.kill()
+        self._survivor.wait()
 
 
 def load_map(company: Path) -> IntegrationMap:
@@ -126,26 +194,26 @@ def _run(folder: Path, lock: int, port: int, status_port: int | None, *, engines
     for kept in (logs, company):  # as an older version has left them
         if kept.is_dir():
             kept.chmod(PRIVATE_FOLDER)
-    running: list[tuple[str, subprocess.Popen[bytes]]] = []
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _stop)
+    catch_stops()
+    children = _Children(folder)
+    running = children.running
     try:
         demo = [sys.executable, "-m", "demo", str(company), "--port", str(company_port)]
         demo += ["--engines"] if engines else []
         # A company that outlives us still writes to its folder, so it keeps the lock.
-        running.append(("company", _start("company", demo, environment, folder, lock)))
+        children.start("company", demo, environment, lock)
         if not _wait(lambda: _answers(company_port), running):
-            return _gave_up(running, logs, "company")
+            return _gave_up(running, "company")
         (company / ADDRESS).write_text(named["DEMO_COMPANY"], encoding="utf-8")
         status = [] if status_port is None else ["--status-port", str(status_port)]
         auditor = [sys.executable, "-m", "auditor", "run", *status]
         before = pulse(folder)
-        running.append(("auditor", _start("auditor", auditor, environment, folder)))
-        running.append(("dashboard", _start("dashboard", command(port), serving(environment), folder)))
+        children.start("auditor", auditor, environment)
+        children.start("dashboard", command(port), serving(environment))
         if not _wait(lambda: _answers(port), running):
-            return _gave_up(running, logs, "dashboard")
+            return _gave_up(running, "dashboard")
         if not _wait(lambda: pulse(folder) != before, running):
-            return _gave_up(running, logs, "auditor")
+            return _gave_up(running, "auditor")
         sys.stdout.write(f"\nPlumbline is watching the demo company: http://{LOOPBACK}:{port}\n")
         sys.stdout.write("The first drift shows within a minute, and is mended. Ctrl-C stops everything.\n\n")
         sys.stdout.write("To break something, open the Demo page, or in another shell:\n")
@@ -156,14 +224,15 @@ def _run(folder: Path, lock: int, port: int, status_port: int | None, *, engines
             sys.stdout.write(f"  export {' '.join(ENGINES)}   # as here\n")
         sys.stdout.write("\n")
         sys.stdout.flush()
-        while all(process.poll() is None for _, process in running):
+        while all(each.process.poll() is None for each in running):
             time.sleep(0.3)
-        return _gave_up(running, logs)
+        return _gave_up(running)
     except KeyboardInterrupt:
-        sys.stderr.write("stopping\n")
+        with contextlib.suppress(OSError):  # the terminal may have gone
+            os.write(sys.stderr.fileno(), b"stopping\n")
         return 0
     finally:
-        _stop_all(running)
+        children.stop()
         (company / ADDRESS).unlink(missing_ok=True)
 
 
@@ -180,11 +249,11 @@ def _importable() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))}
 
 
-def _start(
-    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, *kept: int
-) -> subprocess.Popen[bytes]:
-    with (folder / "logs" / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(  # noqa: S603  our own modules
+def _start(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, *kept: int) -> _Child:
+    path = folder / "logs" / f"{name}.log"
+    with path.open("ab") as log:
+        begun = log.tell()
+        process = subprocess.Popen(  # noqa: S603  our own modules
             command,
             cwd=folder,
             env=dict(environment),
@@ -194,33 +263,28 @@ def _start(
             pass_fds=kept,
             start_new_session=True,
         )
+    return _Child(name=name, process=process, log=path, begun=begun)
+
+
+def catch_stops() -> None:
+    """Let what stops the demo raise KeyboardInterrupt, but for what is ignored, as SIGHUP is under `nohup`."""
+    for each in STOPS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, _stop)
 
 
 def _stop(*_: object) -> None:
     # Ctrl-C may come twice, from the terminal and from whoever started us: the second must not end the stopping.
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, signal.SIG_IGN)
+    for each in STOPS:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _stop_all(running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> None:
-    for _, process in reversed(running):
-        if process.poll() is None:
-            process.terminate()
-    deadline = time.monotonic() + STOP_WITHIN_S
-    for _, process in running:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(ready: Callable[[], bool], running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> bool:
+def _wait(ready: Callable[[], bool], running: Sequence[_Child]) -> bool:
     """Whether all came up: none of the processes has ended before it was ready."""
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline:
-        if any(process.poll() is not None for _, process in running):
+        if any(each.process.poll() is not None for each in running):
             return False
         if ready():
             return True
@@ -234,11 +298,12 @@ def _answers(port: int) -> bool:
         return tried.connect_ex((LOOPBACK, port)) == 0
 
 
-def _gave_up(running: Sequence[tuple[str, subprocess.Popen[bytes]]], logs: Path, awaited: str = "") -> int:
+def _gave_up(running: Sequence[_Child], awaited: str = "") -> int:
     """Say which processes have ended; if none has, that the awaited one did not come up."""
-    ended = {name: f"ended with {process.returncode}" for name, process in running if process.poll() is not None}
-    for name, how in (ended or {awaited: f"did not start within {START_WITHIN_S:.0f} s"}).items():
-        written = (logs / f"{name}.log").read_text(errors="replace").splitlines()
-        said = "".join(f"  {line}\n" for line in written[-LINES:])
-        sys.stderr.write(f"the {name} {how}; see the files in {logs}\n{said}")
+    ended = [each for each in running if each.process.poll() is not None]
+    for each in ended or [each for each in running if each.name == awaited]:
+        code = each.process.returncode
+        how = f"did not start within {START_WITHIN_S:.0f} s" if code is None else f"ended with {code}"
+        said = "".join(f"  {line}\n" for line in each.last_words)
+        sys.stderr.write(f"the {each.name} {how}; see the files in {each.log.parent}\n{said}")
     return 1

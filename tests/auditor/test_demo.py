@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from auditor.dashboard.serving import LOOPBACK
-from auditor.demo import LOCK
+from auditor.demo import LOCK, STOPS, _gave_up, _start, catch_stops
 from auditor.scenarios import ADDRESS
+from auditor.storage.private_files import held
 from tests import HOME
 from tests.auditor.screens import a_demo
+from tests.waiting import wait_until
 
 
 def demo(*words: object) -> subprocess.CompletedProcess[str]:
@@ -38,6 +40,65 @@ def test_a_second_demo_in_a_folder_is_refused_and_harms_nothing(tmp_path: Path) 
         assert (tmp_path / "company" / ADDRESS).read_text() == before
         assert "paused-consumer" in demo("list", "--data", tmp_path).stdout
     assert not (tmp_path / "company" / ADDRESS).exists()
+
+
+@pytest.mark.parametrize("ends_by", [signal.SIGHUP, signal.SIGKILL])
+def test_a_demo_whose_terminal_is_closed_or_that_is_killed_leaves_nothing_behind(
+    tmp_path: Path, ends_by: signal.Signals
+) -> None:
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_", "SLACK_"))
+    }
+    words = [sys.executable, "-m", "auditor", "demo", "--data", str(tmp_path), "--port", "0"]
+    mine, theirs = os.openpty()
+    first = subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, cwd=HOME, env=clean, start_new_session=True
+    )
+    os.close(theirs)
+    said = b""
+    while b"Ctrl-C stops everything" not in said:
+        said += os.read(mine, 4096)
+    begun = _descendants(first.pid)
+    assert len(begun) >= 3, said
+    try:
+        os.close(mine)  # what is written from here on is refused
+        first.send_signal(ends_by)
+        assert first.wait(60) == (0 if ends_by is signal.SIGHUP else -ends_by)
+        wait_until(lambda: not (begun & _alive()), what=str(tmp_path))
+        with held(tmp_path / LOCK) as lock:
+            assert lock is not None
+    finally:
+        for each in begun & _alive():
+            os.kill(each, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> set[int]:
+    """A process's children with theirs."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in table.splitlines()]
+    found, last = {pid}, set[int]()
+    while found != last:
+        last, found = found, found | {child for child, parent in pairs if parent in found}
+    return found - {pid}
+
+
+def _alive() -> set[int]:
+    """The processes that have not ended, whether or not somebody has yet asked how."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    return {int(pid) for pid, state in map(str.split, table.splitlines()) if not state.startswith("Z")}
+
+
+def test_a_demo_under_nohup_stays(tmp_path: Path) -> None:
+    before = [signal.getsignal(each) for each in STOPS]
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        catch_stops()
+        os.kill(os.getpid(), signal.SIGHUP)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for each, handler in zip(STOPS, before, strict=True):
+            signal.signal(each, handler)
 
 
 def test_a_company_that_outlives_its_demo_keeps_the_folder(tmp_path: Path) -> None:
@@ -63,7 +124,7 @@ lock = Path(sys.argv[1])
 (lock.parent / "logs").mkdir()
 with held(lock) as file:
     child = _start("company", [sys.executable, "-c", "import time; time.sleep(600)"], {}, lock.parent, file.fileno())
-    print(child.pid, flush=True)
+    print(child.process.pid, flush=True)
     time.sleep(600)
 """
 
@@ -96,3 +157,20 @@ def test_a_port_in_use_is_named_with_the_one_used_instead(
     )
     assert said is not None, ended.stderr
     assert int(said[1]) == taken != int(said[2])
+
+
+def test_what_an_earlier_start_has_logged_is_not_said_of_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "auditor.log"
+    log.write_text("error: of yesterday\n")
+    quiet = _start("auditor", [sys.executable, "-c", "raise SystemExit(2)"], {}, tmp_path)
+    quiet.process.wait()
+    assert _gave_up([quiet]) == 1
+    assert capsys.readouterr().err == f"the auditor ended with 2; see the files in {log.parent}\n"
+    loud = _start("auditor", [sys.executable, "-c", "raise SystemExit('error: of today')"], {}, tmp_path)
+    loud.process.wait()
+    assert _gave_up([loud]) == 1
+    assert capsys.readouterr().err.splitlines()[1:] == ["  error: of today"]
+    assert log.read_text() == "error: of yesterday\nerror: of today\n"
