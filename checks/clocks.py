@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import ROUND_CEILING
 
 from checks.values import EPOCH
 from probes.contract import ClockSample
+from probes.durations import measured, told_s
 
 DRIFT_RATIO = 100e-6
 """How fast two clocks may drift apart: 100 ppm, twice what a common quartz is specified for."""
@@ -125,11 +127,10 @@ def worth_aiming(bounds: ClockBounds | None) -> bool:
 
 
 def clock_text(bounds: ClockBounds) -> str:
-    """How far a clock is ahead of ours: the error to two digits, rounded outwards, and the middle as exactly."""
-    half_ms = bounds.half_width_s * 1000
-    step_ms = 0.1 if half_ms < 9.8 else 1.0 if half_ms < 1000 else 10.0 ** (math.floor(math.log10(half_ms)) - 1)
-    middle_ms = step_ms * round(bounds.middle_s * 1000 / step_ms) + 0.0  # no negative zero
-    outside_ms = half_ms + abs(bounds.middle_s * 1000 - middle_ms)
-    half_ms = step_ms * math.ceil(round(outside_ms / step_ms, 6))
-    digits = 1 if step_ms < 1 else 0
-    return f"{middle_ms:+,.{digits}f} ± {half_ms:,.{digits}f} ms"
+    """How far a clock is ahead of ours, no more exactly than it is known, and the error, rounded outwards."""
+    half_s, middle_s = bounds.half_width_s, bounds.middle_s
+    step_s = 1e-4 if half_s < 0.0098 else 1e-3 if half_s < 1 else 10.0 ** (math.floor(math.log10(half_s)) - 1)
+    shown_s = told_s(measured(step_s * round(abs(middle_s) / step_s)))
+    outside_s = max(half_s + abs(abs(middle_s) - shown_s), step_s)
+    sign = "" if not shown_s else "+" if middle_s > 0 else "-"
+    return f"{sign}{measured(shown_s)} (± {measured(round(outside_s, 9), ROUND_CEILING)})"

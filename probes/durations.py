@@ -78,6 +78,12 @@ def format_duration(seconds: float | None, digits: int = 3, rounding: str = ROUN
     return f"{figure(seconds / 86400, digits, rounding)} d"
 
 
+def told_s(text: str) -> float:
+    """The seconds that a text of `format_duration` says."""
+    number, unit = text.replace(",", "").split()
+    return float(number) * UNITS_S["m" if unit == "min" else unit]
+
+
 def measured(seconds: float | None, rounding: str = ROUND_HALF_EVEN) -> str:
     """A measured time to two digits; of whole seconds and milliseconds all are kept. Bounds are rounded outwards.
 

@@ -22,6 +22,7 @@ from auditor.map.document import part_of, rows_of
 from auditor.map.integration_map import IntegrationMap
 from checks.cause import Cause
 from checks.severity import Severity
+from probes.durations import measured
 from probes.wording import counted
 
 INCIDENTS_SHOWN = 4
@@ -141,7 +142,7 @@ def _system(integration_map: IntegrationMap, known: Known, name: str) -> None:
     _incidents(known.incidents[known.incidents["system"] == name])
     facts = [("kind", system.kind)]
     for each in known.systems[known.systems["system"] == name].to_dict("records"):
-        latency = "" if pd.isna(each["latency_ms"]) else f"{each['latency_ms']:.0f} ms"
+        latency = "" if pd.isna(each["latency_ms"]) else measured(each["latency_ms"] / 1000)
         facts += [("state", each["state"]), ("latency", latency), ("clock", each["clock"])]
         facts += [("message", each["message"])]
     facts += [("time zone", system.zone or ""), ("may be stale for", window_text(system.delay_floor_s))]

@@ -65,6 +65,6 @@ def test_a_clock_is_reported_until_its_timestamps_are_used_again() -> None:
     readers: Any = [SimpleNamespace(name="crm", clock=bounds), SimpleNamespace(name="billing", clock=None)]
     assert clock_steps(readers, NOW + timedelta(seconds=79)) == {
         "crm": "the clock of crm was found to have been set at 12:00:00 UTC; compared with the auditor's, it is at "
-        "+20,000 ± 100 ms. Its timestamps are not used until 12:01:20 UTC"
+        "+20 s (± 100 ms). Its timestamps are not used until 12:01:20 UTC"
     }
     assert clock_steps(readers, NOW + timedelta(seconds=80)) == {}

@@ -56,12 +56,14 @@ def test_certain_and_uncertain_counts_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("middle_ms", "half_ms", "said"),
     [
-        (0.5, 3.0, "+0.5 ± 3.0 ms"),
-        (-0.0, 0.01, "+0.0 ± 0.1 ms"),
-        (0.4, 11.3, "+0 ± 12 ms"),
-        (-7.6, 134.6, "-8 ± 135 ms"),
-        (90_012.4, 11.0, "+90,012 ± 12 ms"),
-        (1_234.0, 5_678.0, "+1,200 ± 5,800 ms"),
+        (0.5, 3.0, "+0.5 ms (± 3 ms)"),
+        (-0.0, 0.01, "0 s (± 0.1 ms)"),
+        (0.4, 11.3, "0 s (± 12 ms)"),
+        (-7.6, 134.6, "-8 ms (± 140 ms)"),
+        (90_012.4, 11.0, "+90 s (± 24 ms)"),
+        (89_827.0, 502.0, "+90 s (± 680 ms)"),
+        (5_400_000.0, 200.0, "+90 min (± 200 ms)"),
+        (1_234.0, 5_678.0, "+1.2 s (± 5.8 s)"),
     ],
 )
 def test_a_clock_is_told_with_its_error_rounded_outwards(middle_ms: float, half_ms: float, said: str) -> None:
