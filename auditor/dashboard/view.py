@@ -162,18 +162,44 @@ def _rgb(tone: str) -> tuple[int, int, int, float]:
     return int(tone[1:3], 16), int(tone[3:5], 16), int(tone[5:7], 16), 0.35
 
 
+LAG_TICKS_S = {
+    0.01: "10 ms",
+    0.1: "100 ms",
+    1: "1 s",
+    10: "10 s",
+    60: "1 min",
+    600: "10 min",
+    3_600: "1 h",
+    86_400: "1 d",
+    864_000: "10 d",
+    8_640_000: "100 d",
+}
+"""Where the axis of lags is labelled: with whole units, also where `format_duration` keeps to the smaller one."""
+
+
 def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
     """The share of changes not yet visible after t, with its band, and the window."""
     least, most = curve.band
     shown = slice(1, _last_edge(curve))
     t_s, arrived = EDGES_S[shown], curve.arrived[shown]
     line = {"shape": "hv", "width": 1, "color": MOST}
+    after = go.Scatter(  # the title of a unified hover knows only the number
+        x=t_s,
+        y=1 - least[shown],
+        name="after",
+        mode="lines",
+        line={"width": 0},
+        showlegend=False,
+        customdata=[measured(float(each)) for each in t_s],
+        hovertemplate="%{customdata}",
+    )
     most_line = go.Scatter(x=t_s, y=1 - least[shown], name="at most", line=line)
     least_line = go.Scatter(
         x=t_s, y=1 - most[shown], name="at least", line=line, fill="tonexty", fillcolor="rgba(76,125,217,0.18)"
     )
     best = {"color": LEAST, "width": 2.5}
     traces = [
+        after,
         most_line,
         least_line,
         go.Scatter(
@@ -186,6 +212,7 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
                 x=[window_s, window_s],
                 y=[0, 1],
                 mode="lines",
+                hoverinfo="skip",
                 name=f"window {format_duration(window_s)}",
                 line={"dash": "dash", "color": look.HEX[look.Tone.BAD]},
             )
@@ -195,10 +222,10 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
         340,
         xaxis={
             "type": "log",
-            "dtick": 1,
-            "title": "seconds after the change",
-            "exponentformat": "none",
-            "hoverformat": ".2~g",
+            "title": "time after the change",
+            "tickvals": [*LAG_TICKS_S],
+            "ticktext": [*LAG_TICKS_S.values()],
+            "unifiedhovertitle": {"text": "not visible yet"},
         },
         yaxis={"tickformat": ".0%", "range": [0, 1.02], "title": "not visible yet"},
         hovermode="x unified",
