@@ -10,7 +10,7 @@ from auditor import escaping
 from auditor.dashboard import look, navigation, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import TimeRange
-from auditor.history.status import FlowStatus
+from auditor.history.status import WELL, FlowStatus
 from probes.wording import counted
 
 PAUSED = "The page is not redrawn while rows are selected or a case is open."
@@ -132,7 +132,7 @@ def _failing(data: Data) -> None:
             icon=":material/notifications_off:",
         )
     systems = data.systems()
-    for failing in systems[~systems["state"].isin(["answers", "never read", "queues only"])].itertuples():
+    for failing in systems[~systems["state"].isin(WELL)].itertuples():
         st.error(
             f"**{escaping.markdown(failing.system)}** cannot be read: {escaping.markdown(failing.state)}. "
             f"{escaping.markdown(failing.message)} "

@@ -22,6 +22,12 @@ STALE_INTERVALS = 2
 
 STALE_FLOOR_S = 10.0
 
+NEVER_READ, QUEUES_ONLY, UNUSED = "never read", "queues only", "used by no flow"
+"""States of systems of which the ledger knows nothing."""
+
+WELL = frozenset({"answers", NEVER_READ, QUEUES_ONLY, UNUSED})
+"""States of systems that no failure is known of."""
+
 SLOW_FAILURE_S = 120.0
 """The longest gap between slow, failing audits; after a longer silence the flow is no longer being audited."""
 
@@ -271,7 +277,9 @@ def _sweep_ratio(state: Mapping[str, Any]) -> float | None:
 def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[dict[str, Any]]:
     """The availability of every system of the map."""
     rows = {row["name"]: row for row in ledger.exports.table("systems")}
+    queued = integration_map.queue_systems
     in_flows = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
+    in_flows |= integration_map.crosswalk_systems
     statuses = []
     for name in integration_map.systems:
         row = rows.get(name)
@@ -279,7 +287,7 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
             statuses.append(
                 {
                     "system": name,
-                    "state": "never read" if name in in_flows else "queues only",
+                    "state": NEVER_READ if name in in_flows else QUEUES_ONLY if name in queued else UNUSED,
                     "latency_ms": None,
                     "clock": "unknown",
                     "clock_read_at": None,

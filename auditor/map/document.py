@@ -91,7 +91,11 @@ def part_of(integration_map: IntegrationMap, system: str) -> str:
         return f"owns {', '.join(owned)}"
     read = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
     read |= {name for data_type in integration_map.data_types.values() for name in data_type.in_}
-    return "holds copies" if system in read else "queues"
+    if system in read:
+        return "holds copies"
+    if system in integration_map.crosswalk_systems:
+        return "pairs keys"
+    return "queues" if system in integration_map.queue_systems else "used by no flow"
 
 
 def markdown(integration_map: IntegrationMap) -> str:

@@ -27,6 +27,16 @@ class IntegrationMap:
     bindings: dict[tuple[str, str], Binding] = field(default_factory=dict)
     queues: dict[tuple[str, str], Any] = field(default_factory=dict)
 
+    @property
+    def queue_systems(self) -> set[str]:
+        """The systems that queues live in."""
+        return {queue.system for queue in self.queues.values() if getattr(queue, "system", None) is not None}
+
+    @property
+    def crosswalk_systems(self) -> set[str]:
+        """The systems that tell which keys of other systems belong together."""
+        return {each.crosswalk.system for each in self.bindings.values() if each.crosswalk is not None}
+
     def system_of(self, queue: Any) -> SystemSettings | None:
         """The system that a queue lives in; None for one with its own address."""
         name = getattr(queue, "system", None)

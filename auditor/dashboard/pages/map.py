@@ -19,6 +19,7 @@ from auditor.dashboard.time_range import TimeRange
 from auditor.history.backlogs import Backlog
 from auditor.history.figure_text import age_text, waiting_letters, window_text
 from auditor.history.lag import FlowLag
+from auditor.history.status import WELL
 from auditor.map.diagram import placed, svg
 from auditor.map.document import markdown, mermaid
 from auditor.map.integration_map import IntegrationMap
@@ -57,11 +58,7 @@ def _draw(data: Data, span: TimeRange) -> None:
         )
         return
     layout = placed(data.map, flows)
-    unreadable = {
-        each.system
-        for each in known.systems.itertuples()
-        if each.state not in {"answers", "never read", "queues only"}
-    }
+    unreadable = {each.system for each in known.systems.itertuples() if each.state not in WELL}
     ink = components.ink()
     chart = map_chart.draw(data.map, layout, known.figures, unreadable=unreadable, ink=ink)
     choices = [

@@ -17,7 +17,7 @@ from auditor.daemon.daemon import Daemon
 from auditor.history.coverage import coverage
 from auditor.history.findings import Findings
 from auditor.history.lens import Lens
-from auditor.history.status import FlowStatus, Standing, flow_status
+from auditor.history.status import WELL, FlowStatus, Standing, flow_status, system_status
 from auditor.history.verified import RecordState, record_verdict
 from auditor.map.loader import load_map
 from auditor.systems.allowance import Clocks, open_allowances
@@ -250,3 +250,12 @@ def test_the_words_of_a_verdict_are_explained() -> None:
     ):
         assert [*of.meanings] == words
     assert "a change may still be on its way" in replace(report, pending=2, undecided=2).meanings["pending"]
+
+
+def test_a_system_that_no_flow_uses_says_so(stand: Stand) -> None:
+    crm = stand.map.systems["crm"]
+    wider = replace(stand.map, systems={**stand.map.systems, "attic": crm})
+    states = {each["system"]: each["state"] for each in system_status(wider, stand.ledger, stand.clock.now())}
+    assert states["attic"] == "used by no flow"
+    assert states["crm"] == "never read"
+    assert set(states.values()) <= WELL
