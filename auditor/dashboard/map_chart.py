@@ -11,7 +11,7 @@ from typing import Any
 from auditor import escaping
 from auditor.dashboard import look
 from auditor.history.status import Standing as FlowState
-from auditor.map.diagram import BELOW_ROOM, LABEL_ROOM, NAME_ROOM, fit, readers, role
+from auditor.map.diagram import BELOW_ROOM, LABEL_ROOM, NAME_ROOM, fit, readers, role, shortened
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.layout import BOX_HEIGHT, BOX_WIDTH, Box, Layout, Line
 
@@ -21,11 +21,14 @@ SYSTEM, FLOW, CONSUMER = "system", "flow", "consumer"
 THINNEST, THICKEST = 1.5, 5.0
 """Lines of flows without changes, and with the most."""
 
-SCALES = (1.3, 1.15, 1.0, 0.92, 0.84, 0.76, 0.7, 0.64)
+SCALES = (1.3, 1.15, 1.0, 0.92, 0.84, 0.76, 0.7, 0.64, 0.62)
 """By how much the picture is drawn larger; the first that fits is taken."""
 
 BESIDE_PANEL, ALONE = 860, 1110
 """The width that a picture has on a screen of 1440 pixels, beside the panel and without it."""
+
+ROOM = ALONE / min(SCALES)
+"""The width of a layout that can be shown whole on such a screen."""
 
 _FONT, _SMALL, _LEAST_FONT = 13, 11.5, 10.5
 _BADGE_HEIGHT = 17
@@ -60,6 +63,7 @@ class MapChart:
         height: in pixels.
         legible_width: in pixels, which a narrow screen gives it and scrolls; at just this width, a drag scrolls and
             does not move the picture.
+        least_width: in pixels, which a large screen gives it at least, likewise.
         wide: it needs the whole width of a page.
         nodes, edges: by index in the chart, what a click picks; "" for nothing.
     """
@@ -67,6 +71,7 @@ class MapChart:
     options: dict[str, Any]
     height: int
     legible_width: int
+    least_width: int
     wide: bool
     nodes: Sequence[str]
     edges: Sequence[str]
@@ -102,6 +107,11 @@ def draw(
     sheet = _Sheet(layout, ink)
     most = max((figures[name].changes for name in layout.flows), default=0)
     quiet = look.HEX[look.Tone.QUIET]
+    rooms = _Rooms(_expected(layout.width))
+    names = shortened(layout.systems, rooms.bold(NAME_ROOM))
+    consumers = readers(integration_map)
+    called = shortened({each.name for each in consumers.values()}, rooms.bold(NAME_ROOM - 2))
+    types = shortened(integration_map.data_types, rooms.bold(LABEL_ROOM))
     for (_, who), line in layout.reads.items():
         sheet.line(line, f"{CONSUMER} {who}", colour=quiet, width=1, arrows=("none", "none"), opacity=0.65)
     for name, line in layout.flows.items():
@@ -115,23 +125,23 @@ def draw(
         )
     for name, box in layout.systems.items():
         failing = name in unreadable
-        below = "cannot be read" if failing else role(integration_map, name)
+        below = "cannot be read" if failing else role(integration_map, name, rooms.small(BELOW_ROOM))
         glyph = f"{escaping.echarts_styled('bad', '✕')} " if failing else ""
         told = escaping.echarts_styled("quiet", below)
-        text = f"{escaping.echarts_styled('name', fit(name, NAME_ROOM))}\n{glyph}{told}"
+        text = f"{escaping.echarts_styled('name', names[name])}\n{glyph}{told}"
         rim = look.HEX[look.Tone.BAD] if failing else ink.rim
         sheet.box(box, f"{SYSTEM} {name}", text, fill=ink.box, rim=rim, thick=2.5 if failing else 1.2)
-    for who, consumer in readers(integration_map).items():
+    for who, consumer in consumers.items():
         if who in layout.consumers:
             text = (
-                f"{escaping.echarts_styled('name', fit(consumer.name, NAME_ROOM - 2))}\n"
+                f"{escaping.echarts_styled('name', called[consumer.name])}\n"
                 f"{escaping.echarts_styled('quiet', consumer.role.replace('-', ' '))}"
             )
             sheet.box(layout.consumers[who], f"{CONSUMER} {who}", text, fill=ink.paper, rim=ink.rim, round_=True)
     for name, line in layout.flows.items():
-        _label(sheet, line, name, integration_map.flows[name].data_type, figures[name])
+        _label(sheet, line, name, types[integration_map.flows[name].data_type], figures[name])
     for heading in layout.headings:
-        text = escaping.echarts_styled("quiet", fit(heading.text, BELOW_ROOM))
+        text = escaping.echarts_styled("quiet", fit(heading.text, rooms.small(BELOW_ROOM)))
         sheet.text(heading.x, heading.y, text)
     return sheet.chart()
 
@@ -143,7 +153,7 @@ def _label(sheet: _Sheet, line: Line, name: str, data_type: str, figures: FlowFi
     sign = look.FLOW[figures.state]
     count = f" · {figures.differing:,}" if figures.differing else ""
     text = (
-        f"{escaping.echarts_styled('name', fit(data_type, LABEL_ROOM))}\n"
+        f"{escaping.echarts_styled('name', data_type)}\n"
         f"{escaping.echarts_styled('glyph', sign.glyph)} {escaping.echarts_styled('word', sign.word + count)}\n"
         f"{escaping.echarts_styled('quiet', figures.lag)}"
     )
@@ -257,6 +267,7 @@ class _Sheet:
             },
             height=max(round(height * _expected(width)) + 2 * _AROUND, _SHORTEST),
             legible_width=self._legible_width(),
+            least_width=self._least_width(),
             wide=width * min(SCALES) > BESIDE_PANEL,
             nodes=self.nodes,
             edges=self.edges,
@@ -265,7 +276,7 @@ class _Sheet:
     def _fonts(self, scale: float) -> dict[str, Any]:
         """Fonts for a picture of this scale, never too small to read."""
         font, small = max(_LEAST_FONT, _FONT * scale), max(_LEAST_FONT, _SMALL * scale)
-        ink, line = self.ink, max(_LEAST_FONT + 1, 15 * scale)
+        ink, line = self.ink, max(_LEAST_FONT + 0.5, 15 * scale)
         return {
             "color": ink.text,
             "fontSize": small,
@@ -293,15 +304,34 @@ class _Sheet:
         for scale in sorted(SCALES):
             fits = {"minWidth": round(width * scale), "minHeight": round(height * scale)}
             views.append({"query": fits, "option": self._view(scale, left="center")})
-        scrolled = {"minWidth": self._legible_width(), "maxWidth": self._legible_width()}
-        views.append({"query": scrolled, "option": self._view(_expected(width), left="center", roam=False)})
+        for scrolled, scale in ((self._least_width(), least), (self._legible_width(), _expected(width))):
+            just = {"minWidth": scrolled, "maxWidth": scrolled}
+            views.append({"query": just, "option": self._view(scale, left="center", roam=False)})
         return views
 
     def _view(self, scale: float, left: float | str, *, roam: bool = True) -> dict[str, Any]:
         return {"series": [{"zoom": scale, "left": left, "roam": roam, "label": self._fonts(scale)}]}
 
+    def _least_width(self) -> int:
+        return math.ceil(self.layout.width * min(SCALES))
+
     def _legible_width(self) -> int:
         return math.ceil(self.layout.width * _expected(self.layout.width))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """How many columns of a font fit where so many fit at full size, given that fonts do not shrink with boxes."""
+
+    scale: float
+
+    def bold(self, columns: int) -> int:
+        """Of names."""
+        return math.floor(columns * min(1.0, self.scale * _FONT / _LEAST_FONT))
+
+    def small(self, columns: int) -> int:
+        """Of what stands below them."""
+        return math.ceil(columns * min(1.0, self.scale * _SMALL / _LEAST_FONT))
 
 
 def _expected(width: float) -> float:

@@ -8,7 +8,8 @@ barycentres reduce crossings, and everything then moves as near to its neighbour
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ _LINE_HEIGHT = 12
 _PORT_GAP = 12
 _BEND_LEAST, _BEND_MOST, _BEND_PER_LINE = 24, 42, 2
 """The width in which lines bend, on each side of their labels."""
+
+_BEND_TIGHT = 16
+"""The least of it, where the picture would else be too wide."""
 
 _SWEEPS = 12
 
@@ -165,7 +169,11 @@ def columns(systems: Sequence[str], flows: Sequence[tuple[str, str]]) -> list[li
 
 
 def lay_out(
-    systems: Mapping[str, str], flows: Mapping[str, tuple[str, str]], reads: Sequence[tuple[str, str]]
+    systems: Mapping[str, str],
+    flows: Mapping[str, tuple[str, str]],
+    reads: Sequence[tuple[str, str]],
+    *,
+    room: float = math.inf,
 ) -> Layout:
     """Lay a map out.
 
@@ -173,8 +181,9 @@ def lay_out(
         systems: the kind of each system, by its name.
         flows: source and target of each flow, by its name.
         reads: systems and who consumes their records.
+        room: the width to keep to if columns that are nearer to each other suffice for that.
     """
-    grid = _Grid(systems, flows, list(dict.fromkeys(reads)))
+    grid = _Grid(systems, flows, list(dict.fromkeys(reads)), room)
     grid.order()
     grid.align()
     return grid.drawn()
@@ -188,8 +197,13 @@ class _Grid:
     """The columns while they are being arranged."""
 
     def __init__(
-        self, systems: Mapping[str, str], flows: Mapping[str, tuple[str, str]], reads: Sequence[tuple[str, str]]
+        self,
+        systems: Mapping[str, str],
+        flows: Mapping[str, tuple[str, str]],
+        reads: Sequence[tuple[str, str]],
+        room: float,
     ) -> None:
+        self.room = room
         self.kinds = systems
         self.flows = flows
         self.reads = reads
@@ -372,16 +386,20 @@ class _Grid:
         self, lanes: Mapping[tuple[int, int], float], labelled: Mapping[int, int]
     ) -> tuple[list[float], float]:
         """The middle of each column, and the width of all."""
+        widths = [
+            BOX_WIDTH if any(item[0] != "consumer" for item in column) else CONSUMER_WIDTH for column in self.columns
+        ]
+        gaps = range(len(self.columns) - 1)
+        rigid = 2 * MARGIN + sum(widths) + sum(self._lane_width(gap, labelled) for gap in gaps)
+        crossing = Counter(gap for _, gap in lanes)
+        bends = [min(_BEND_MOST, _BEND_LEAST + _BEND_PER_LINE * crossing[gap]) for gap in gaps]
+        most = max(_level(bends, (self.room - rigid) / 2), _BEND_TIGHT)
         x, left = [], float(MARGIN)
-        for number, column in enumerate(self.columns):
-            wide = BOX_WIDTH if any(item[0] != "consumer" for item in column) else CONSUMER_WIDTH
+        for number, wide in enumerate(widths):
             x.append(left + wide / 2)
-            crossing = sum(gap == number for _, gap in lanes)
-            bend = min(_BEND_MOST, _BEND_LEAST + _BEND_PER_LINE * crossing)
-            left += wide + 2 * bend + self._lane_width(number, labelled)
-        last = self.columns[-1] if self.columns else []
-        wide = BOX_WIDTH if any(item[0] != "consumer" for item in last) else CONSUMER_WIDTH
-        return x, (x[-1] + wide / 2 if x else 0.0) + MARGIN
+            if number in gaps:
+                left += wide + 2 * min(bends[number], most) + self._lane_width(number, labelled)
+        return x, (x[-1] + widths[-1] / 2 if x else 0.0) + MARGIN
 
     def _port_heights(self, lanes: Mapping[tuple[int, int], float]) -> dict[tuple[int, bool], float]:
         """The height at which each line leaves its left box (True) and arrives at its right one (False)."""
@@ -411,6 +429,16 @@ def spread(wanted: Sequence[float], gaps: Sequence[float]) -> list[float]:
         pools.append((mean, size))
     levels = [mean for mean, size in pools for _ in range(size)]
     return [level + before for level, before in zip(levels, behind, strict=False)]
+
+
+def _level(parts: Sequence[float], total: float) -> float:
+    """The height at which parts are cut off so that they add up to no more than a total."""
+    for at, part in enumerate(sorted(parts)):
+        share = total / (len(parts) - at)
+        if part > share:
+            return share
+        total -= part
+    return math.inf
 
 
 def _bend(begin: Point, end: Point, share: float) -> Point:

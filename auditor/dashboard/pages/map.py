@@ -57,7 +57,7 @@ def _draw(data: Data, span: TimeRange) -> None:
             [asked.Way(label="Remove the filters", take=partial(asked.choose, type=[], team=[]))],
         )
         return
-    layout = placed(data.map, flows)
+    layout = placed(data.map, flows, room=map_chart.ROOM)
     unreadable = {each.system for each in known.systems.itertuples() if each.state not in WELL}
     ink = components.ink()
     chart = map_chart.draw(data.map, layout, known.figures, unreadable=unreadable, ink=ink)
@@ -173,11 +173,10 @@ def _picture(integration_map: IntegrationMap, known: Known, chart: MapChart, cho
             if picked := chart.picked(each["data_type"], each["data_indices"]):
                 st.session_state[PICKED] = picked
 
-    chosen = st.session_state.get(PICKED) or st.query_params.get(PICKED)
-    beside = not chart.wide or chosen in choices
-    left, right = st.columns([7, 2], gap="medium") if beside else (st.container(), st.container())
+    left, right = st.columns([7, 2], gap="medium") if not chart.wide else (st.container(), st.container())
     with left, st.container(key="map-picture"), st.container(key="map-sheet"):
         st.container(key="map-legible", width=chart.legible_width, height=1, border=False)
+        st.container(key="map-least", width=chart.least_width, height=1, border=False)
         st.echarts_chart(
             chart.options,
             height=chart.height,

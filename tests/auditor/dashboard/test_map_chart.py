@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from auditor.dashboard import look, map_chart
 from auditor.dashboard.map_chart import THICKEST, THINNEST, FlowFigures, MapChart, weight
 from auditor.history.status import Standing
 from auditor.map.diagram import placed
+from auditor.map.integration_map import IntegrationMap
 from tests.auditor.map.test_document import loaded
 
 DRIFT = FlowFigures(state=Standing.DRIFT, differing=1234, changes=900, lag="40 s of 10 s", dead="12")
@@ -90,7 +92,7 @@ def test_a_name_cannot_end_its_style_or_stand_for_another(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("width", "height", "zoom", "left"),
-    [(2000, 2000, 1.3, "center"), (2000, 300, 1.0, "center"), (390, 800, 0.64, None), (0.85, 2000, 0.84, "center")],
+    [(2000, 2000, 1.3, "center"), (2000, 300, 1.0, "center"), (390, 800, 0.62, None), (0.85, 2000, 0.84, "center")],
 )
 def test_the_largest_picture_that_fits_is_shown(
     width: float, height: float, zoom: float, left: str | None, tmp_path: Path
@@ -116,7 +118,9 @@ def test_the_largest_picture_that_fits_is_shown(
 
 def test_a_picture_that_scrolls_has_the_scale_of_a_large_screen_and_is_not_dragged(tmp_path: Path) -> None:
     chart = drawn(tmp_path)
-    *others, scrolled = chart.options["media"]
+    *others, least, scrolled = chart.options["media"]
+    assert least["query"] == {"minWidth": chart.least_width, "maxWidth": chart.least_width}
+    assert least["option"]["series"][0]["roam"] is False
     width = chart.legible_width
     assert scrolled["query"] == {"minWidth": width, "maxWidth": width}
     (view,) = scrolled["option"]["series"]
@@ -124,6 +128,45 @@ def test_a_picture_that_scrolls_has_the_scale_of_a_large_screen_and_is_not_dragg
     assert width == math.ceil(series(chart)["width"] * view["zoom"]) <= map_chart.BESIDE_PANEL
     assert series(chart)["height"] * view["zoom"] <= chart.height
     assert all(each["option"]["series"][0]["roam"] for each in others)
+
+
+DEPARTMENTS = ("crm", "marketing", "finance", "analytics", "logistics")
+
+
+@pytest.mark.parametrize("size", [3, 7, 30])
+def test_a_map_of_any_size_is_whole_on_a_large_screen_with_names_that_differ(size: int, tmp_path: Path) -> None:
+    names = [f"sys_{DEPARTMENTS[at % 5]}_{1 + at // 5:02d}" for at in range(size)]
+    company = departments(loaded(tmp_path), names)
+    figures = dict.fromkeys(company.flows, WELL)
+    layout = placed(company, room=map_chart.ROOM)
+    chart = map_chart.draw(company, layout, figures, unreadable=(), ink=look.LIGHT)
+    assert chart.least_width <= map_chart.ALONE
+    assert not chart.wide or size == 30
+    told = {name: texts(chart, f"system {name}")[0].removeprefix("{name|").split("}")[0] for name in names}
+    assert len(set(told.values())) == size
+    (view,) = chart.options["media"][-1]["option"]["series"]
+    room, font = view["label"]["width"], view["label"]["rich"]["name"]["fontSize"]
+    for name, text in told.items():
+        assert text[-3:] == name[-3:]
+        assert len(text) * 0.5 * font <= room, "the browser would cut its end off"
+
+
+def departments(company: IntegrationMap, names: list[str]) -> IntegrationMap:
+    """Systems in columns of five, each filled from the one on its left; the last ones are read by consumers."""
+    flow, data_type = company.flows["customer_to_warehouse"], company.data_types["customer"]
+    readers = [each.model_copy(update={"reads": names[-1]}) for each in data_type.consumers]
+    step = 5 if len(names) > 5 else 1
+    return replace(
+        company,
+        systems=dict.fromkeys(names, company.systems["crm"]),
+        data_types={"customer": data_type.model_copy(update={"owner": names[0], "consumers": readers})},
+        flows={
+            target: flow.model_copy(update={"from_": source, "to": target})
+            for source, target in zip(names, names[step:], strict=False)
+        },
+        bindings={},
+        queues={},
+    )
 
 
 def test_widths_grow_with_orders_of_magnitude() -> None:

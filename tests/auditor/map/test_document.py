@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from auditor.map.diagram import BELOW_ROOM, placed, role, svg
+from auditor.map.diagram import BELOW_ROOM, placed, role, shortened, svg
 from auditor.map.diff import compare
-from auditor.map.document import markdown, mermaid, rows_of
+from auditor.map.document import markdown, mermaid, part_of, rows_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from tests import HOME
@@ -70,6 +70,31 @@ def test_what_a_system_owns_is_shortened_by_whole_words_with_a_count(
     shown = role(replace(demo, data_types=dict.fromkeys(owned, customer)), customer.owner)
     assert shown == said
     assert len(shown) <= BELOW_ROOM
+
+
+def test_a_system_that_no_flow_uses_is_not_said_to_hold_queues(tmp_path: Path) -> None:
+    attic = ("systems:\n", 'systems:\n  attic: {kind: sql, url: "sqlite:///${FOLDER}/attic.sqlite", zone: UTC}\n')
+    demo = loaded(tmp_path, attic)
+    assert [part_of(demo, name) for name in ("attic", "sync", "warehouse")] == [
+        "used by no flow",
+        "queues",
+        "holds copies",
+    ]
+    assert ">used by no flow<" in svg(demo)
+
+
+@pytest.mark.parametrize(
+    ("names", "most", "said"),
+    [
+        (["crm"], 4, ["crm"]),
+        (["sys_marketing_01", "sys_marketing_02"], 14, ["sys_ma…ing_01", "sys_ma…ing_02"]),
+        (["subscriptions_eu_live", "subscriptions_us_live"], 12, ["subsc…u_live", "subsc…s_live"]),
+        (["orders_eu_sandbox_2026", "orders_us_sandbox_2026"], 12, ["orders_e…026", "orders_u…026"]),
+        (["顧客管理システム一号", "顧客管理システム二号"], 11, ["顧客管…一号", "顧客管…二号"]),
+    ],
+)
+def test_a_shortened_name_keeps_what_tells_it_from_others(names: list[str], most: int, said: list[str]) -> None:
+    assert [*shortened(names, most).values()] == said
 
 
 def test_the_picture_is_well_formed_and_shows_how_flows_stand(tmp_path: Path) -> None:

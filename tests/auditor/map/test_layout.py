@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import combinations, pairwise
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from auditor.map.layout import Layout, Line, columns, lay_out, spread
 
 
-def company(size: int, *, seed: int = 0) -> Layout:
+def company(size: int, *, seed: int = 0, room: float = math.inf) -> Layout:
     """A made-up company: owners, copies of theirs, copies of these, and consumers."""
     chance = random.Random(seed)
     names = [f"system {number}" for number in range(size)]
@@ -24,7 +25,7 @@ def company(size: int, *, seed: int = 0) -> Layout:
     flows["back"] = (names[-1], names[0])
     flows["beside"] = next(iter(flows.values()))
     reads = [(chance.choice(names), f"consumer {number}") for number in range(max(2, size // 4))]
-    return lay_out(systems, flows, [*reads, (names[0], "consumer 0")])
+    return lay_out(systems, flows, [*reads, (names[0], "consumer 0")], room=room)
 
 
 SIZES = pytest.mark.parametrize("size", [2, 3, 6, 30])
@@ -42,6 +43,17 @@ def test_no_box_and_no_label_overlaps_another(size: int, seed: int) -> None:
     assert all(box.top >= 0 and box.bottom <= drawn.height for box in boxes)
     for heading in drawn.headings:
         assert all(not (box.top < heading.y < box.bottom and box.left < heading.x < box.right) for box in boxes)
+
+
+def test_columns_move_together_where_there_is_less_room() -> None:
+    wide = company(30)
+    drawn = company(30, room=wide.width - 100)
+    assert drawn.width == pytest.approx(wide.width - 100)
+    labels = [line.label for line in drawn.flows.values() if line.label is not None]
+    boxes = [*drawn.systems.values(), *drawn.consumers.values(), *labels]
+    assert [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])] == []
+    assert wide.width - 100 > company(30, room=1).width > wide.width / 2
+    assert company(30, room=wide.width) == wide
 
 
 @SIZES
