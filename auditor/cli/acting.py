@@ -102,7 +102,7 @@ def check_words(option: str, given: list[str] | None, words: Collection[str]) ->
 
     for each in given or ():
         if each not in words:
-            fail(f"{option}: unknown word {each!r}{did_you_mean(each, words)}; it is one of {', '.join(words)}")
+            fail(f"{option}: unknown word {each!r}{did_you_mean(each, words)}")
 
 
 def is_wanted(row: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:

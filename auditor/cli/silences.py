@@ -21,8 +21,9 @@ from auditor.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from auditor.map.integration_map import IntegrationMap
     from checks.silences import Silence
 
 silence = typer.Typer(help="Send no messages about some incidents for a time; list such silences, or end one.")
@@ -72,6 +73,7 @@ def _silence(
     }
     matchers = {subject: patterns for subject, patterns in given.items() if patterns}
     with at_desk(map_, data, by) as desk:
+        _check_known(matchers, desk.integration_map)
         try:
             made = desk.silence(matchers, until_at, reason, from_at=from_at, confirmed=yes)
         except UnconfirmedError as error:
@@ -84,6 +86,19 @@ def _silence(
     else:
         until_text = f"{until_at:%Y-%m-%d %H:%M:%S} UTC"
         say(f"silence {made} until {until_text}; `auditor incidents silence end {made}` ends it before")
+
+
+def _check_known(matchers: Mapping[str, Sequence[str]], integration_map: IntegrationMap) -> None:
+    """Exit if a name or pattern matches nothing that there is: such a silence would hide no message."""
+    from auditor.desk.subjects import known_values, unmatched
+    from probes.wording import did_you_mean
+
+    known = known_values(integration_map)
+    for subject, pattern in unmatched(matchers, known):
+        if pattern:
+            words = subject.replace("_", " ")
+            where = "there is no cause" if subject == "cause" else f"the map has no {words}"
+            fail(f"--{subject.replace('_', '-')}: {where} {pattern!r}{did_you_mean(pattern, known[subject])}")
 
 
 @silence.command("list")

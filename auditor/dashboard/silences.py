@@ -14,10 +14,8 @@ from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.desk.desk import Desk
 from auditor.desk.ends import end_of, instant_of
-from checks.breaches import Breach
+from auditor.desk.subjects import known_values
 from checks.escalation import RefusedError
-from checks.root_causes import RootCause
-from checks.routes import SEVERITIES
 from checks.silences import matcher_text
 from probes.wording import counted
 
@@ -113,19 +111,6 @@ def _end(data: Data, picked: list[int], asks: Person) -> Person | None:
     return who
 
 
-def _options(data: Data) -> dict[str, list[str]]:
-    """By subject, the values that the map and the auditor know."""
-    flows = [data.map.flow(name) for name in data.map.flows]
-    return {
-        "flow": list(data.map.flows),
-        "system": list(data.map.systems),
-        "data_type": list(data.map.data_types),
-        "team": list(dict.fromkeys(each.settings.team for each in flows if each.settings.team)),
-        "cause": sorted({*map(str, RootCause), *map(str, Breach)}),
-        "severity": list(SEVERITIES),
-    }
-
-
 def _new(data: Data, who: Person | None, asks: Person) -> None:
     st.header("New silence", anchor=False)
     st.caption(
@@ -133,7 +118,7 @@ def _new(data: Data, who: Person | None, asks: Person) -> None:
         "is listed and recorded as ever; what is still open at the end is reported then. Type a pattern to match "
         "several names: `*` stands for any text, as in `to_*`."
     )
-    options = _options(data)
+    options = known_values(data.map)
     places = [*st.columns(3), *st.columns(3)]
     matchers: dict[str, list[str]] = {}
     for place, subject in zip(places, SUBJECTS, strict=True):

@@ -73,6 +73,9 @@ class Desk:
     Args:
         who: the person; a name of at most 100 characters.
         known_by: how the auditor identified the person.
+
+    Attributes:
+        integration_map: by which it acts.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Desk:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         check_name(who, "the name of who does this")
-        self._map = integration_map
+        self.integration_map = integration_map
         self._ledger = ledger
         self._who = who
         self._known_by = known_by
@@ -343,7 +346,17 @@ class Desk:
         if what is Act.DEFER:
             check_end(values["until_at"], now)
         who, known_by = self._who, self._known_by
-        act(self._map, self._ledger, case.number, what, who=who, known_by=known_by, now=now, text=text, **values)
+        act(
+            self.integration_map,
+            self._ledger,
+            case.number,
+            what,
+            who=who,
+            known_by=known_by,
+            now=now,
+            text=text,
+            **values,
+        )
 
 
 def _word(verb: Verb) -> str | None:

@@ -15,6 +15,7 @@ from auditor.alerts.delivery_rule import after_try
 from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.cli import app, rows
+from auditor.desk.desk import Desk
 from auditor.ledger import Ledger
 from auditor.senders.contract import Receipt
 from tests.auditor.alerts.test_reporter import signal
@@ -230,12 +231,37 @@ def test_times_are_medians_by_severity(shell: Shell) -> None:
         (["split", "1", "1", "2"], "these are all parts"),
         (["merge", "1", "1"], "into itself"),
         (["merge", "1", "7"], "there is no incident 7"),
-        (["silence", "--flow", "x"], "give either --for"),
-        (["silence", "--flow", "x", "--for", "1h"], "the reason is empty"),
+        (["silence", "--flow", "to_billing"], "give either --for"),
+        (["silence", "--flow", "to_billing", "--for", "1h"], "the reason is empty"),
         (["silence", "--flow", "", "--for", "1h", "--reason", "x"], "a pattern for flow is empty"),
-        (["silence", "--severity", "hihg", "--for", "1h", "--reason", "x"], "did you mean 'high'"),
-        (["silence", "--flow", "x", "--for", "1h", "--from", "2020-01-01", "--reason", "x"], "must be in the future"),
-        (["silence", "--flow", "x", "--for", "2h", "--from", "2099-01-01", "--reason", "x"], "within 366 days"),
+        (
+            ["silence", "--severity", "hihg", "--for", "1h", "--reason", "x"],
+            "--severity: unknown word 'hihg'; did you mean 'high'?\n",
+        ),
+        (
+            ["silence", "--severity", "x", "--for", "1h", "--reason", "x"],
+            "--severity: unknown word 'x'; known: critical, high, low\n",
+        ),
+        (
+            ["silence", "--flow", "to_bilin", "--for", "1h", "--reason", "x"],
+            "--flow: the map has no flow 'to_bilin'; did you mean 'to_billing'?",
+        ),
+        (["silence", "--flow", "of_*", "--for", "1h", "--reason", "x"], "the map has no flow 'of_*'; known: "),
+        (["silence", "--system", "crmm", "--for", "1h", "--reason", "x"], "--system: the map has no system 'crmm'"),
+        (["silence", "--team", "nosuch", "--for", "1h", "--reason", "x"], "--team: the map has no team 'nosuch'"),
+        (
+            ["silence", "--data-type", "custmer", "--for", "1h", "--reason", "x"],
+            "--data-type: the map has no data type 'custmer'; did you mean 'customer'?",
+        ),
+        (
+            ["silence", "--cause", "quota_usd", "--for", "1h", "--reason", "x"],
+            "--cause: there is no cause 'quota_usd'; did you mean 'quota_used'?",
+        ),
+        (
+            ["silence", "--flow", "to_*", "--for", "1h", "--from", "2020-01-01", "--reason", "x"],
+            "must be in the future",
+        ),
+        (["silence", "--flow", "to_*", "--for", "2h", "--from", "2099-01-01", "--reason", "x"], "within 366 days"),
         (["silence", "end", "5"], "there is no silence 5"),
         (["--state", "opened"], "did you mean 'open'"),
         (["show", "99"], "there is no incident 99"),
@@ -252,7 +278,9 @@ def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, s
 
 def test_hostile_names_are_shown_harmlessly(shell: Shell) -> None:
     shell.run("assign", "1", "\x1b[31mbob[/red]")
-    shell.run("silence", "--flow", "to_\x1b[2J*", "--for", "1h", "--reason", "\x1b]0;x\x07")
+    desk = Desk(shell.stand.map, shell.ledger, who="ada", known_by="test")
+    desk.silence({"flow": ["to_\x1b[2J*"]}, datetime.now(UTC) + timedelta(hours=1), "\x1b]0;x\x07")
+    assert "to_" in shell.run("silence", "list", reads=True).output
     for words in (("show", "1"), (), ("silence", "list")):
         assert "\x1b" not in shell.run(*words, reads=True).output
 
