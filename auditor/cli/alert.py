@@ -67,11 +67,9 @@ def send(
         if not recipients:
             fail(f"none of the senders of route {name} is set; set the variables that their secrets come from")
     else:
-        near = did_you_mean(name, [*senders, *routes]).partition("; known:")[0]
-        fail(
-            f"the map has no sender or route {name!r}{near}; its senders: {', '.join(senders)}; "
-            f"its routes: {', '.join(routes)}"
-        )
+        named = f"its senders: {', '.join(senders)}; its routes: {', '.join(routes)}"
+        hint = did_you_mean(name, [*senders, *routes], then=named)
+        fail(f"the map has no sender or route {name!r}{f'; {named}' if hint.startswith('; known:') else hint}")
     dashboard = str(alerts.dashboard) if alerts.dashboard else None
     with err.status("sending"):
         trials = [

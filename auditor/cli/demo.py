@@ -113,7 +113,8 @@ def play(
     if name not in programme.scenarios:
         from probes.wording import did_you_mean
 
-        fail(f"there is no scenario {name!r}{did_you_mean(name, programme.scenarios)}; `auditor demo list` shows all")
+        hint = did_you_mean(name, programme.scenarios, then="`auditor demo list` shows all")
+        fail(f"there is no scenario {name!r}{hint}")
     scenario = programme.scenarios[name]
     _, ledger = existing_ledger(data)
     heard = len(stage.messages())

@@ -184,7 +184,7 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
     if "://" not in text:
         systems = load_systems(map_)
         if text not in systems:
-            fail(f"unknown system {text!r}{did_you_mean(text, systems)}; or pass a database URL")
+            fail(f"unknown system {text!r}{did_you_mean(text, systems, then='or pass a database URL')}")
         declared = systems[text]
         return text, SystemReader(text, declared, registry.open_record_probe(declared)), system_text(map_, text) or ""
     settings: Any

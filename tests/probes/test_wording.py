@@ -68,6 +68,9 @@ def test_a_number_of_things_agrees_with_its_word() -> None:
 def test_the_nearest_known_word_is_named() -> None:
     assert did_you_mean("slak", ["slack", "email"]) == "; did you mean 'slack'?"
     assert did_you_mean("zzz", ["b", "a"]) == "; known: a, b"
+    assert did_you_mean("slak", ["slack"], then="or ask") == "; did you mean 'slack'? Or ask"
+    assert did_you_mean("zzz", ["a"], then="or ask") == "; known: a; or ask"
+    assert did_you_mean("zzz", [], then="or ask") == "; or ask"
 
 
 def test_a_heading_is_in_words_and_keeps_names_of_the_map() -> None:

@@ -51,7 +51,7 @@ def test_a_sender_that_the_map_does_not_set_is_a_mistake(stand: Stand) -> None:
     stand.map_file.write_text(original + "alerts:\n  slack: {webhook: 'https://x.example/y'}\n")
     other = auditor("alert", "test", "slak", "--map", stand.map_file)
     assert other.returncode == 2
-    assert "did you mean 'slack'" in other.stderr
+    assert "did you mean 'slack'? Its senders: slack; its routes: default" in " ".join(other.stderr.split())
     number = auditor("alert", "test", "1", "--map", stand.map_file)
     assert number.returncode == 2
     assert "the map has no sender or route '1'; its senders: slack; its routes: default" in " ".join(

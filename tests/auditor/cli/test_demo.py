@@ -117,7 +117,9 @@ def test_a_wrong_name_and_a_missing_demo_are_said(company: Company, folder: Path
         wrong = run(folder, "play", "late-snyc")
         unnamed = run(folder, "play", "")
     assert wrong.exit_code == 2
-    assert "there is no scenario 'late-snyc'; did you mean 'late-sync'?" in wrong.stderr
+    assert (
+        "there is no scenario 'late-snyc'; did you mean 'late-sync'? `auditor demo list` shows all\n" in wrong.stderr
+    )
     assert "there is no scenario ''; known: cron-batch, " in unnamed.stderr
     gone = run(folder, "play", "late-sync")
     assert gone.exit_code == 3
