@@ -91,6 +91,7 @@ def _filtered(integration_map: IntegrationMap) -> list[str] | None:
 
 
 def _known(data: Data, span: TimeRange) -> Known:
+    data.ahead(data.misled, data.backlogs, lambda: data.lags(span))
     statuses = {status.flow: status for status in data.flows()}
     open_now, windows = data.open_by_cause(), data.windows(span)
     lags = {lag.flow: lag for lag in data.lags(span)}

@@ -39,6 +39,7 @@ def page() -> None:
 
 
 def _draw(data: Data, span: TimeRange) -> None:
+    data.ahead(lambda: data.coverage(span))
     _objectives(data)
     _coverage(data, span)
     _budgets(data)
