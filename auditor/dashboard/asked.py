@@ -106,14 +106,24 @@ def choose(**values: object) -> None:
 def choose_facets(**values: Sequence[str]) -> None:
     """The same for choices that `facet` draws."""
     for name, picked in values.items():
-        st.session_state[name] = list(picked)
-        _keep(name)
+        _keep(name, list(picked))
 
 
-def _keep(name: str) -> None:
-    """Put what is chosen into the address."""
-    st.query_params[name] = st.session_state[name]
-    st.session_state[f"_{name}_seen"] = list(st.session_state[name])
+def _keep(name: str, picked: list[str]) -> None:
+    """Let a choice that `facet` draws show these values, and put them into the address."""
+    st.session_state[name] = st.session_state[f"_{name}_seen"] = picked
+    st.query_params[name] = picked
+
+
+def chosen(name: str, options: Collection[str], words: Callable[[str], str] = str) -> list[str] | None:
+    """The values that are chosen where `facet` draws, or that the address names; None for neither.
+
+    A browser gives a value back by the label that it shows, and Streamlit takes one whose number has changed since
+    for a value.
+    """
+    found = st.session_state.get(name, st.query_params.get_all(name) or None)
+    by_words = {words(each): each for each in options}
+    return found and [each if each in options else by_words.get(each.rpartition(" (")[0], each) for each in found]
 
 
 def instant(name: str, *, up: bool = False) -> datetime | None:
@@ -156,13 +166,14 @@ def facet(
     if st.session_state.get(seen) != named or name not in st.session_state:  # drawn anew, or a link led here
         picked = [each for each in named if each in counts] or list(default)
     else:
-        picked = st.session_state.get(name, list(default))
+        picked = chosen(name, counts, words) or []
     st.session_state[name], st.session_state[seen] = picked, named
 
     def labelled(value: str) -> str:
         return f"{words(value)} ({counts[value]:,})"
 
-    chosen: list[str] = st.multiselect(
-        label, list(counts), key=name, format_func=labelled, on_change=_keep, args=[name]
-    )
-    return chosen
+    def keep() -> None:
+        _keep(name, chosen(name, counts, words) or [])
+
+    found: list[str] = st.multiselect(label, list(counts), key=name, format_func=labelled, on_change=keep)
+    return found

@@ -53,16 +53,17 @@ def counts(facets: pd.DataFrame, of: str, options: Iterable[str], **chosen: Sequ
     return {each: int(found.get(each, 0)) for each in options}
 
 
-def _chosen(name: str, default: Sequence[str] = ()) -> list[str]:
-    return list(st.session_state.get(name, st.query_params.get_all(name) or default))
-
-
 def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     """Draw the body for this viewer."""
     row = st.columns([2, 2, 2, 2, 1], vertical_alignment="bottom")
     search = row[3].text_input("Key contains", key="search", bind="query-params")
     facets = data.facets(span, search)
-    now = {"flow": _chosen("flow"), "cause": _chosen("cause"), "state": _chosen("state", USUAL)}
+    known = asked.chosen("state", _STATES, _words)
+    now = {
+        "flow": asked.chosen("flow", data.map.flows) or [],
+        "cause": asked.chosen("cause", list(Cause), _words) or [],
+        "state": USUAL if known is None else known,
+    }
     with row[0]:
         flows = asked.facet("Flow", "flow", counts(facets, "flow", data.map.flows, **now))
     with row[1]:

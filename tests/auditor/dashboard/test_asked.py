@@ -108,6 +108,24 @@ def test_a_link_that_is_followed_again_shows_what_it_names() -> None:
     assert app.multiselect(key="cause").value == []
 
 
+def test_a_choice_stays_when_its_number_changes() -> None:
+    """A browser gives back the label that it shows, which may be older than what was drawn last."""
+    app = app_of(
+        "import streamlit as st\n"
+        "from auditor.dashboard import asked\n"
+        "late = st.number_input('late', value=304, key='late')\n"
+        "words = lambda value: value.replace('_', ' ')\n"
+        "asked.facet('Cause', 'cause', {'late': late, 'foreign_write': 2}, words)\n"
+    )
+    app.query_params["cause"] = ["late", "foreign_write"]
+    app.run()
+    app.number_input(key="late").set_value(310).run()
+    app.multiselect(key="cause").set_value(["late (304)", "foreign write (2)"]).run()
+    assert app.multiselect(key="cause").value == ["late", "foreign_write"]
+    assert list(app.query_params["cause"]) == ["late", "foreign_write"]
+    assert not app.warning
+
+
 def test_a_link_to_a_flow_without_changes_is_not_answered_with_another_flow(watched: Stand) -> None:
     second = (
         "  again:\n    data_type: customer\n    from: crm\n    to: billing\n"
