@@ -162,10 +162,11 @@ def placements(
 ) -> list[Placement]:
     """Which incident each group of breaches belongs to.
 
-    A breach stays in its incident, unless it has outgrown the dead letters that explained it. A group's incident is
-    the oldest one whose strongest breach is in it; another one is merged into that if all its open breaches are in
-    the group. What is new in a group without an incident of its own belongs to the incident of its strongest breach.
-    An incident that is over is opened again unless dead letters explained it and the group has outgrown these.
+    A breach stays in its incident, unless it has outgrown the dead letters that explained it, or dead letters are all
+    that is left of a queue that was not read. A group's incident is the oldest one whose strongest breach is in it;
+    another one is merged into that if all its open breaches are in the group. What is new in a group without an
+    incident of its own belongs to the incident of its strongest breach. An incident that is over is opened again
+    unless dead letters explained it and the group has outgrown these.
 
     Args:
         groups: of all open breaches but those of incidents that stay apart.
@@ -180,10 +181,10 @@ def placements(
     elsewhere: set[int] = set()
     for at, group in enumerate(groups):
         for each in group.breaches:
-            if each.incident_id in live and home.setdefault(each.incident_id, at) != at:
+            if _belongs(each, group, live) and home.setdefault(each.incident_id, at) != at:
                 elsewhere.add(each.incident_id)
     for number in elsewhere:
-        home[number] = _home(number, groups)
+        home[number] = _home(number, groups, live)
     kept: dict[int, int] = {}
     merged_into: dict[int, int] = {}
     for number in sorted(home, key=lambda number: (live[number].opened_at, number)):
@@ -194,8 +195,8 @@ def placements(
     for at, group in enumerate(groups):
         for each in group.breaches:
             own = merged_into.get(each.incident_id, each.incident_id)
-            stays = own in live and not _outgrown(groups[home.get(own, at)].cause, group)
-            number = own if stays else kept.get(at) or _host(group, groups, home)
+            stays = _belongs(each, group, live) and not _outgrown(groups[home[own]].cause, group)
+            number = own if stays else kept.get(at) or _host(group, groups, home, live)
             members[number, home.get(number, at)].append(each)
     placed, taken = [], set()
     for (number, at), listed in members.items():
@@ -211,15 +212,28 @@ def placements(
     return placed + [Placement(incident_id=number, group=None) for number in sorted(gone)]
 
 
-def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int]) -> int:
+def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int], live: Mapping[int, Incident]) -> int:
     """The incident with the breach that explains what is new in a group without its own incident; 0 for none."""
-    hosts = (each.incident_id for each in group.breaches if each.incident_id in home)
+    hosts = (each.incident_id for each in group.breaches if _belongs(each, group, live))
     return next((number for number in hosts if not _outgrown(groups[home[number]].cause, group)), 0)
 
 
 def _outgrown(cause: str, group: Group) -> bool:
     """Whether a group has become too large for the dead letters that are the cause of an incident."""
     return cause == RootCause.REJECTED_MESSAGES != group.cause and group.lead.breach is Breach.NOT_ARRIVING
+
+
+def _belongs(breach: OpenBreach, group: Group, live: Mapping[int, Incident]) -> bool:
+    """Whether a breach of a group is part of a live incident.
+
+    Messages that were rejected are no part of one about a queue that was not read, once it is: people have to deal
+    with these.
+    """
+    own = live.get(breach.incident_id)
+    return own is not None and not (own.cause in _NOT_READ and group.cause is RootCause.REJECTED_MESSAGES)
+
+
+_NOT_READ = frozenset({RootCause.STOPPED_CONSUMER, RootCause.SLOW_CONSUMER})
 
 
 def kept_cause(group: Group, incident: Incident | None) -> Group:
@@ -241,13 +255,13 @@ def _weaker(group: Group, cause: RootCause, subject: str) -> bool:
     return cause not in SYMPTOMS or wider
 
 
-def _home(number: int, groups: Sequence[Group]) -> int:
+def _home(number: int, groups: Sequence[Group], live: Mapping[int, Incident]) -> int:
     """The group of the strongest breach of an incident whose breaches are in several."""
     own = (
         (each.breach is Breach.OBJECTIVE, not each.count, place, each.opened_at, at)
         for at, group in enumerate(groups)
         for place, each in enumerate(group.breaches)
-        if each.incident_id == number
+        if each.incident_id == number and _belongs(each, group, live)
     )
     return min(own)[-1]
 

@@ -281,7 +281,13 @@ def _changes_late(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool
 
 def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
-    late = _too_new(cause, breach) or breach.breach in _ON_THE_WAY | {Breach.BACKLOG}
+    # A queue that is read again keeps its messages from nobody; what is dead-lettered from then on was rejected.
+    rejected = (
+        breach.breach is Breach.DEAD_LETTERS
+        and cause.clear_since_at is not None
+        and cause.clear_since_at < breach.opened_at
+    )
+    late = _too_new(cause, breach) or (breach.breach in _ON_THE_WAY | {Breach.BACKLOG} and not rejected)
     if mine is None or other is None or cause.queue is None or not late:
         return False
     return cause.flow == breach.flow or _identity(mine, cause.queue) in {

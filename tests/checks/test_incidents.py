@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,6 +215,23 @@ def test_late_records_leave_the_incident_of_the_dead_letters_that_they_have_outg
         (1, Breach.DEAD_LETTERS),
         (0, Breach.NOT_ARRIVING),
     ]
+
+
+@pytest.mark.parametrize("still_clearing", [True, False])
+def test_dead_letters_leave_the_incident_of_a_queue_that_is_read_again(still_clearing: bool) -> None:
+    stalled = replace(of(0).breaches[0], breach_id=101, incident_id=1, breach=Breach.STALLED, fingerprint="stalled")
+    letters = replace(
+        of(27).breaches[0], breach_id=102, incident_id=1, breach=Breach.DEAD_LETTERS, fingerprint="dead"
+    )
+    late = replace(of(9).breaches[0], breach_id=103, incident_id=1, breach=Breach.NOT_ARRIVING, fingerprint="late")
+    rejected = Group(cause=RootCause.REJECTED_MESSAGES, subject="queue/f/dead", breaches=(letters, late))
+    waited = Group(cause=RootCause.STOPPED_CONSUMER, subject="queue/f/jobs", breaches=(stalled,))
+    grouped = [waited, rejected] if still_clearing else [rejected]
+    known = incident(1, cause=RootCause.STOPPED_CONSUMER, fingerprint="queue/f/jobs/stopped_consumer", explained=True)
+    placed = {each.incident_id: each.group for each in placements(grouped, {1: known}, {})}
+    assert placed == {1: waited if still_clearing else None, 0: rejected}
+    together = replace(waited, breaches=(stalled, letters, late))
+    assert [each.incident_id for each in placements([together], {1: known}, {})] == [1]
 
 
 def test_late_records_do_not_open_the_incident_of_dead_letters_again() -> None:

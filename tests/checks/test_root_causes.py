@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -83,6 +84,16 @@ def test_a_stopped_consumer_explains_what_passes_through_its_queue_on_all_flows(
         ),
         ("orphan", "flow/to_billing", ["to_billing orphan"]),
     ]
+
+
+def test_dead_letters_are_a_story_of_their_own_once_the_queue_is_read_again() -> None:
+    def causes(clear_after_s: float | None, dead_after_s: float) -> list[str]:
+        clear = None if clear_after_s is None else NOW + timedelta(seconds=clear_after_s)
+        stopped = replace(breach("stalled", queue="jobs"), clear_since_at=clear)
+        return [cause for cause, _, _ in grouped(stopped, breach("dead_letters", queue="dead", after_s=dead_after_s))]
+
+    assert causes(None, 90) == causes(90, 60) == ["stopped_consumer"]
+    assert causes(60, 90) == ["stopped_consumer", "rejected_messages"]
 
 
 def test_records_that_never_matched_are_explained_by_as_many_messages_that_wait() -> None:
