@@ -86,8 +86,11 @@ def backlogs(
     """
     by_queue = _readings(integration_map, lens, since, until, HEALTH_READINGS)
     begin = min((rows[0]["read_at"] for rows in by_queue.values()), default=since)
-    arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [begin]).to_pylist()}
     late = {row["flow"] for row in lens.query(LATE).to_pylist()}
+    arrived = {
+        row["flow"]: row["arrived_late_at"] if row["flow"] in late else row["arrived_at"]
+        for row in lens.query(ARRIVED, [begin]).to_pylist()
+    }
     return [
         _backlog(rows, arrived.get(flow), integration_map.flow(flow).window_s, changes_late=flow in late)
         for (flow, _), rows in sorted(by_queue.items())
@@ -185,7 +188,12 @@ def _backlog(
     )
 
 
-ARRIVED = "SELECT flow, max(shown_at) AS arrived_at FROM changes WHERE settled_at >= ? GROUP BY flow"
+ARRIVED = """
+SELECT flow, max(shown_at) AS arrived_at,
+       max(shown_at) FILTER (differed_at IS NOT NULL AND NOT superseded) AS arrived_late_at
+FROM changes WHERE settled_at >= ? GROUP BY flow
+"""
+"""See `auditor.ledger.records.Records.arrived_at`: a change that was taken back is there without having arrived."""
 
 LATE = "SELECT DISTINCT flow FROM divergences WHERE state = 'open' AND cause IN ('late', 'lost')"
 

@@ -98,9 +98,15 @@ class Records:
         )
 
     def arrived_at(self, flow: str, since: datetime) -> datetime | None:
-        """When a change of a flow last arrived at its target, None if none did since then."""
+        """When a change of a flow last arrived at its target, None if none did since then.
+
+        While others are late, only one counts that the target was seen to lack before: another may have been taken
+        back, and be there without having arrived.
+        """
         column = t.changes.c
         latest = sa.select(sa.func.max(column.shown_at)).where(column.flow == flow, column.settled_at >= since)
+        if self.any_late(flow):
+            latest = latest.where(column.differed_at.is_not(None), ~column.superseded)
         with self._database.read() as connection:
             arrived_at: datetime | None = connection.execute(latest).scalar_one()
         return arrived_at

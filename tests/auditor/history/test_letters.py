@@ -248,6 +248,25 @@ def test_a_window_without_a_consumer_is_a_stall_where_changes_are_late(stand: St
         assert shown_flowing(stand, begun_at) is (Flowing.UNKNOWN if number < 4 else Flowing.STALLED)
 
 
+def test_a_change_that_is_taken_back_has_not_come_through_a_queue_that_nobody_reads(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap("reason: error}", "reason: error, role: main}")
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("crm", 4, "Grace", ago_s=0)
+    stand.audit_until(lambda: sum(open_causes(stand).values()) == 2)
+    begun_at = stand.clock.now()
+    stand.put("crm", 4, ago_s=0)
+    stand.audit_until(lambda: sum(open_causes(stand).values()) == 1)
+    assert stand.ledger.records.arrived_at("to_billing", begun_at) is None
+    for number in range(STALLED_READINGS + 1):
+        probe.reading = QueueReading(depth=3 + number, oldest_at=begun_at - timedelta(minutes=1), taken=7)
+        auditor.audit(begun_at + timedelta(seconds=10 * number))
+    assert breaches(stand, "stalled") == ["open"]
+    assert shown_flowing(stand, begun_at) is Flowing.STALLED
+
+
 def test_a_worker_that_works_off_a_queue_with_an_old_head_opens_nothing(stand: Stand) -> None:
     stand.agree(5)
     stand.remap("reason: error}", "reason: error, role: main}")
