@@ -18,6 +18,17 @@ def listed(words: Sequence[str], last: str = "or") -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+NAMES_SHOWN = 5
+"""Names in a sentence before the rest is counted."""
+
+
+def few(names: Sequence[str], most: int = NAMES_SHOWN) -> str:
+    """Names in a sentence, the first of them if there are many: `a, b and 7 more`."""
+    if len(names) <= most + 1:  # "and 1 more" is no shorter than its name
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
 def heading(name: str) -> str:
     """The heading of a column: `cannot_verify` is "cannot verify".
 

@@ -11,7 +11,7 @@ from auditor.dashboard import look, navigation, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import TimeRange
 from auditor.history.status import WELL, FlowStatus
-from probes.wording import counted
+from probes.wording import NAMES_SHOWN, counted, few
 
 PAUSED = "The page is not redrawn while rows are selected or a case is open."
 
@@ -78,12 +78,16 @@ def _silent(data: Data, flows: list[FlowStatus], seen_at: datetime, now: datetim
     late = [flow for flow in flows if flow.late]
     for heading, named in (("No data.", failed), ("Held back.", late)):
         if named:
-            whys = (f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in named)
+            whys = [
+                f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in named[:NAMES_SHOWN]
+            ]
+            if len(named) > NAMES_SHOWN:
+                whys.append(f"and {len(named) - NAMES_SHOWN:,} more flows")
             st.warning(f"**{heading}** {'; '.join(whys)}.", icon=":material/warning:")
     if silent:
         st.warning(
             f"**Stale.** Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Not audited for two intervals: "
-            f"{escaping.markdown(', '.join(silent))}. "
+            f"{escaping.markdown(few(silent))}. "
             "Is the auditor running? Start it with `auditor run`.",
             icon=":material/warning:",
         )

@@ -239,6 +239,9 @@ def _last_edge(curve: LagCurve) -> int:
     return min(int(max(lower.max(), finite.max() if len(finite) else 0)) + 4, NEVER)
 
 
+HEAT_PX = 1_000, 240
+"""About how wide and high the heat map is drawn."""
+
 LABELS = 12
 """The most rows of the heat map that have their label."""
 
@@ -264,7 +267,7 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
         zmin=0,
         zmax=1,
         colorbar={"tickformat": ".0%", "title": "share of the<br>hour's changes"},
-        hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
+        hoverinfo="skip",
     )
     filled = [(row, at) for row, cell in enumerate(cells) for at in range(len(hours)) if shares[cell][at]]
     points = go.Scatter(  # plotly selects no cell of a heat map
@@ -278,7 +281,8 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
     )
     every = -(-len(names) // LABELS)
     named = names[::-1][::every]  # the top one always, as it may be "not seen"
-    figure = chart([heat, points], 300, yaxis={"type": "category", "tickvals": named})
+    reach = max(HEAT_PX[0] // (len(hours) + 1), HEAT_PX[1] // max(len(names), 1)) // 2  # all of a cell can be clicked
+    figure = chart([heat, points], 300, yaxis={"type": "category", "tickvals": named}, hoverdistance=max(reach, 20))
     inside = [at for at, cell in enumerate(cells) if EDGES_S[cell] < window_s]
     if window_s > 0 and inside and len(inside) < len(cells):
         figure.add_hline(

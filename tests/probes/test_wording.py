@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from probes.durations import format_duration
-from probes.wording import at_most, counted, did_you_mean, figure, heading, percent
+from probes.wording import at_most, counted, did_you_mean, few, figure, heading, percent
 
 ROOT = Path(__file__).parents[2]
 EXACT = {"probes/wording.py", "probes/records/sql/column_types.py", "auditor/map/diff.py"}
@@ -44,6 +44,12 @@ def test_only_none_and_all_are_shown_as_0_and_100_percent() -> None:
         "100.00%",
     ]
     assert [at_most(each) for each in (0, 0.00009, 0.012)] == ["less than 0.01%", "less than 0.01%", "at most 1.20%"]
+
+
+def test_of_many_names_the_first_are_told_and_the_rest_counted() -> None:
+    assert few(["a", "b", "c"], 2) == "a, b, c"
+    assert few(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+    assert few([f"flow_{number}" for number in range(72)]) == "flow_0, flow_1, flow_2, flow_3, flow_4 and 67 more"
 
 
 def test_a_long_duration_has_no_exponent() -> None:

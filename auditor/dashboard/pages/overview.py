@@ -21,7 +21,7 @@ from auditor.history.figure_text import agreement_text, waiting_letters, window_
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause
 from checks.severity import Severity
-from probes.wording import counted
+from probes.wording import counted, few
 
 INCIDENTS_SHOWN = 6
 """Open incidents that the page lists; the rest is on their own page."""
@@ -88,8 +88,8 @@ def _sentence(incidents: pd.DataFrame, flows: list[FlowStatus], open_now: pd.Dat
         )
     elif unknown:
         st.warning(
-            f"**Nothing is known to differ, but {len(unknown)} of {len(flows)} flows are not fully verified:** "
-            f"{escaping.markdown(', '.join(unknown))}.",
+            f"**Nothing is known to differ, but {len(unknown)} of {counted(len(flows), 'flow')} "
+            f"{'is' if len(unknown) == 1 else 'are'} not fully verified:** {escaping.markdown(few(unknown))}.",
             icon=":material/help:",
         )
     else:
@@ -107,7 +107,7 @@ def _tiles(
     open_now: pd.DataFrame,
     timeline: pd.DataFrame,
 ) -> None:
-    unknown = sum(flow.unknown in {Standing.UNVERIFIED, Standing.NO_DATA} for flow in flows)
+    unknown = sum(flow.state in {Standing.UNVERIFIED, Standing.NO_DATA} for flow in flows)
     dead = waiting_letters([each for each in data.backlogs() if each.role == "dead"])
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
     conflicts = data.conflicts(live_only=True)
@@ -311,13 +311,13 @@ def _misled(data: Data) -> None:
                     "unresolved": each.uncertain,
                     "causes": ", ".join(cause.replace("_", " ") for cause in each.causes),
                     "since": view.ago(each.oldest_at, now).removesuffix(" ago"),
-                    "where": each.flows[0],
+                    "where": few(each.flows, 2),
                 }
                 for each in consumers
             ]
         ),
         key="affected",
-        links={"where": [navigation.drift(flow=each.flows[0]) for each in consumers]},
+        links={"where": [navigation.drift(flow=list(each.flows)) for each in consumers]},
         alt="Consumers that act on wrong values, the gravest role first",
     )
 

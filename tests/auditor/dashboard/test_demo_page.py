@@ -59,7 +59,7 @@ def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
         buttons["break-unreachable-crm"].click().run()
         said = text(app)
         assert SCENARIOS["unreachable-crm"].situation in said
-        assert f"It is mended by itself after 45 s. To do: {SCENARIOS['unreachable-crm'].person}" in said
+        assert f"It is mended by itself after 60 s. To do: {SCENARIOS['unreachable-crm'].person}" in said
         assert all(each.disabled for each in app.button if (each.key or "").startswith(("break", "prevent")))
         next(each for each in app.button if each.label == "Mend it now").click().run()
         while Stage(address).programme().playing is not None:
