@@ -80,17 +80,49 @@ class Programme:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A part of a line of a message.
+
+    Attributes:
+        address: where it leads, "" for nowhere.
+        strong: it is drawn in bold.
+    """
+
+    text: str
+    address: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paragraph:
+    """A paragraph of a message; the spans of a line have a blank between them.
+
+    Attributes:
+        preformatted: each character is as wide as the others, and each line is one span.
+    """
+
+    lines: Sequence[Sequence[Span]]
+    preformatted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message of the auditor in the company's channel.
 
     Attributes:
         title: its first line.
         fields: pairs of a name and a value.
+        paragraphs: what stands below them.
+        footer: its last line.
+        links: pairs of a name and an address, which Slack draws as buttons.
     """
 
     received_at: datetime
     title: str
     fields: Sequence[tuple[str, str]]
+    paragraphs: Sequence[Paragraph]
+    footer: str
+    links: Sequence[tuple[str, str]]
 
 
 class Stage:
@@ -202,22 +234,65 @@ def _instant(text: str) -> datetime:
 
 
 def _message(received: Mapping[str, Any]) -> Message:
-    """A message to a Slack webhook, as plain text."""
+    """A message to a Slack webhook, without the marks that Slack draws."""
     message = received["message"]
-    fields = [
-        _plain(field["text"]).partition("\n")[::2]
-        for attachment in message.get("attachments", ())
-        for block in attachment.get("blocks", ())
-        for field in block.get("fields", ())
-    ]
-    return Message(received_at=_instant(received["received_at"]), title=_plain(message["text"]), fields=fields)
+    blocks = [block for attachment in message.get("attachments", ()) for block in attachment.get("blocks", ())]
+    fields = [field["text"].partition("\n")[::2] for block in blocks for field in block.get("fields", ())]
+    elements = {
+        kind: [each for block in blocks if block.get("type") == kind for each in block["elements"]]
+        for kind in ("context", "actions")
+    }
+    return Message(
+        received_at=_instant(received["received_at"]),
+        title=_plain(message["text"]),
+        fields=[(_plain(name), _plain(value)) for name, value in fields],
+        paragraphs=[
+            _paragraph(block["text"]["text"])
+            for block in blocks
+            if block.get("type") == "section" and "text" in block
+        ],
+        footer=" ".join(_plain(each["text"]) for each in elements["context"]),
+        links=[(str(each["text"]["text"]), str(each["url"])) for each in elements["actions"] if "url" in each],
+    )
+
+
+_FENCE = "```"
+_MARKED = re.compile(
+    r"`(?P<code>[^`]*)`|<!date\^[^|>]*\|(?P<date>[^>]*)>|<(?P<address>[^|>]*)\|(?P<label>[^>]*)>"
+    r"|\*(?P<strong>[^*]+)\*"
+)
+"""What Slack draws: https://docs.slack.dev/messaging/formatting-message-text."""
+
+
+def _paragraph(mrkdwn: str) -> Paragraph:
+    if mrkdwn.startswith(_FENCE):
+        lines = mrkdwn.removeprefix(_FENCE).removesuffix(_FENCE).strip("\n").split("\n")
+        return Paragraph(lines=[[Span(text=html.unescape(line))] for line in lines], preformatted=True)
+    return Paragraph(lines=[_spans(line) for line in mrkdwn.split("\n")])
+
+
+def _spans(mrkdwn: str) -> list[Span]:
+    """The spans of a line; a date in it stands as it is shown to whoever has no Slack."""
+    spans, text, at = [], "", 0
+    for found in _MARKED.finditer(mrkdwn):
+        text, at = text + mrkdwn[at : found.start()], found.end()
+        if (inside := found["code"] if found["code"] is not None else found["date"]) is not None:
+            text += inside
+            continue
+        spans.append(Span(text=_shown(text)))
+        text = ""
+        if found["strong"]:
+            spans.append(Span(text=_shown(found["strong"]), strong=True))
+        else:
+            spans.append(Span(text=_shown(found["label"]), address=html.unescape(found["address"])))
+    spans.append(Span(text=_shown(text + mrkdwn[at:])))
+    return [each for each in spans if each.text]
 
 
 def _plain(mrkdwn: str) -> str:
-    """Text without the marks that Slack draws: https://docs.slack.dev/messaging/formatting-message-text.
+    return " ".join(each.text for line in mrkdwn.split("\n") for each in _spans(line))
 
-    A word joiner is ours, see `escaping.slack_notification`; one of a record is shown by its number.
-    """
-    dates = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", mrkdwn)
-    links = re.sub(r"<[^|>]*\|([^>]*)>", r"\1", dates)
-    return html.unescape(links.replace("*", "").replace("\u2060", ""))
+
+def _shown(text: str) -> str:
+    """Text between marks; a word joiner is ours, see `escaping.slack_notification`; one of a record is a number."""
+    return re.sub(" +", " ", html.unescape(text.replace("\u2060", "")).strip(" "))

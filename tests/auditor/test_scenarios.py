@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from auditor.scenarios import ADDRESS, Stage, StageError
+from auditor.scenarios import ADDRESS, Span, Stage, StageError
 from auditor.senders.slack import message
 from demo.company import Company
 from demo.scenarios import SCENARIOS
@@ -83,6 +83,46 @@ def test_what_the_auditor_sends_to_the_channel_is_plain_text_there(company: Comp
     fields = dict(heard.fields)
     assert fields["Now"].startswith(f"{NOTICE['count']} (peak")
     assert not any("<" in name + value or "!date" in value for name, value in heard.fields)
+
+
+def test_a_message_in_the_channel_has_all_that_slack_shows(company: Company) -> None:
+    notice = {
+        **NOTICE,
+        "records": [
+            {"key": "cus_*7*", "lag_s": 12.0, "links": {"crm": "https://crm.example/c?id=7&tab=1"}},
+            {"key": "<8>", "links": {}},
+        ],
+        "detail": "as *billing* says it",
+        "evidence": "`orphans` of one flow",
+        "advice": "Delete them in billing.",
+    }
+    with performing(company) as address:
+        for sent in (notice, {**notice, "transition": "digest", "rows": [["high", 3, "late < 4 s", "to_billing"]]}):
+            body = message(sent, dashboard="http://127.0.0.1:1", possible_repeat=False)
+            httpx.post(f"{address}/chat", json=body, trust_env=False).raise_for_status()
+        body = message({**notice, "advice": None, "runbook": None}, dashboard=None, possible_repeat=False)
+        alone = {"text": body["text"]}
+        httpx.post(f"{address}/chat", json=alone, trust_env=False).raise_for_status()
+        whole, digest, short = Stage(address).messages()
+    assert [list(each.lines) for each in whole.paragraphs] == [
+        [
+            [Span(text="Worst", strong=True)],
+            [Span(text="cus_*7* (12 s late)"), Span(text="crm", address="https://crm.example/c?id=7&tab=1")],
+            [Span(text="<8>")],
+        ],
+        [[Span(text="as *billing* says it")]],
+        [[Span(text="Why these are one", strong=True), Span(text="\u02cborphans\u02cb of one flow")]],
+        [[Span(text="What to do", strong=True), Span(text="Delete them in billing.")]],
+    ]
+    assert whole.footer == "as of 2026-03-01 12:05Z | incident 7"
+    assert whole.links == [
+        ("Open", "http://127.0.0.1:1/drift?flow=to_billing"),
+        ("Runbook", "https://wiki.example/orphans"),
+    ]
+    table = digest.paragraphs[0]
+    assert (table.preformatted, table.lines[0][0].text) == (True, "high          3  late < 4 s  to_billing")
+    assert not any(each.preformatted for each in whole.paragraphs)
+    assert (short.title, short.fields, short.paragraphs, short.footer, short.links) == (whole.title, [], [], "", [])
 
 
 def test_without_a_company_it_is_said_how_to_start_one(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -14,7 +14,7 @@ from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
-from auditor.scenarios import Message, Performance, Programme, Scenario, Stage, StageError
+from auditor.scenarios import Message, Performance, Programme, Scenario, Span, Stage, StageError
 from checks.escalation import WAITING, RefusedError
 from checks.severity import Severity
 
@@ -151,13 +151,14 @@ def _seen(data: Data, shown: Performance) -> None:
 
 
 def _channel(messages: list[Message]) -> None:
-    """What came into the channel, the latest first."""
+    """What came into the channel, the latest first and whole."""
     st.header("What the channel hears", anchor=False)
     if not messages:
         st.caption(
             "Nothing yet. Messages that would go to Slack come here; with `SLACK_WEBHOOK_URL` set, they go to Slack."
         )
-    for each in messages[: -MESSAGES_SHOWN - 1 : -1]:
+    numbered = list(enumerate(messages))
+    for number, each in reversed(numbered[-MESSAGES_SHOWN:]):
         with st.container(border=True):
             st.markdown(f"**Plumbline** {each.received_at:%H:%M:%S}  \n{escaping.markdown(each.title)}")
             if each.fields:
@@ -165,6 +166,37 @@ def _channel(messages: list[Message]) -> None:
                     f"{escaping.markdown(name)}: {escaping.markdown(value)}" for name, value in each.fields if value
                 )
                 st.caption(told)
+            if number == len(messages) - 1:
+                _rest(each)
+            else:
+                with st.expander("The rest of the message", key=f"message-{number}"):
+                    _rest(each)
+
+
+def _rest(message: Message) -> None:
+    """What stands below the fields of a message."""
+    for paragraph in message.paragraphs:
+        if paragraph.preformatted:
+            lines = [span.text for line in paragraph.lines for span in line]
+            st.code(escaping.block("\n".join(lines)), language=None)
+        else:
+            st.markdown("  \n".join(_line(line) for line in paragraph.lines))
+    below = [escaping.markdown(message.footer)] if message.footer else []
+    below += [escaping.markdown_link(name, address) for name, address in message.links]
+    if below:
+        st.caption(" · ".join(below))
+
+
+def _line(spans: Sequence[Span]) -> str:
+    """A line of a message, as Markdown."""
+    return " ".join(_span(each) for each in spans)
+
+
+def _span(span: Span) -> str:
+    if span.address:
+        return escaping.markdown_link(span.text, span.address)
+    text = escaping.markdown(span.text)
+    return f"**{text}**" if span.strong else text
 
 
 def _card(stage: Stage, scenario: Scenario, plays: Person | None) -> None:

@@ -6,18 +6,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from unittest.mock import patch
 
+import httpx
 import pytest
 
 from auditor.dashboard import navigation
 from auditor.dashboard.data import Data
+from auditor.escaping import markdown
 from auditor.scenarios import Stage
+from auditor.senders.slack import message
 from demo.company import Company
 from demo.scenarios import SCENARIOS
 from tests.auditor.conflicts.test_decisions import OPEN
 from tests.auditor.dashboard.page_runs import local, run, text
+from tests.auditor.senders.receivers import NOTICE
 from tests.auditor.test_scenarios import performing
 from tests.demo.test_company import company
 from tests.stand import Stand
+from tests.waiting import wait_until
 
 __all__ = ["company"]
 
@@ -71,3 +76,38 @@ def test_demo_plays_a_scenario_and_shows_what_the_auditor_makes_of_it(
         assert "It stays broken until it is mended. To do:" in held
         assert "after" not in held
     assert "does not answer" in text(run("demo"))
+
+
+def finish(address: str) -> None:
+    """End what plays."""
+    Stage(address).mend()
+    wait_until(lambda: Stage(address).programme().playing is None)
+
+
+def test_demo_shows_whole_messages_with_their_texts_as_text(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notice = {
+        **NOTICE,
+        "records": [{"key": "*7* <b>x</b>", "links": {"crm": "https://crm.example/7"}}],
+        "evidence": "[click](https://evil.example) :smile: <script>",
+        "advice": "Delete them in billing.",
+    }
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        Stage(address).play("unreachable-crm", held=True)
+        for sent in (notice, {**notice, "advice": "Do *nothing*."}):
+            body = message(sent, dashboard="http://127.0.0.1:1", possible_repeat=False)
+            httpx.post(f"{address}/chat", json=body, trust_env=False).raise_for_status()
+        app = local("demo")
+        assert not app.exception
+        finish(address)
+    drawn = [each.value for each in (*app.markdown, *app.caption)]
+    assert drawn.count("**Worst**  \n\\*7\\* \\<b\\>x\\</b\\> [crm](<https://crm.example/7>)") == 2
+    assert f"**What to do** {markdown('Do *nothing*.')}" in drawn
+    assert drawn.count(f"**Why these are one** {markdown(notice['evidence'])}") == 2
+    below = [each for each in drawn if "[Open](<http://127.0.0.1:1/drift?flow=to_billing>)" in each]
+    assert len(below) == 2
+    assert "[Runbook](<https://wiki.example/orphans>)" in below[0]
+    (folded,) = app.expander
+    assert "**What to do** Delete them in billing." in [each.value for each in folded.markdown]
