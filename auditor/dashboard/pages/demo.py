@@ -71,27 +71,24 @@ def _introduction(data: Data, stage: Stage, programme: Programme, plays: Person 
                 icon=":material/theater_comedy:",
             )
         else:
-            ended = programme.scenarios[last.name]
-            title, person = escaping.markdown(ended.title), escaping.markdown(ended.person)
-            st.success(
-                f"**{title}**{_how(last)} is over. What a person does about it: {person} Incidents close once the "
-                "copies have agreed for a while.",
-                icon=":material/check:",
-            )
+            st.success(_over(programme.scenarios[last.name], last), icon=":material/check:")
         return
     scenario = programme.scenarios[playing.name]
     lasted = view.ago(playing.begun_at, datetime.now(UTC))
-    outcome = escaping.markdown(f"{scenario.ending(held=playing.held)} To do: {scenario.person}")
-    if playing.prevented:
-        outcome = f"{escaping.markdown(scenario.pattern)}: {escaping.markdown(scenario.prevented)}"
     title, situation = escaping.markdown(scenario.title), escaping.markdown(scenario.situation)
-    st.warning(
-        f"**{title}**{_how(playing)}, {lasted}. {situation}\n\n{outcome}",
-        icon=":material/theater_comedy:",
-    )
+    if playing.prevented:
+        st.info(
+            f"**{title}** (prevented), {lasted}. {_pattern(scenario)}\n\nWithout it: {situation}",
+            icon=":material/shield:",
+        )
+        if plays is not None and st.button("End it now", icon=":material/stop:"):
+            _do(plays, stage.mend)
+        return
+    outcome = escaping.markdown(f"{scenario.ending(held=playing.held)} To do: {scenario.person}")
+    st.warning(f"**{title}**, {lasted}. {situation}\n\n{outcome}", icon=":material/theater_comedy:")
     if plays is None:
         return
-    decides = not playing.prevented and scenario.decided_for
+    decides = scenario.decided_for
     came_up = [each for each in data.conflicts(live_only=True) if each.opened_at >= playing.begun_at]
     if decides and not came_up:
         st.caption("Wait until the auditor has found the conflict and asks a person to decide it.")
@@ -109,15 +106,32 @@ def _mend(data: Data, stage: Stage, plays: Person, decided_for: str, since: date
     stage.mend()
 
 
-def _how(performance: Performance) -> str:
-    return " (prevented)" if performance.prevented else ""
+def _over(scenario: Scenario, last: Performance) -> str:
+    """What is said of a scenario that is over, as Markdown."""
+    title, person = escaping.markdown(scenario.title), escaping.markdown(scenario.person)
+    if last.prevented:
+        return f"**{title}** (prevented) is over. {_pattern(scenario)}"
+    return (
+        f"**{title}** is over. What a person does about it: {person} Incidents close once the copies have agreed "
+        "for a while."
+    )
+
+
+def _pattern(scenario: Scenario) -> str:
+    """What the pattern of a scenario does, as Markdown."""
+    pattern, prevented = escaping.markdown(scenario.pattern), escaping.markdown(scenario.prevented)
+    return f"{pattern}: {prevented} Nothing needs to be done."
 
 
 def _seen(data: Data, shown: Performance) -> None:
     """The verdicts since the scenario began, and the incidents."""
     st.header("What the auditor sees", anchor=False)
     found = data.query(_FOUND, [shown.begun_at])
+    incidents = data.open_incidents()
     now = datetime.now(UTC)
+    if shown.prevented and found.empty and incidents.empty:
+        _worked(data, shown)
+        return
     if found.empty:
         st.caption("No record has been found to differ since it began.")
     else:
@@ -140,7 +154,6 @@ def _seen(data: Data, shown: Performance) -> None:
             signs={"cause": [look.cause(each) for each in found["cause"]]},
             alt="Records that began to differ since the scenario began",
         )
-    incidents = data.open_incidents()
     for each in incidents.itertuples():
         sign = look.SEVERITY[Severity(each.severity)]
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -148,6 +161,20 @@ def _seen(data: Data, shown: Performance) -> None:
             st.caption(f"{escaping.markdown(each.summary)}, {view.ago(each.opened_at, now)}", width="content")
     if incidents.empty:
         st.caption("No incident is open.")
+
+
+def _worked(data: Data, shown: Performance) -> None:
+    """Say that nothing differs although the situation is there, as far as all was read since."""
+    since = shown.ended_at or shown.begun_at
+    if data.all_known() and all(each.audited_at is not None and each.audited_at > since for each in data.flows()):
+        works = "works" if shown.ended_at is None else "worked"
+        components.nothing(
+            f"Nothing differs: no record was found to differ since it began, and no incident is open. The pattern "
+            f"{works}.",
+            well=True,
+        )
+    else:
+        components.nothing("Nothing was found to differ since it began. Not all flows have been verified since.")
 
 
 def _channel(messages: list[Message]) -> None:

@@ -8,16 +8,18 @@ from unittest.mock import patch
 
 import httpx
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import navigation
 from auditor.dashboard.data import Data
+from auditor.dashboard.installations import forget
 from auditor.escaping import markdown
 from auditor.scenarios import Stage
 from auditor.senders.slack import message
 from demo.company import Company
 from demo.scenarios import SCENARIOS
 from tests.auditor.conflicts.test_decisions import OPEN
-from tests.auditor.dashboard.page_runs import local, run, text
+from tests.auditor.dashboard.page_runs import button, links, local, run, table_with, text
 from tests.auditor.senders.receivers import NOTICE
 from tests.auditor.test_scenarios import performing
 from tests.demo.test_company import company
@@ -82,6 +84,78 @@ def finish(address: str) -> None:
     """End what plays."""
     Stage(address).mend()
     wait_until(lambda: Stage(address).programme().playing is None)
+
+
+def again(app: AppTest) -> AppTest:
+    """The page drawn anew, with figures of this very moment."""
+    forget()
+    return app.run()
+
+
+def one_differs(stand: Stand) -> None:
+    """A record of billing differs for certain, and its incident is open."""
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    _until(stand, 1)
+
+
+def heal(stand: Stand) -> None:
+    """Billing agrees again, and no incident is open."""
+    stand.run("billing", "UPDATE customers SET name = 'Ada' WHERE id = 3")
+    _until(stand, 0)
+
+
+def _until(stand: Stand, incidents: int) -> None:
+    """Audit until so many incidents are open."""
+    for _ in range(20):
+        stand.sweep()
+        if len(stand.ledger.incidents.rows(live_only=True, limit=5)) == incidents:
+            return
+        stand.clock.advance(1.1)
+    raise AssertionError(incidents)
+
+
+def test_demo_says_what_the_pattern_did_and_that_nothing_has_to_be_done(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge = SCENARIOS["double-charge"]
+    watched.agree(5)
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        Stage(address).play("double-charge", prevented=True, held=True)
+        app = local("demo")
+        (playing,) = [each.value for each in app.info if charge.title in each.value]
+        assert f"{charge.pattern}: {charge.prevented} Nothing needs to be done." in playing
+        assert not app.warning
+        assert not [each for each in app.button if "mend" in each.label.lower()]
+        assert "Not all flows have been verified since." in text(app)
+        watched.sweep()
+        assert "Nothing differs" in text(again(app))
+        assert "The pattern works." in text(app)
+        button(app, "End it now").click().run()
+        wait_until(lambda: Stage(address).programme().playing is None)
+        (over,) = again(app).success
+        assert f"{charge.pattern}: {charge.prevented} Nothing needs to be done." in over.value
+        assert charge.person not in text(app) + over.value
+        assert "Incidents close" not in over.value
+        assert "Not all flows have been verified since." in text(app)
+        watched.sweep()
+        assert "The pattern worked." in text(again(app))
+
+
+def test_demo_shows_what_differs_although_it_was_prevented(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.agree(5)
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        Stage(address).play("double-charge", prevented=True, held=True)
+        one_differs(watched)
+        app = local("demo")
+        assert table_with(app, "record")["record"].tolist() == ["3"]
+        assert "The pattern" not in text(app)
+        assert [each for each in links(app) if "incident 1" in each]
+        finish(address)
+        assert "The pattern" not in text(again(app))
 
 
 def test_demo_shows_whole_messages_with_their_texts_as_text(
