@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import acting, components, look, navigation, tables, view
+from auditor.dashboard import acting, components, evidence, look, navigation, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
@@ -20,9 +20,19 @@ from checks.severity import Severity
 
 MESSAGES_SHOWN = 8
 
+INCIDENTS_SHOWN = 12
+
 _FOUND = """
-    SELECT flow, key, cause, state, opened_at FROM divergences
+    SELECT data_type, flow, key, kind, cause, state, differences, detail, opened_at FROM divergences
     WHERE opened_at >= ? ORDER BY opened_at DESC, flow, key LIMIT 12"""
+
+_INCIDENTS = """
+    SELECT id, severity, state, summary, opened_at, resolved_at FROM incidents
+    WHERE merged_into IS NULL
+        AND (resolved_at IS NULL OR id IN (SELECT incident_id FROM breaches WHERE opened_at >= ?))
+    ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
+    LIMIT ?"""
+"""Those that are open, and those that opened or came back since an instant and are over."""
 
 
 def page() -> None:
@@ -124,10 +134,10 @@ def _pattern(scenario: Scenario) -> str:
 
 
 def _seen(data: Data, shown: Performance) -> None:
-    """The verdicts since the scenario began, and the incidents."""
+    """The verdicts since the scenario began, and its incidents."""
     st.header("What the auditor sees", anchor=False)
     found = data.query(_FOUND, [shown.begun_at])
-    incidents = data.open_incidents()
+    incidents = data.query(_INCIDENTS, [shown.begun_at, INCIDENTS_SHOWN])
     now = datetime.now(UTC)
     if shown.prevented and found.empty and incidents.empty:
         _worked(data, shown)
@@ -139,6 +149,7 @@ def _seen(data: Data, shown: Performance) -> None:
             frame(
                 {
                     "record": found["key"].tolist(),
+                    "difference": evidence.difference_texts(found, data.map),
                     "flow": found["flow"].tolist(),
                     "since": [view.ago(at, now).removesuffix(" ago") for at in found["opened_at"]],
                     "state": found["state"].tolist(),
@@ -147,19 +158,29 @@ def _seen(data: Data, shown: Performance) -> None:
             key="found",
             links={
                 "record": [
-                    navigation.record(data.map.flows[flow].data_type, key)
-                    for flow, key in zip(found["flow"], found["key"], strict=True)
+                    navigation.record(data_type, key)
+                    for data_type, key in zip(found["data_type"], found["key"], strict=True)
                 ]
             },
             signs={"cause": [look.cause(each) for each in found["cause"]]},
             alt="Records that began to differ since the scenario began",
+            column_config={
+                "difference": st.column_config.TextColumn("owner → copy", width=190),
+                "since": st.column_config.TextColumn(width=60),
+                "state": st.column_config.TextColumn(width=60),
+            },
         )
     for each in incidents.itertuples():
-        sign = look.SEVERITY[Severity(each.severity)]
+        over = each.state == "resolved"
+        sign, at = look.SEVERITY[Severity(each.severity)], each.resolved_at if over else each.opened_at
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             navigation.link(sign.badged(f"incident {each.id}"), navigation.incident(int(each.id)))
-            st.caption(f"{escaping.markdown(each.summary)}, {view.ago(each.opened_at, now)}", width="content")
-    if incidents.empty:
+            st.caption(
+                f"{look.INCIDENT[each.state].badge} {escaping.markdown(each.summary)}, "
+                f"{'resolved ' if over else ''}{view.ago(at, now)}",
+                width="content",
+            )
+    if (incidents["state"] == "resolved").all():
         st.caption("No incident is open.")
 
 

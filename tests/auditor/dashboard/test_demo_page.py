@@ -10,7 +10,7 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from auditor.dashboard import navigation
+from auditor.dashboard import look, navigation
 from auditor.dashboard.data import Data
 from auditor.dashboard.installations import forget
 from auditor.escaping import markdown
@@ -156,6 +156,35 @@ def test_demo_shows_what_differs_although_it_was_prevented(
         assert [each for each in links(app) if "incident 1" in each]
         finish(address)
         assert "The pattern" not in text(again(app))
+
+
+def test_demo_shows_how_records_differ_and_keeps_the_incidents_of_the_scenario(
+    watched: Stand, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.clock.advance(-3600)
+    watched.agree(5)
+    one_differs(watched)
+    heal(watched)
+    watched.clock.advance(3600)
+    with performing(company) as address:
+        monkeypatch.setenv(navigation.COMPANY, address)
+        Stage(address).play("unreachable-crm", held=True)
+        app = local("demo")
+        assert "No incident is open." in text(app)
+        assert not [each for each in links(app) if ": incident " in each]
+        one_differs(watched)
+        again(app)
+        assert table_with(app, "record")["difference"].tolist() == ["name: Ada → Eve"]
+        assert [each for each in links(app) if "incident 2" in each]
+        assert "No incident is open." not in text(app)
+        heal(watched)
+        finish(address)
+        again(app)
+        (link,) = [each for each in app.page_link if ": incident " in each.label]
+        assert "incident 2" in link.label
+        assert link.query_string == "id=2"
+        assert "No incident is open." in text(app)
+        assert [each for each in app.caption if each.value.startswith(look.INCIDENT["resolved"].badge)]
 
 
 def test_demo_shows_whole_messages_with_their_texts_as_text(
