@@ -19,6 +19,7 @@ from auditor.scenarios import Stage
 from auditor.workspace import Workspace
 from tests import HOME
 from tests.auditor.screens import a_demo, chromium
+from tests.ledgers import rows
 from tests.waiting import wait_until
 
 PICTURES = HOME / "docs" / "tour"
@@ -33,16 +34,25 @@ class Stop:
     Attributes:
         address: with `{incident}`, `{key}` and the like for what the scenario broke.
         shows: what can be read on it.
+        lacks: what cannot.
+        high: its picture, in pixels.
     """
 
     address: str
     shows: str
+    lacks: str = "Traceback"
+    high: int = HIGH
 
 
 STOPS = {
-    "demo": Stop(address="demo", shows="What the channel hears"),
+    "demo": Stop(
+        address="demo",
+        shows=r"OPEN\] customer_to_billing, .*no consumer is reading",
+        lacks=r"\[RESOLVED\]",
+        high=1340,
+    ),
     "overview": Stop(address="", shows="Who is affected right now"),
-    "incident": Stop(address="incidents?id={incident}", shows="Timeline"),
+    "incident": Stop(address="incidents?id={incident}", shows="Timeline", high=1340),
     "drift": Stop(address="drift?flow=customer_to_billing", shows="records? match"),
     "record": Stop(address="record?type=customer&key={key}", shows="customer {key}"),
     "map": Stop(address="map?show=flow+customer_to_billing", shows="In the map"),
@@ -63,9 +73,12 @@ def broken(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
         wait_until(lambda: stage.programme().last is not None, WITHIN_S)
         ledger = Workspace.at(folder).ledger()
         wait_until(lambda: not ledger.incidents.rows(live_only=True, limit=1), WITHIN_S)
-        heard = len(stage.messages())
-        stage.play("paused-consumer", held=True)
-        wait_until(lambda: len(stage.messages()) > heard and bool(_late(ledger)), WITHIN_S)
+        wait_until(lambda: not {"pending", "sending"} & {each["state"] for each in rows(ledger, "alerts")}, WITHIN_S)
+        playing = stage.play("paused-consumer", held=True).playing
+        assert playing is not None
+        begun_at = playing.begun_at
+        wait_until(lambda: any(each.received_at > begun_at for each in stage.messages()), WITHIN_S)
+        wait_until(lambda: _late(ledger), WITHIN_S)
         (incident,) = ledger.incidents.rows(live_only=True, limit=1)
         yield address, {"incident": str(incident["id"]), "key": _late(ledger)[0]}
         ledger.close()
@@ -91,9 +104,11 @@ def test_every_stop_shows_what_is_wrong(broken: tuple[str, dict[str, str]], tmp_
     with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme="light")
         for name, stop in STOPS.items():
+            page.set_viewport_size({"width": WIDE, "height": stop.high})
             page.goto(f"{address}/{stop.address.format(**names)}")
             expect(page.get_by_text(re.compile(stop.shows.format(**names))).first).to_be_visible(timeout=90_000)
             settled(page)
+            expect(page.get_by_text(re.compile(stop.lacks))).to_have_count(0)
             page.screenshot(path=place / f"{name}.png")
             assert (place / f"{name}.png").stat().st_size > 20_000
 
