@@ -61,7 +61,8 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.UNREACHABLE_SYSTEM: _REACH,
             RootCause.LOGIN_REFUSED: "Renew the auditor's login in the map: `auditor doctor` tests it.",
             RootCause.QUOTA_USED: "Wait until the quota is renewed, or lower `budget` in the map.",
-            RootCause.STOPPED_CONSUMER: "Start the consumer of the queue again, or find out what it waits for.",
+            RootCause.STOPPED_CONSUMER: "Start the consumer of the queue again, or find out what it waits for. "
+            "One that reads in batches has to do so more often than the window is long.",
             RootCause.SLOW_CONSUMER: "Give the queue more consumers, or find out what slows them down.",
             RootCause.REJECTED_MESSAGES: _LETTERS,
             RootCause.SECOND_WRITER: _WHO_WRITES,

@@ -61,8 +61,8 @@ def refuse(name: str, options: Collection[str], words: Callable[[str], str] = st
     if len(refused) == 1:
         hint = escaping.markdown(did_you_mean(words(refused[0]), map(words, options)))
         st.warning(
-            f"{shown[0] if refused[0] else 'An empty text'} is not {WHAT[name]}{hint}. "
-            "The address of this page names it.",
+            f"{shown[0] if refused[0] else 'An empty text'} is not {WHAT[name]}{hint}"
+            f"{'' if hint.endswith('?') else '.'} The address of this page names it.",
             icon=":material/link_off:",
         )
     elif refused:
