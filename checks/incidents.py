@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -166,7 +166,8 @@ def placements(
     that is left of a queue that was not read. A group's incident is the oldest one whose strongest breach is in it;
     another one is merged into that if all its open breaches are in the group. What is new in a group without an
     incident of its own belongs to the incident of its strongest breach. An incident that is over is opened again
-    unless dead letters explained it and the group has outgrown these.
+    by its own cause, and by what that did to the same flows, unless dead letters explained it and the group has
+    outgrown these.
 
     Args:
         groups: of all open breaches but those of incidents that stay apart.
@@ -195,6 +196,9 @@ def placements(
     for at, group in enumerate(groups):
         for each in group.breaches:
             own = merged_into.get(each.incident_id, each.incident_id)
+            if _left_behind(each, group, live):
+                members[own, home.get(own, at)].append(each)
+                continue
             stays = _belongs(each, group, live) and not _outgrown(groups[home[own]].cause, group)
             number = own if stays else kept.get(at) or _host(group, groups, home, live)
             members[number, home.get(number, at)].append(each)
@@ -202,14 +206,30 @@ def placements(
     for (number, at), listed in members.items():
         group = replace(groups[at], breaches=tuple(sorted(listed, key=lambda each: each not in groups[at].breaches)))
         absorbed = tuple(each for each, into in merged_into.items() if into == number)
-        names = (group.fingerprint, *(each.fingerprint for each in listed))
-        over = (recent[name] for name in names if name in recent)
-        again = (each.incident_id for each in over if not _outgrown(each.cause, groups[at]))
+        over = dict.fromkeys(recent[name] for name in (group.fingerprint, *_names(listed)) if name in recent)
+        again = (each.incident_id for each in over if _returns(each, groups[at], recent))
         known = number or next((each for each in again if each not in taken), 0)
         taken.add(known)
         placed.append(Placement(incident_id=known, group=group, absorbed=absorbed))
     gone = live.keys() - home.keys() - taken
     return placed + [Placement(incident_id=number, group=None) for number in sorted(gone)]
+
+
+def _names(breaches: Iterable[OpenBreach]) -> tuple[str, ...]:
+    return tuple(each.fingerprint for each in breaches)
+
+
+def _returns(over: Incident, group: Group, recent: Mapping[str, Incident]) -> bool:
+    """Whether a group is an incident that is over, once more: its cause again, or what this did to the same flows.
+
+    Another cause is another incident, although it concerns the same flow.
+    """
+    if _outgrown(over.cause, group):
+        return False
+    if group.cause == over.cause or group.cause in MEANINGS or over.cause in MEANINGS or over.cause in SYMPTOMS:
+        return True
+    again = all(recent.get(name) == over for name in _names(group.breaches))
+    return again and group.cause in SYMPTOMS and group.cause is not RootCause.DELETIONS_MISSING
 
 
 def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int], live: Mapping[int, Incident]) -> int:
@@ -226,14 +246,28 @@ def _outgrown(cause: str, group: Group) -> bool:
 def _belongs(breach: OpenBreach, group: Group, live: Mapping[int, Incident]) -> bool:
     """Whether a breach of a group is part of a live incident.
 
-    Messages that were rejected are no part of one about a queue that was not read, once it is: people have to deal
-    with these.
+    Messages that were rejected are no part of one whose cause is over, and neither is what they carried: people have
+    to deal with these.
     """
     own = live.get(breach.incident_id)
-    return own is not None and not (own.cause in _NOT_READ and group.cause is RootCause.REJECTED_MESSAGES)
+    return own is not None and not (own.cause in _LEAVES_LETTERS and group.cause is RootCause.REJECTED_MESSAGES)
 
 
-_NOT_READ = frozenset({RootCause.STOPPED_CONSUMER, RootCause.SLOW_CONSUMER})
+def _left_behind(breach: OpenBreach, group: Group, live: Mapping[int, Incident]) -> bool:
+    """Whether an objective was missed for what an incident was about, and not for messages rejected since."""
+    missed = breach.breach is Breach.OBJECTIVE and breach.incident_id in live
+    return missed and not _belongs(breach, group, live) and breach.opened_at < group.lead.opened_at
+
+
+_LEAVES_LETTERS = frozenset(
+    {
+        RootCause.UNREACHABLE_SYSTEM,
+        RootCause.QUOTA_USED,
+        RootCause.STOPPED_CONSUMER,
+        RootCause.SLOW_CONSUMER,
+    }
+)
+"""Causes that explain dead letters while they last."""
 
 
 def kept_cause(group: Group, incident: Incident | None) -> Group:
@@ -251,6 +285,8 @@ def _weaker(group: Group, cause: RootCause, subject: str) -> bool:
     """Whether a group only says where changes stop, and the known cause says more, or is about more systems."""
     if group.cause not in SYMPTOMS:
         return False
+    if group.cause is RootCause.DELETIONS_MISSING:
+        return cause is not group.cause
     wider = cause is RootCause.NOTHING_MOVES and systems_of(group.subject) <= systems_of(subject)
     return cause not in SYMPTOMS or wider
 

@@ -35,6 +35,9 @@ SYSTEMATIC = "systematic"
 PARTIAL = "partial"
 """Reason of a breach of a batch of which other changes arrived."""
 
+DELETIONS = "deletions"
+"""Reason of late changes that are deletions, all of them."""
+
 
 class RootCause(StrEnum):
     """What one or more breaches go back to."""
@@ -49,12 +52,15 @@ class RootCause(StrEnum):
     NOTHING_ARRIVES = "nothing_arrives"
     NOTHING_LEAVES = "nothing_leaves"
     NOTHING_MOVES = "nothing_moves"
+    DELETIONS_MISSING = "deletions_missing"
     PARTIAL_BATCH = "partial_batch"
     SYSTEMATIC_DIFFERENCE = "systematic_difference"
     CLOCK_STEP = "clock_step"
 
 
-SYMPTOMS = frozenset({RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES, RootCause.NOTHING_MOVES})
+SYMPTOMS = frozenset(
+    {RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES, RootCause.NOTHING_MOVES, RootCause.DELETIONS_MISSING}
+)
 """Causes that say where changes stop, and not what stops them."""
 
 
@@ -246,7 +252,14 @@ def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Pla
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     """Whether one breach explains another that began while it was open, or shortly before."""
     stronger = _STRENGTH[cause.breach] < _STRENGTH[breach.breach] and cause.breach not in _EXPLAIN_NOTHING
-    return stronger and cause.opened_at - SLACK <= breach.opened_at and _RULES[cause.breach](cause, breach, places)
+    in_time = cause.opened_at - SLACK <= breach.opened_at and not _rejected_after(cause, breach)
+    return stronger and in_time and _RULES[cause.breach](cause, breach, places)
+
+
+def _rejected_after(cause: OpenBreach, breach: OpenBreach) -> bool:
+    """Whether messages were dead-lettered once a cause was over, which therefore did not keep them from anybody."""
+    over_at = cause.clear_since_at
+    return breach.breach is Breach.DEAD_LETTERS and over_at is not None and over_at < breach.opened_at
 
 
 def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -281,13 +294,7 @@ def _changes_late(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool
 
 def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
-    # A queue that is read again keeps its messages from nobody; what is dead-lettered from then on was rejected.
-    rejected = (
-        breach.breach is Breach.DEAD_LETTERS
-        and cause.clear_since_at is not None
-        and cause.clear_since_at < breach.opened_at
-    )
-    late = _too_new(cause, breach) or (breach.breach in _ON_THE_WAY | {Breach.BACKLOG} and not rejected)
+    late = _too_new(cause, breach) or breach.breach in _ON_THE_WAY | {Breach.BACKLOG}
     if mine is None or other is None or cause.queue is None or not late:
         return False
     return cause.flow == breach.flow or _identity(mine, cause.queue) in {
@@ -296,7 +303,9 @@ def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> boo
 
 
 def _messages_rejected(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
-    carried = breach.peak <= max(LETTERS_CARRY * cause.peak, FEW)
+    # What was late before the first letter, and has arrived since, was in none of them.
+    size = breach.count if breach.opened_at < cause.opened_at else breach.peak
+    carried = size <= max(LETTERS_CARRY * cause.peak, FEW)
     return breach.breach is not Breach.DEAD_LETTERS and carried and _queue_stopped(cause, breach, places)
 
 
@@ -365,7 +374,7 @@ def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[Root
     """By breach, the cause and its subject; `roots` are those that nothing explains."""
     listed = list(roots)
     causes = {each.breach_id: _cause(each, places) for each in listed}
-    late = [each for each in listed if causes[each.breach_id][0] is Breach.NOT_ARRIVING and each.flow in places]
+    late = [each for each in listed if causes[each.breach_id][0] in _LATE and each.flow in places]
     further = [each for each in listed if each.breach in _FURTHER and each.flow in places]
     shared = _shared_ends(late, places)
     return causes | shared | _meanwhile(further, late, shared, places)
@@ -378,6 +387,8 @@ def _cause(root: OpenBreach, places: Places) -> tuple[RootCause | Breach, str]:
         return _REFUSED.get(root.reason, RootCause.UNREACHABLE_SYSTEM), f"system/{root.system}"
     if root.breach is Breach.CLOCK_STEP:
         return RootCause.CLOCK_STEP, f"system/{root.system}"
+    if root.reason == DELETIONS and place is not None:
+        return RootCause.DELETIONS_MISSING, f"system/{place.source}"
     if root.reason in _OF_RECORDS:
         return _OF_RECORDS[root.reason], f"flow/{root.flow}"
     if place is not None and root.queue is not None and (of_queue := _of_queue(root.breach)) is not None:
@@ -387,6 +398,8 @@ def _cause(root: OpenBreach, places: Places) -> tuple[RootCause | Breach, str]:
     queue = f"/{root.queue}" if root.queue is not None else ""
     return root.breach, f"flow/{root.flow}{queue}" if root.flow is not None else f"system/{root.system}"
 
+
+_LATE = frozenset({Breach.NOT_ARRIVING, RootCause.DELETIONS_MISSING})
 
 _OF_RECORDS = {SYSTEMATIC: RootCause.SYSTEMATIC_DIFFERENCE, PARTIAL: RootCause.PARTIAL_BATCH}
 """The causes by what the records of a breach have in common."""
@@ -408,10 +421,14 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
     """Flows in which changes became late at about the same time: the cause is what they share.
 
     That is their target, or else their source. Three or more that share neither, but hang together by systems that
-    they have in common, have one cause as well: what moves changes between these systems.
+    they have in common, have one cause as well: what moves changes between these systems. Where deletions alone are
+    late, each is a matter of its source.
     """
     shared: dict[int, tuple[RootCause | Breach, str]] = {}
     for together in _hanging_together(late, places):
+        if all(each.reason == DELETIONS for each in together):
+            shared |= {each.breach_id: _cause(each, places) for each in together}
+            continue
         ends = [places[each.flow or ""] for each in together]
         cause = _stopped(ends)
         if cause is not None:
@@ -539,6 +556,7 @@ _LINKS: Mapping[RootCause | Breach, str] = {
     RootCause.REJECTED_MESSAGES: "The rejected messages carried these changes",
     RootCause.SECOND_WRITER: "They are written to the same system",
     RootCause.NOTHING_ARRIVES: "All of these flows end at the same system",
+    RootCause.DELETIONS_MISSING: "They were deleted in the same system",
     RootCause.PARTIAL_BATCH: "The same batch left them out",
     RootCause.SYSTEMATIC_DIFFERENCE: "The same records differ",
     RootCause.CLOCK_STEP: "They are judged by this system's timestamps",

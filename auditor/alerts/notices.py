@@ -41,6 +41,7 @@ _WORDS = complete(
         RootCause.NOTHING_ARRIVES: "changes do not arrive there within their windows",
         RootCause.NOTHING_LEAVES: "its changes do not arrive anywhere within their windows",
         RootCause.NOTHING_MOVES: "changes do not arrive between these systems within their windows",
+        RootCause.DELETIONS_MISSING: "what is deleted there stays in the copies beyond their windows",
         RootCause.PARTIAL_BATCH: "a batch was loaded in part",
         RootCause.SYSTEMATIC_DIFFERENCE: "records differ in the same way",
         RootCause.CLOCK_STEP: MEANINGS[Breach.CLOCK_STEP].words,
@@ -69,6 +70,8 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
             RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
             RootCause.NOTHING_MOVES: "Check what moves changes between these systems: the worker, bus or iPaaS.",
+            RootCause.DELETIONS_MISSING: "Check whether deletions are carried over. Delete the records in the copies, "
+            "too.",
             RootCause.PARTIAL_BATCH: "Check why the batch stopped, and load it again as a whole.",
             RootCause.SYSTEMATIC_DIFFERENCE: "Check the mapping of the field and the last release of what writes it.",
             RootCause.CLOCK_STEP: _CLOCK,

@@ -12,7 +12,7 @@ from auditor.systems.reader import SystemReader
 from checks.breaches import BREACH_OF, Breach
 from checks.cause import Cause
 from checks.clocks import clock_text
-from checks.root_causes import PARTIAL, SYSTEMATIC
+from checks.root_causes import DELETIONS, PARTIAL, SYSTEMATIC
 from checks.systematic import SYSTEMATIC_RECORDS, most_alike
 
 DIFFERENCES = 500
@@ -34,7 +34,10 @@ def evidence_of(
             if alike is not None:
                 found[BREACH_OF[cause]] = SYSTEMATIC, alike.text_of(flow.target_name)
     late = sum(open_by_cause.get(each, 0) for each in (Cause.LATE, Cause.LOST))
-    if flow.settings.pattern == "batch" and late:
+    if late and ledger.records.late_deletions(transaction, flow.name) == late:
+        text = f"only deletions are late on {flow.name}"
+        found[Breach.NOT_ARRIVING] = DELETIONS, text
+    elif flow.settings.pattern == "batch" and late:
         arrived = ledger.records.arrived_beside(transaction, flow.name)
         if arrived:
             text = f"{arrived} of the changes made since the first missing one have arrived"

@@ -22,7 +22,7 @@ from auditor.ledger.record_rows import (
 from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
 from auditor.storage.kept_text import restored
-from checks.cause import OF_TIMING, Cause
+from checks.cause import OF_TIMING, Cause, Kind
 from checks.causes import Baseline
 from checks.convergence import Change, Verdict
 from checks.record_history import Divergence, DivergenceState, History
@@ -240,6 +240,14 @@ class Records:
         column = t.divergences.c
         wanted = sa.select(column.differences).where(*_open_of(flow), column.cause == cause)
         return [row.differences for row in transaction.execute(wanted.order_by(column.id.desc()).limit(limit))]
+
+    def late_deletions(self, transaction: Transaction, flow: str) -> int:
+        """How many records of a flow are gone at the owner, late or for good, and still in the copy."""
+        column = t.divergences.c
+        wanted = sa.select(sa.func.count()).where(
+            *_open_of(flow), column.cause.in_((Cause.LATE.value, Cause.LOST.value)), column.kind == Kind.ORPHAN.value
+        )
+        return int(transaction.execute(wanted).scalar_one())
 
     def arrived_beside(self, transaction: Transaction, flow: str) -> int:
         """How many changes have arrived that were made after the first one of those that are late or lost."""

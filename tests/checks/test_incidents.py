@@ -183,6 +183,9 @@ def test_the_cause_that_was_known_stays_while_its_breaches_end_one_by_one() -> N
     plain = of(3)
     assert kept_cause(plain, incident()) is plain
     assert kept_cause(plain, None) is plain
+    deletions = replace(of(3), cause=RootCause.DELETIONS_MISSING, subject="system/crm")
+    assert kept_cause(deletions, known).cause is RootCause.NOTHING_LEAVES, "the last that are late are deletions"
+    assert kept_cause(deletions, incident()) is deletions
 
 
 def test_a_cause_of_several_systems_stays_while_fewer_of_them_are_left() -> None:
@@ -232,6 +235,41 @@ def test_dead_letters_leave_the_incident_of_a_queue_that_is_read_again(still_cle
     assert placed == {1: waited if still_clearing else None, 0: rejected}
     together = replace(waited, breaches=(stalled, letters, late))
     assert [each.incident_id for each in placements([together], {1: known}, {})] == [1]
+
+
+def test_an_objective_missed_while_a_queue_was_not_read_is_not_one_of_messages_rejected_since() -> None:
+    known = incident(1, cause=RootCause.STOPPED_CONSUMER, fingerprint="queue/f/jobs/stopped_consumer", explained=True)
+    letters = replace(breach(3, what="dead_letters"), opened_at=later(300))
+    late, missed = breach(4, 1, what="not_arriving"), breach(5, 1, what="objective")
+    rejected = group(letters, late, missed, cause=RootCause.REJECTED_MESSAGES)
+    assert placed([rejected], [known]) == [(0, [3, 4], ()), (1, [5], ())]
+    (_, own) = placements([rejected], {1: known}, {})
+    assert spent(known, own.group)
+    still = group(breach(6, 1, what="stalled", count=0), cause=RootCause.STOPPED_CONSUMER)
+    assert placed([still, rejected], [known]) == [(1, [6, 5], ()), (0, [3, 4], ())]
+    since = replace(missed, opened_at=later(301))
+    rejected = replace(rejected, breaches=(letters, late, since))
+    assert placed([rejected], [known]) == [(0, [3, 4, 5], ()), (1, None, ())]
+
+
+def test_another_cause_does_not_open_an_incident_again() -> None:
+    late, elsewhere = breach(1, what="not_arriving"), breach(2, what="not_arriving", flow="g")
+    over = incident(7, state="resolved", cause=RootCause.STOPPED_CONSUMER, fingerprint="queue/f/jobs/stopped_consumer")
+    recent = {late.fingerprint: over, over.fingerprint: over}
+
+    def opened(*breaches: OpenBreach, cause: RootCause | Breach, **known: Incident) -> int:
+        (found,) = placements([group(*breaches, cause=cause)], {}, recent | known)
+        return found.incident_id
+
+    queue = replace(group(late, cause=RootCause.STOPPED_CONSUMER), subject="queue/f/jobs")
+    assert [each.incident_id for each in placements([queue], {}, recent)] == [7]
+    assert opened(late, cause=Breach.NOT_ARRIVING) == 7, "what the cause did to the flow before it is found"
+    assert opened(late, elsewhere, cause=RootCause.NOTHING_LEAVES) == 0, "it did nothing to the other flow"
+    assert opened(late, elsewhere, cause=RootCause.NOTHING_LEAVES, **{elsewhere.fingerprint: over}) == 7
+    assert opened(late, cause=RootCause.DELETIONS_MISSING) == 0
+    assert opened(late, cause=RootCause.SYSTEMATIC_DIFFERENCE) == 0
+    recent[late.fingerprint] = replace(over, cause="not_arriving")
+    assert opened(late, cause=RootCause.SYSTEMATIC_DIFFERENCE) == 7, "its cause was not known"
 
 
 def test_late_records_do_not_open_the_incident_of_dead_letters_again() -> None:

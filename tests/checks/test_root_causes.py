@@ -221,6 +221,45 @@ def test_records_that_never_matched_may_have_been_written_to_before_they_were_se
     assert causes("to_billing", 3) == causes("prices", 1) == {"second_writer", "unexplained"}
 
 
+def test_what_is_late_since_before_the_letters_is_carried_by_them_as_far_as_it_is_left() -> None:
+    def causes(late: OpenBreach) -> set[str]:
+        return {cause for cause, _, _ in grouped(late, breach("dead_letters", queue="dead", number=6, after_s=60))}
+
+    assert causes(replace(breach("not_arriving", number=174), count=12)) == {"rejected_messages"}
+    assert causes(replace(breach("not_arriving", number=174), count=13)) == {"rejected_messages", "not_arriving"}
+    later = breach("not_arriving", number=174, after_s=90)
+    assert causes(replace(later, count=12)) == {"rejected_messages", "not_arriving"}
+
+
+@pytest.mark.parametrize("what", ["unreachable", "stalled"])
+def test_messages_that_are_rejected_once_a_cause_is_over_have_another_one(what: str) -> None:
+    at = {"system": "billing"} if what == "unreachable" else {"queue": "jobs"}
+    over = replace(breach(what, **at), count=0, clear_since_at=NOW + timedelta(seconds=30))
+
+    def causes(after_s: float) -> int:
+        return len(grouped(over, breach("dead_letters", queue="dead", after_s=after_s)))
+
+    assert (causes(29), causes(31)) == (1, 2)
+
+
+def test_deletions_that_alone_are_late_are_a_matter_of_their_source() -> None:
+    star = {name: FlowPlace(source="crm", target=name) for name in ("billing", "mail", "docs")}
+    star["stock"] = FlowPlace(source="shop", target="stock")
+
+    def found(*breaches: OpenBreach) -> list[tuple[str, str, int]]:
+        return [(str(each.cause), each.subject, len(each.breaches)) for each in groups(breaches, star)]
+
+    def gone(flow: str) -> OpenBreach:
+        return breach("not_arriving", flow, reason="deletions", number=3)
+
+    of_crm = ("deletions_missing", "system/crm")
+    assert found(gone("billing")) == [(*of_crm, 1)]
+    assert found(gone("billing"), gone("mail"), breach("orphan", "docs")) == [(*of_crm, 3)]
+    assert found(gone("billing"), gone("stock")) == [(*of_crm, 1), ("deletions_missing", "system/shop", 1)]
+    stopped = found(gone("billing"), breach("not_arriving", "mail"))
+    assert stopped == [("nothing_leaves", "system/crm", 2)], "whatever stopped these stopped the deletions"
+
+
 def test_flows_that_stop_together_share_their_target_or_else_their_source() -> None:
     assert grouped(breach("not_arriving"), breach("not_arriving", "prices", after_s=60)) == [
         ("nothing_arrives", "system/billing", ["to_billing not_arriving", "prices not_arriving"])

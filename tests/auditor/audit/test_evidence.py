@@ -54,6 +54,17 @@ def test_changes_of_a_batch_are_missing_while_others_have_arrived(stand: Stand) 
     assert (reason, text) == ("partial", "1 of the changes made since the first missing one have arrived")
 
 
+def test_deletions_alone_are_late(stand: Stand) -> None:
+    stand.fill(6)
+    audited(stand, 3)
+    stand.run("crm", "DELETE FROM customers WHERE id IN (1, 2)")
+    audited(stand, 12)
+    assert evidence(stand) == {Breach.NOT_ARRIVING: ("deletions", "only deletions are late on to_billing")}
+    stand.put("crm", 3, name="Grace", ago_s=0)
+    audited(stand, 12)
+    assert evidence(stand) == {}
+
+
 def test_a_clock_is_reported_until_its_timestamps_are_used_again() -> None:
     bounds = ClockBounds(
         lower_s=19.9,
