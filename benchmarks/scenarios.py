@@ -74,7 +74,7 @@ EXPECTED = {
     "overwritten-address": _of("second_writer"),
     "two-teams": _of("second_writer"),
     "double-charge": _of("duplicate"),
-    "deleted-customer": _of("nothing_leaves", "orphan"),
+    "deleted-customer": _of("deletions_missing", "orphan"),
     "negative-invoice": _of("invalid"),
     "wrong-clock": _of("clock_step"),
     "unreachable-crm": _of("unreachable_system"),

@@ -48,6 +48,17 @@ _WORDS = complete(
     }
 )
 
+_OF_QUEUE = (frozenset({Breach.STALLED, Breach.BACKLOG}), "it is read again, and not all changes have arrived yet")
+_OF_SYSTEM = (frozenset({Breach.UNREACHABLE}), "it can be read again, and not everything has arrived yet")
+_OVER: Mapping[RootCause, tuple[frozenset[Breach], str]] = {
+    RootCause.STOPPED_CONSUMER: _OF_QUEUE,
+    RootCause.SLOW_CONSUMER: _OF_QUEUE,
+    RootCause.UNREACHABLE_SYSTEM: _OF_SYSTEM,
+    RootCause.LOGIN_REFUSED: _OF_SYSTEM,
+    RootCause.QUOTA_USED: _OF_SYSTEM,
+}
+"""By cause, the breaches that show that it lasts, and what is left to say once it does not."""
+
 _REACH = "Check whether the system is up and reachable from the auditor: `auditor doctor`."
 _CLOCK = "Check the time service of the server. Changes around the step are undecided until the clock is steady."
 _WHO_WRITES = (
@@ -149,14 +160,21 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
 
 def _what(group: Group, cause: RootCause) -> str:
     """What has happened; of records that differ in the same way, how they do, without their number."""
+    if cause in _OVER and not any(each.count for each in group.breaches if each.breach in _OVER[cause][0]):
+        return _OVER[cause][1]
     how = group.lead.detail.rpartition(" in ")[0] if cause is RootCause.SYSTEMATIC_DIFFERENCE else ""
     return how or _WORDS[cause]
 
 
-def clearing_text(group: Group, flows: Mapping[str, Flow]) -> str:
-    """An incident of which nothing is left for now, in a line: where, what, and how large it was at most."""
+def clearing_text(group: Group, peak: int, flows: Mapping[str, Flow]) -> str:
+    """An incident of which nothing is left for now, in a line: where, what, and how large it was at most.
+
+    Args:
+        peak: the largest number of its records at one time. Those of its breaches may be of different times.
+    """
     largest = replace(group, breaches=tuple(replace(each, count=each.peak) for each in group.breaches))
-    text = summary_text(largest, extent_of(largest.breaches, largest.repeats), flows)
+    extent = extent_of(largest.breaches, largest.repeats)
+    text = summary_text(largest, replace(extent, records=min(extent.records, peak)), flows)
     what, sized, size = text.rpartition(" (")
     return f"{what} (at most {size.removesuffix(')')}; none now)" if sized else f"{text} (over for now)"
 

@@ -263,7 +263,7 @@ class Reporter:
         if incident is not None and incident.live and not move.extent.count:
             ended = self._ledger.breaches.ended(transaction, incident.opened_at)
             over = [each for each, _ in ended if each.incident_id == incident.incident_id]
-            return clearing_text(with_breaches(group, over, self._places), self._flows)
+            return clearing_text(with_breaches(group, over, self._places), move.peak, self._flows)
         return summary_text(group, move.extent, self._flows)
 
     def _unspent(

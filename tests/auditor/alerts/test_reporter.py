@@ -136,6 +136,29 @@ def test_an_objective_of_a_further_flow_of_what_stood_still_is_no_second_inciden
     assert [transition for _, transition in desk.messages] == ["opened", "resolved"]
 
 
+def test_messages_rejected_after_a_pause_are_an_incident_with_the_records_that_they_kept_back(desk: Desk) -> None:
+    stalled, letters = {"queue": "jobs"}, {"queue": "dead"}
+    desk.report(0, signal("not_arriving", 174), signal("objective", 3))
+    desk.report(70, signal("stalled", 170, **stalled))
+    assert desk.incidents == [("stopped_consumer", "open")]
+    desk.report(90, signal("stalled", 0, **stalled), signal("not_arriving", 4))
+    (row,) = desk.rows("incidents")
+    assert row["summary"].endswith(
+        "jobs: it is read again, and not all changes have arrived yet (4 customer records affected)"
+    )
+    desk.report(160, signal("stalled", 0, **stalled), signal("not_arriving", 4))
+    desk.report(300, signal("dead_letters", 6, **letters))
+    desk.report(310, signal("not_arriving", 4))
+    assert desk.incidents == [("stopped_consumer", "resolved"), ("rejected_messages", "open")]
+    assert {row["breach"] for row in desk.rows("breaches") if row["incident_id"] == 2} == {
+        "dead_letters",
+        "not_arriving",
+    }
+    assert desk.rows("incidents")[1]["summary"].endswith("(6 messages, 4 customer records affected)")
+    assert "fewer changes" not in desk.rows("incidents")[1]["evidence"]
+    assert [each for each in desk.messages if each[1] != "explained"] == [(1, "opened"), (2, "opened"), (1, "resolved")]
+
+
 def missed(desk: Desk, number: int, *, at_s: float) -> None:
     with desk.ledger.write() as transaction:
         desk.ledger.measurements.count_windows(transaction, "to_billing", {Verdict.BREACH: number}, later(at_s))
@@ -177,7 +200,7 @@ def test_what_clears_up_in_one_flow_after_the_other_says_how_large_it_was_in_all
     desk.report(151, signal("not_arriving", 0, "two"))
     (row,) = desk.rows("incidents")
     assert row["state"] == "resolved"
-    assert row["summary"].endswith("(at most 49 customer records affected on 2 flows; none now)")
+    assert row["summary"].endswith("(at most 47 customer records affected on 2 flows; none now)"), "40 and 9 were not there at once"
 
 
 def test_conflicts_that_are_left_of_a_second_writer_are_no_flow_that_cannot_be_verified(desk: Desk) -> None:
