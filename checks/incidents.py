@@ -110,6 +110,7 @@ class Incident:
         tell_at: when its first message is due; until then the message is rewritten instead of followed by another.
             Later, when it was last reported for its growth.
         clear_since_at: since when it has no open breach.
+        reopened_at: when it last began anew after it was over; None if it never did.
         apart: a person has split it off: it takes in no further breach, and none of its breaches moves.
     """
 
@@ -122,6 +123,7 @@ class Incident:
     severity: Severity
     state: str
     opened_at: datetime
+    reopened_at: datetime | None
     resolved_at: datetime | None
     tell_at: datetime | None
     count: int

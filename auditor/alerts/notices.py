@@ -227,6 +227,7 @@ def notice_of(
     grown_from: str,
     peak: int,
     opened_at: datetime,
+    since_at: datetime,
     now: datetime,
     flows: Mapping[str, Flow],
     records: Sequence[Mapping[str, Any]] = (),
@@ -234,6 +235,7 @@ def notice_of(
     """The notice of an incident, as senders expect it.
 
     Args:
+        since_at: when it opened, or was opened again.
         grown_from: how large it was when it was last reported; "" if it is not reported for its growth.
         records: the worst of its records.
     """
@@ -270,6 +272,7 @@ def notice_of(
         "runbook": flow.settings.runbook if flow else None,
         "dashboard_path": incident_path(incident_id, opened_at, now),
         "opened_at": opened_at.isoformat(),
+        "since_at": since_at.isoformat(),
         "at": now.isoformat(),
     }
 

@@ -197,8 +197,11 @@ class Reporter:
                 "evidence": evidence_text(group),
             }
         opened_at = incident.opened_at if incident else now
+        reopened_at = incident.reopened_at if incident else None
         if incident is None:
             values |= {"opened_at": opened_at, "apart": False}
+        elif not incident.live:
+            values["reopened_at"] = reopened_at = now
         unchanged = incident is not None and all(
             getattr(incident, name) == value for name, value in values.items() if name != "opened_at"
         )
@@ -226,6 +229,7 @@ class Reporter:
                 grown_from=_size_told(move) if move.transition is Transition.GROWN else "",
                 peak=move.peak,
                 opened_at=opened_at,
+                since_at=reopened_at or opened_at,
                 now=now,
                 flows=self._flows,
                 records=worst_records(self._ledger, transaction, group, self._flows, now),

@@ -113,7 +113,15 @@ def list_incidents(
     if as_json:
         print_json(chosen)
     elif chosen:
-        hidden = {"breach", "flow", "system", "reopened", *_HANDLING, *(() if not live_only else ("resolved_at",))}
+        hidden = {
+            "breach",
+            "flow",
+            "system",
+            "reopened",
+            "reopened_at",
+            *_HANDLING,
+            *(() if not live_only else ("resolved_at",)),
+        }
         assigned = any(row["assignee"] for row in chosen)
         names = [name for name in chosen[0] if name not in hidden and (name != "assignee" or assigned)]
         print_rows("", [{name: row[name] for name in names} | _standing(row) for row in chosen])
@@ -315,19 +323,21 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
     from probes.durations import measured
     from probes.wording import counted
 
+    since_at = incident["reopened_at"] or incident["opened_at"]
     ended_at = incident["resolved_at"] or datetime.now(UTC)
     acknowledged = f"by {incident['acknowledged_by']} at {text_of(incident['acknowledged_at'])}"
     lines = [
         ("state", incident["state"]),
         ("severity", incident["severity"]),
         ("cause", str(incident["cause"]).replace("_", " ")),
-        ("since", f"{incident['opened_at']:%Y-%m-%d %H:%M:%S} UTC"),
+        ("since", f"{since_at:%Y-%m-%d %H:%M:%S} UTC"),
         (
             "lasts" if incident["state"] != OVER else "lasted",
-            measured((ended_at - incident["opened_at"]).total_seconds()),
+            measured((ended_at - since_at).total_seconds()),
         ),
         ("now", incident["count"] if incident["state"] != OVER and _is_present(incident) else ""),
         ("peak", incident["peak"]),
+        ("first opened", f"{incident['opened_at']:%Y-%m-%d %H:%M:%S} UTC" if incident["reopened_at"] else ""),
         ("came back", {0: "", 1: "once"}.get(incident["reopened"], counted(incident["reopened"], "time"))),
         ("assigned to", incident["assignee"]),
         ("acknowledged", acknowledged if incident["acknowledged_by"] else ""),

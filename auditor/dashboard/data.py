@@ -23,6 +23,7 @@ from auditor.dashboard import queries
 from auditor.dashboard.beats import Beat, Episode, beats
 from auditor.dashboard.frames import frame
 from auditor.dashboard.memo import Memo
+from auditor.dashboard.open_spans import TURNS, open_spans
 from auditor.dashboard.story import Story
 from auditor.dashboard.time_range import TimeRange
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
@@ -376,6 +377,9 @@ class Data:
         changes = self.query(queries.RECORD_CHANGES, [list(flows), key])
         numbers = pd.concat([divergences["incident_id"], changes["incident_id"]]).dropna().astype(int)
         order = [self.map.data_types[data_type].owner, *self.map.data_types[data_type].in_]
+        incidents = self.query(queries.RECORD_INCIDENTS, [sorted(set(numbers.tolist()))])
+        turns = self.query(TURNS, [incidents["id"].tolist()])
+        incidents = incidents.assign(spans=open_spans(incidents, turns, span.end))
         ordered = sorted(flows.items(), key=lambda each: (order.index(each[1].from_), order.index(each[1].to)))
         return Story(
             owner=order[0],
@@ -383,7 +387,7 @@ class Data:
             changes=changes,
             divergences=divergences,
             letters=self.query(queries.RECORD_LETTERS, [list(flows), key]),
-            incidents=self.query(queries.RECORD_INCIDENTS, [sorted(set(numbers.tolist()))]),
+            incidents=incidents,
             begin=span.begin,
             now=span.end,
         )

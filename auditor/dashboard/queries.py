@@ -130,9 +130,10 @@ NOISE = """
     GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
 
 OPEN_INCIDENTS = """
-    SELECT id, severity, breach, cause, flow, system, count, peak, summary, evidence, opened_at
+    SELECT id, severity, breach, cause, flow, system, count, peak, summary, evidence,
+           coalesce(reopened_at, opened_at) AS since_at
     FROM incidents WHERE resolved_at IS NULL
-    ORDER BY array_position(['critical', 'high', 'low'], severity), count DESC, opened_at"""
+    ORDER BY array_position(['critical', 'high', 'low'], severity), count DESC, since_at"""
 
 INCIDENTS_BY_FLOW = """
     SELECT breaches.flow, count(DISTINCT incidents.id) AS incidents

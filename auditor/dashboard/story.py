@@ -36,7 +36,8 @@ class Story:
     Attributes:
         owner: the system that owns it.
         routes: by flow, the system that it reads changes from, and the one that receives them.
-        changes, divergences, letters, incidents: rows of the views of these names.
+        changes, divergences, letters, incidents: rows of the views of these names; incidents with `spans`, when each
+            was open.
         begin, now: the time range that is shown; `now` is also the end of what is not over.
     """
 
@@ -241,12 +242,11 @@ def _letters(figure: go.Figure, story: Story) -> None:
 def _incidents(figure: go.Figure, story: Story, lane: int) -> None:
     marks, begun = _Marks(), _Marks()
     for each in story.incidents.itertuples():
-        over = not pd.isna(each.resolved_at)
-        until = each.resolved_at if over else max(story.now, each.opened_at)
         sign = look.SEVERITY[Severity(each.severity)]
         words = f"incident {each.id} ({sign.word}), {look.INCIDENT[each.state].word}: {each.summary}"
-        marks.line((each.opened_at, lane), (until, lane), words)
-        begun.point(lane, each.opened_at, words)
+        for since, until in each.spans:
+            marks.line((since, lane), (until, lane), words)
+            begun.point(lane, since, words)
     _bars(figure, marks, name="incident", colour=look.HEX[Tone.BAD], width=4)
     _points(figure, begun, name="incident opened", colour=look.HEX[Tone.BAD], symbol="star", legend=False)
 

@@ -75,7 +75,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         clear_since_at:instant reopened:integer summary:text cause:text severity:text evidence:text
         tell_at:instant told_messages:integer explained:boolean apart:boolean merged_into:integer
         acknowledged_at:instant acknowledged_by:text snoozed_until_at:instant assignee:text
-        expected_until_at:instant
+        expected_until_at:instant reopened_at:instant
         """
     ),
     "incident_events": _columns(

@@ -28,6 +28,7 @@ _INCIDENT_COLUMNS = (
     "peak",
     "reopened",
     "opened_at",
+    "reopened_at",
     "resolved_at",
     "assignee",
     "acknowledged_at",

@@ -36,9 +36,13 @@ def incident_key(notice: Mapping[str, Any]) -> str:
     return f"plumbline-{notice['incident']}-{sha256(subject.encode()).hexdigest()[:16]}"
 
 
+def since(notice: Mapping[str, Any]) -> datetime:
+    """When its incident began, this time: before it came back, it was over."""
+    return datetime.fromisoformat(str(notice.get("since_at") or notice["opened_at"]))
+
+
 def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a notice says besides its summary: a name and a text each."""
-    opened_at = datetime.fromisoformat(str(notice["opened_at"]))
     listed = [("Now", str(notice["count"]))] if counts_now(notice) else []
     listed.append(("Peak", str(notice["peak"])))
     if notice.get("flow"):
@@ -57,9 +61,9 @@ def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
         "What to do": str(notice.get("advice") or "") if notice["transition"] != "resolved" else "",
     }
     listed += [(name, text) for name, text in further.items() if text]
-    listed.append(("Opened", f"{opened_at:%Y-%m-%d %H:%M:%S %Z}"))
+    listed.append(("Since", f"{since(notice):%Y-%m-%d %H:%M:%S %Z}"))
     if notice["transition"] == "resolved":
-        lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
+        lasted_s = (datetime.fromisoformat(str(notice["at"])) - since(notice)).total_seconds()
         listed.append(("Resolved after", measured(lasted_s)))
     return [*listed, ("Incident", str(notice["incident"]))]
 

@@ -24,6 +24,7 @@ from auditor.senders.notice_text import (
     links,
     record_lines,
     record_links,
+    since,
     words_of,
     worst_records,
 )
@@ -155,8 +156,8 @@ def _fields(notice: Mapping[str, Any]) -> dict[str, Any]:
         ("Likely cause", words_of(notice.get("cause"))),
     ]
     fields = [_text(f"*{name}*\n{mrkdwn(value, FIELD_LIMIT)}") for name, value in named if value]
-    since = f"*Since*\n{_instant(str(notice['opened_at']))}"
-    return {"type": "section", "fields": [fields[0], _text(since), *fields[1:]]}
+    begun = f"*Since*\n{_instant(since(notice).isoformat())}"
+    return {"type": "section", "fields": [fields[0], _text(begun), *fields[1:]]}
 
 
 def _paragraphs(notice: Mapping[str, Any], *, advice: bool = True) -> list[dict[str, Any]]:
@@ -214,8 +215,8 @@ def _plain(text: object) -> str:
 def _context(notice: Mapping[str, Any]) -> str:
     parts = []
     if notice["transition"] == "resolved":
-        opened_at, at = (datetime.fromisoformat(str(notice[name])) for name in ("opened_at", "at"))
-        parts.append(f"resolved after {measured((at - opened_at).total_seconds())}")
+        lasted = datetime.fromisoformat(str(notice["at"])) - since(notice)
+        parts.append(f"resolved after {measured(lasted.total_seconds())}")
     parts += [f"as of {_instant(str(notice['at']))}", f"incident {mrkdwn(notice['incident'], 40)}"]
     return "  |  ".join(parts)
 

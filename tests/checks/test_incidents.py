@@ -73,6 +73,7 @@ def incident(number: int = 1, **words: object) -> Incident:
         severity=HIGH,
         state="open",
         opened_at=NOW,
+        reopened_at=None,
         resolved_at=None,
         tell_at=NOW,
         count=5,
@@ -254,7 +255,9 @@ def test_an_objective_missed_while_a_queue_was_not_read_is_not_one_of_messages_r
 
 def test_another_cause_does_not_open_an_incident_again() -> None:
     late, elsewhere = breach(1, what="not_arriving"), breach(2, what="not_arriving", flow="g")
-    over = incident(7, state="resolved", cause=RootCause.STOPPED_CONSUMER, fingerprint="queue/f/jobs/stopped_consumer")
+    over = incident(
+        7, state="resolved", cause=RootCause.STOPPED_CONSUMER, fingerprint="queue/f/jobs/stopped_consumer"
+    )
     recent = {late.fingerprint: over, over.fingerprint: over}
 
     def opened(*breaches: OpenBreach, cause: RootCause | Breach, **known: Incident) -> int:

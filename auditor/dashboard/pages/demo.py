@@ -27,7 +27,7 @@ _FOUND = """
     WHERE opened_at >= ? ORDER BY opened_at DESC, flow, key LIMIT 12"""
 
 _INCIDENTS = """
-    SELECT id, severity, state, summary, opened_at, resolved_at FROM incidents
+    SELECT id, severity, state, summary, coalesce(reopened_at, opened_at) AS since_at, resolved_at FROM incidents
     WHERE merged_into IS NULL
         AND (resolved_at IS NULL OR id IN (SELECT incident_id FROM breaches WHERE opened_at >= ?))
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
@@ -172,7 +172,7 @@ def _seen(data: Data, shown: Performance) -> None:
         )
     for each in incidents.itertuples():
         over = each.state == "resolved"
-        sign, at = look.SEVERITY[Severity(each.severity)], each.resolved_at if over else each.opened_at
+        sign, at = look.SEVERITY[Severity(each.severity)], each.resolved_at if over else each.since_at
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             navigation.link(sign.badged(f"incident {each.id}"), navigation.incident(int(each.id)))
             st.caption(

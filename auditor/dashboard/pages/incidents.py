@@ -27,6 +27,7 @@ from auditor.dashboard import (
 )
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
+from auditor.dashboard.open_spans import TURNS, open_spans
 from auditor.dashboard.time_range import BARS, TimeRange, bar_width
 from auditor.map.consumers import told as consumer_text
 from checks.breach_life import dated
@@ -48,8 +49,8 @@ AROUND = timedelta(minutes=15)
 """How much time before and after an incident its chart shows."""
 
 _LISTED = """
-    SELECT id, state, severity, breach, count, peak, summary, coalesce(assignee, '') AS assignee, opened_at,
-           resolved_at
+    SELECT id, state, severity, breach, count, peak, summary, coalesce(assignee, '') AS assignee,
+           coalesce(reopened_at, opened_at) AS since_at, resolved_at
     FROM incidents
     WHERE (resolved_at IS NULL OR (? AND opened_at <= ? AND resolved_at >= ?)) AND merged_into IS NULL
         AND (len(?::VARCHAR[]) = 0
@@ -57,7 +58,7 @@ _LISTED = """
     ORDER BY resolved_at IS NOT NULL, array_position(['critical', 'high', 'low'], severity), opened_at DESC
     LIMIT 500"""
 
-_ONE = "SELECT * EXCLUDE (flow) FROM incidents WHERE id = ?"
+_ONE = "SELECT * EXCLUDE (flow), coalesce(reopened_at, opened_at) AS since_at FROM incidents WHERE id = ?"
 """Without its flow, so that it is also found when the map no longer names that."""
 
 _BREACHES = """
@@ -72,10 +73,6 @@ _EVENTS = """
 _CAME_BACK = """
     SELECT acted_at FROM incident_events WHERE incident_id = ? AND verb IN ('reopened', 'flapping') ORDER BY id"""
 
-_TURNS = """
-    SELECT acted_at, verb IN ('resolve', 'resolved') AS over FROM incident_events
-    WHERE incident_id = ? AND verb IN ('opened', 'reopened', 'flapping', 'resolve', 'resolved') ORDER BY id"""
-
 _FLOWS = "SELECT DISTINCT flow FROM breaches WHERE incident_id = ? AND flow IS NOT NULL ORDER BY flow"
 
 _RECORDS = """
@@ -85,15 +82,17 @@ _RECORDS = """
 
 _LETTERS = """
     SELECT flow, queue, signature AS reason, count(*)::INTEGER AS letters, min(first_failed_at) AS first_failed_at
-    FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND first_seen_at <= ?
-        AND coalesce(gone_at, now()) >= ? GROUP BY ALL ORDER BY letters DESC LIMIT 20"""
+    FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND EXISTS (
+        SELECT 1 FROM (SELECT unnest(?::TIMESTAMPTZ[]) AS since_at, unnest(?::TIMESTAMPTZ[]) AS until_at)
+        WHERE first_seen_at <= until_at AND coalesce(gone_at, now()) >= since_at
+    ) GROUP BY ALL ORDER BY letters DESC LIMIT 20"""
 
 _MESSAGES = """
     SELECT transition, sender, state, created_at, sent_at, tries, error
     FROM alerts WHERE incident_id = ? ORDER BY id"""
 
 _BEFORE = """
-    SELECT id, severity, summary, peak, opened_at, resolved_at
+    SELECT id, severity, summary, peak, coalesce(reopened_at, opened_at) AS since_at, resolved_at
     FROM incidents WHERE fingerprint = ? AND id <> ? ORDER BY opened_at DESC LIMIT 20"""
 
 _OPENED = """
@@ -157,7 +156,7 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
                 "what": list(found["summary"]),
                 "now": _present(found),
                 "peak": list(found["peak"]),
-                "began": list(found["opened_at"]),
+                "began": list(found["since_at"]),
                 "lasted": [_lasted(each, now) for each in found.itertuples()],
                 "assigned to": list(found["assignee"]),
             }
@@ -259,7 +258,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     state, severity = look.INCIDENT[incident["state"]], look.SEVERITY[Severity(incident["severity"])]
     until = f" to {incident['resolved_at']:%d %b %H:%M:%S}" if over else ""
     st.markdown(
-        f"{severity.badge} {state.badge} {incident['opened_at']:%d %b %Y %H:%M:%S}{until} UTC, "
+        f"{severity.badge} {state.badge} {incident['since_at']:%d %b %Y %H:%M:%S}{until} UTC, "
         f"{'lasted' if over else 'for'} {_lasted(incident, now)}{_returns(data, incident)}"
     )
     if not pd.isna(incident["merged_into"]):
@@ -390,22 +389,16 @@ def _chart(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> 
     if opened.empty:
         return
     st.subheader("New differences on these flows, the incident shaded", anchor=False)
-    figure = view.timeline_chart(opened, begin, end, width, shaded=_open_spans(data, incident, now))
+    figure = view.timeline_chart(opened, begin, end, width, shaded=_spans(data, incident, now))
     st.plotly_chart(
         figure, key="opened", config={"displayModeBar": False}, alt="New differences before, during and after it"
     )
 
 
-def _open_spans(data: Data, incident: pd.Series, now: datetime) -> list[tuple[datetime, datetime]]:
-    """When it was open: once, or several times if it came back after it was over."""
-    spans, since = [], incident["opened_at"]
-    for turn in data.query(_TURNS, [int(incident["id"])]).itertuples():
-        if turn.over and since is not None:
-            spans.append((since, turn.acted_at))
-        since = None if turn.over else since or turn.acted_at
-    if since is not None:
-        spans.append((since, now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]))
-    return spans
+def _spans(data: Data, incident: pd.Series, now: datetime) -> list[tuple[datetime, datetime]]:
+    """When it was open."""
+    alone = pd.DataFrame([incident[["id", "opened_at", "resolved_at"]]])
+    return open_spans(alone, data.query(TURNS, [[int(incident["id"])]]), now)[0]
 
 
 def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
@@ -442,8 +435,8 @@ def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
 
 
 def _letters(data: Data, incident: pd.Series, flows: list[str], now: datetime) -> None:
-    until = now if pd.isna(incident["resolved_at"]) else incident["resolved_at"]
-    letters = data.query(_LETTERS, [flows, until, incident["opened_at"]])
+    since, until = zip(*_spans(data, incident, now), strict=True)
+    letters = data.query(_LETTERS, [flows, list(since), list(until)])
     if letters.empty:
         return
     st.header("Dead letters of these flows meanwhile", anchor=False)
@@ -490,7 +483,7 @@ def _before(data: Data, incident: pd.Series, now: datetime) -> None:
                 "incident": [str(each) for each in before["id"]],
                 "what": list(before["summary"]),
                 "peak": list(before["peak"]),
-                "opened": list(before["opened_at"]),
+                "opened": list(before["since_at"]),
                 "lasted": [_lasted(each, now) for each in before.itertuples()],
             }
         ),
@@ -509,7 +502,7 @@ def _present(rows: pd.DataFrame) -> pd.Series:
 
 def _lasted(incident: Any, now: datetime) -> str:
     until = now if pd.isna(incident.resolved_at) else incident.resolved_at
-    return view.span((until - incident.opened_at).total_seconds())
+    return view.span((until - incident.since_at).total_seconds())
 
 
 def _words(name: str) -> str:

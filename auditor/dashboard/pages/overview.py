@@ -74,7 +74,7 @@ def _sentence(incidents: pd.DataFrame, flows: list[FlowStatus], open_now: pd.Dat
     unknown = [each.flow for each in flows if each.unknown is not None]
     if not incidents.empty:
         gravest = incidents.iloc[0]
-        lasted = view.span((datetime.now(UTC) - gravest["opened_at"]).total_seconds())
+        lasted = view.span((datetime.now(UTC) - gravest["since_at"]).total_seconds())
         first = f"{counted(len(incidents), 'open incident')}, the gravest: " if len(incidents) > 1 else ""
         told = f"**{first}{escaping.markdown(gravest['summary'])}**, for {lasted}."
         if incidents["count"].any():
@@ -193,7 +193,7 @@ def _incidents(data: Data, incidents: pd.DataFrame, *, wide: bool) -> None:
             {
                 "incident": [str(each) for each in shown["id"]],
                 "what": shown["summary"].tolist(),
-                "since": [view.ago(at, now).removesuffix(" ago") for at in shown["opened_at"]],
+                "since": [view.ago(at, now).removesuffix(" ago") for at in shown["since_at"]],
             }
         ),
         key="incidents",

@@ -38,6 +38,7 @@ incidents = sa.Table(
     sa.Column("snoozed_until_at", Instant),
     sa.Column("assignee", Text),
     sa.Column("expected_until_at", Instant),
+    sa.Column("reopened_at", Instant),
     sqlite_autoincrement=True,
 )
 

@@ -156,7 +156,20 @@ def test_messages_rejected_after_a_pause_are_an_incident_with_the_records_that_t
     }
     assert desk.rows("incidents")[1]["summary"].endswith("(6 messages, 4 customer records affected)")
     assert "fewer changes" not in desk.rows("incidents")[1]["evidence"]
-    assert [each for each in desk.messages if each[1] != "explained"] == [(1, "opened"), (2, "opened"), (1, "resolved")]
+    assert [each for each in desk.messages if each[1] != "explained"] == [
+        (1, "opened"),
+        (2, "opened"),
+        (1, "resolved"),
+    ]
+
+
+def test_an_incident_that_comes_back_lasts_since_then(desk: Desk) -> None:
+    for at_s, late in ((0, 12), (10, 0), (71, 0), (400, 3)):
+        desk.report(at_s, signal("not_arriving", late))
+    (row,) = desk.rows("incidents")
+    assert (row["reopened_at"] - row["opened_at"], row["reopened"]) == (400_000_000, 1)
+    desk.report(410, signal("not_arriving", 40))
+    assert [notice["since_at"] for notice in desk.notices] == [later(at_s).isoformat() for at_s in (0, 0, 400, 400)]
 
 
 def missed(desk: Desk, number: int, *, at_s: float) -> None:
@@ -200,7 +213,9 @@ def test_what_clears_up_in_one_flow_after_the_other_says_how_large_it_was_in_all
     desk.report(151, signal("not_arriving", 0, "two"))
     (row,) = desk.rows("incidents")
     assert row["state"] == "resolved"
-    assert row["summary"].endswith("(at most 47 customer records affected on 2 flows; none now)"), "40 and 9 were not there at once"
+    assert row["summary"].endswith("(at most 47 customer records affected on 2 flows; none now)"), (
+        "40 and 9 were not there at once"
+    )
 
 
 def test_conflicts_that_are_left_of_a_second_writer_are_no_flow_that_cannot_be_verified(desk: Desk) -> None:

@@ -192,6 +192,13 @@ def test_how_long_an_incident_lasted_has_two_digits(shell: Shell) -> None:
         opened_at = found["opened_at"]
         shell.ledger.incidents.save(transaction, 1, {"resolved_at": opened_at + timedelta(seconds=828)})
     assert re.search(r"lasted\W+14 min", shell.run("show", "1", reads=True).stdout)
+    with shell.ledger.write() as transaction:
+        shell.ledger.incidents.save(transaction, 1, {"reopened_at": opened_at + timedelta(seconds=780)})
+    again = shell.run("show", "1", reads=True).stdout
+    assert re.search(r"lasted\W+48 s", again)
+    assert re.search(rf"first opened\W+{opened_at:%Y-%m-%d %H:%M:%S} UTC", again)
+    with shell.ledger.write() as transaction:
+        shell.ledger.incidents.save(transaction, 1, {"reopened_at": None})
     assert re.search(r"│ 14 min +│$", shell.run("times", reads=True).stdout, re.MULTILINE)
 
 

@@ -197,6 +197,9 @@ def test_an_incident_that_came_back_says_how_often_and_when(watched: Stand) -> N
     told = text(run("incidents", id=str(number)))
     back = at - timedelta(minutes=2)
     assert f"for 16 min; came back once, {back:%d %b %H:%M:%S} UTC" in told
+    with watched.ledger.write() as transaction:
+        watched.ledger.incidents.save(transaction, number, {"reopened_at": back})
+    assert "for 2 min; came back once" in text(run("incidents", id=str(number)))
 
 
 def test_the_chart_shades_only_when_the_incident_was_open(watched: Stand) -> None:

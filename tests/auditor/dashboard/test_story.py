@@ -18,7 +18,7 @@ COLUMNS = {
     "changes": "flow verdict committed_from_at committed_to_at shown_at lag_lower_s lag_upper_s window_s",
     "divergences": "flow cause family state first_seen_at closed_at",
     "letters": "flow queue reason first_failed_at first_seen_at gone_at",
-    "incidents": "id severity state summary opened_at resolved_at",
+    "incidents": "id severity state summary opened_at resolved_at spans",
 }
 
 
@@ -69,6 +69,7 @@ INCIDENT = {
     "summary": "the consumer stopped",
     "opened_at": after(50),
     "resolved_at": None,
+    "spans": [(after(50), after(120)), (after(300), after(600))],
 }
 
 
@@ -111,7 +112,13 @@ def test_letters_and_incidents_are_marked_and_their_words_are_no_markup() -> Non
     assert told.lanes[-1] == "incidents"
     assert list(found["dead letter"].y) == [1]
     assert "<b>" not in found["dead letter"].text[0]
-    assert list(found["incident opened"].y) == [3]
+    assert list(found["incident opened"].y) == [3, 3]
+    assert [each for each in found["incident"].x if each is not None] == [
+        after(50),
+        after(120),
+        after(300),
+        after(600),
+    ], "it was over in between"
     assert "the consumer stopped" in found["incident"].text[0]
 
 

@@ -26,6 +26,10 @@ def test_a_resolved_incident_says_how_long_it_lasted() -> None:
     longer = {**NOTICE, **times, "transition": "resolved"}
     assert dict(facts(longer))["Resolved after"] == "14 min"
     assert "Flow" not in dict(facts({**NOTICE, "flow": None}))
+    again = {**longer, "since_at": "2026-03-01T11:13:00+00:00"}
+    told = dict(facts(again))
+    assert (told["Since"], told["Resolved after"]) == ("2026-03-01 11:13:00 UTC", "48 s")
+    assert "resolved after 48 s" in json.dumps(message(again, dashboard=None, possible_repeat=False))
 
 
 def test_what_was_missed_when_that_was_decided_is_no_number_of_now() -> None:
