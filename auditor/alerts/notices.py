@@ -81,8 +81,8 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
             RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
             RootCause.NOTHING_MOVES: "Check what moves changes between these systems: the worker, bus or iPaaS.",
-            RootCause.DELETIONS_MISSING: "Check whether deletions are carried over. Delete the records in the copies, "
-            "too.",
+            RootCause.DELETIONS_MISSING: "Check whether deletions are carried over. Delete the records in the "
+            "copies, too.",
             RootCause.PARTIAL_BATCH: "Check why the batch stopped, and load it again as a whole.",
             RootCause.SYSTEMATIC_DIFFERENCE: "Check the mapping of the field and the last release of what writes it.",
             RootCause.CLOCK_STEP: _CLOCK,

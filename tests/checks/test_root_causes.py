@@ -233,8 +233,9 @@ def test_what_is_late_since_before_the_letters_is_carried_by_them_as_far_as_it_i
 
 @pytest.mark.parametrize("what", ["unreachable", "stalled"])
 def test_messages_that_are_rejected_once_a_cause_is_over_have_another_one(what: str) -> None:
-    at = {"system": "billing"} if what == "unreachable" else {"queue": "jobs"}
-    over = replace(breach(what, **at), count=0, clear_since_at=NOW + timedelta(seconds=30))
+    system, queue = ("billing", None) if what == "unreachable" else (None, "jobs")
+    begun = breach(what, system=system, queue=queue)
+    over = replace(begun, count=0, clear_since_at=NOW + timedelta(seconds=30))
 
     def causes(after_s: float) -> int:
         return len(grouped(over, breach("dead_letters", queue="dead", after_s=after_s)))
