@@ -328,6 +328,14 @@ class Data:
         known = depths.notna().all(axis=1) & (depths >= 0).all(axis=1) & (len(depths.columns) > 0)
         return [int(depth) if certain else None for depth, certain in zip(depths.sum(axis=1), known, strict=True)]
 
+    def depths(self, span: TimeRange) -> dict[tuple[str, str], list[int]]:
+        """By flow and queue, its largest depth in each of `BEATS` slots of the time range in which it was known."""
+        found = self.query(queries.DEPTHS, [span.begin, span.slot_ms(BEATS), span.begin, span.end])
+        return {
+            (flow, queue): rows.sort_values("slot")["depth"].astype(int).tolist()
+            for (flow, queue), rows in found.groupby(["flow", "queue"])
+        }
+
     def conflicts_open(self, span: TimeRange) -> list[int]:
         """How many conflicts were open over the time range, decided ones that are not carried out included."""
         slots = [span.begin, span.slot_ms(BEATS), BEATS, list(self.map.flows)]

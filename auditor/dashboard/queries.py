@@ -56,6 +56,10 @@ LETTERS_WAITING = f"""
            arg_max(coalesce(depth, -1), read_at) AS depth
     FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
 
+DEPTHS = f"""
+    SELECT {_slot("read_at")} AS slot, flow, queue, max(depth) AS depth
+    FROM backlogs WHERE depth IS NOT NULL AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
+
 CONFLICTS_OPEN = """
     WITH ends AS (
         SELECT ?::TIMESTAMPTZ + to_milliseconds(? * (slot + 1)) AS end_at FROM range(?) slots(slot))

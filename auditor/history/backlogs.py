@@ -64,12 +64,10 @@ class Backlog(QueueReading):
     slope_per_s: float | None
     flowing: Flowing
     drops_at: datetime | None
-    depths: tuple[int | None, ...]
 
     def as_row(self) -> dict[str, Any]:
         """The backlog as one row of a table; rates per second, an endless drain as None."""
         row = asdict(self)
-        del row["depths"]
         row["arriving"] = self.arriving.per_s if self.arriving else None
         row["leaving"] = self.leaving.per_s if self.leaving else None
         row["drain"] = [None if end == float("inf") else end for end in self.drain] if self.drain else None
@@ -184,7 +182,6 @@ def _backlog(
         if last["role"] != "dead"
         else Flowing.UNKNOWN,
         drops_at=last["drops_at"],
-        depths=tuple(row["depth"] for row in rows),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -52,7 +52,7 @@ def _draw(data: Data, span: TimeRange) -> None:
     if not queues:
         components.nothing("The queues have not been read in the last hour. Start the auditor with `auditor run`.")
         return
-    _queues(sorted(queues, key=lambda each: (each.depth is not None, -(each.depth or 0))))
+    _queues(sorted(queues, key=lambda each: (each.depth is not None, -(each.depth or 0))), data.depths(span))
     _funnels(data.funnels(span))
     waiting = data.letters(span, LIMIT)
     st.header("Letters waiting", anchor=False)
@@ -68,7 +68,7 @@ def _draw(data: Data, span: TimeRange) -> None:
     _letters(data, waiting)
 
 
-def _queues(queues: list[Backlog]) -> None:
+def _queues(queues: list[Backlog], depths: Mapping[tuple[str, str], list[int]]) -> None:
     now = datetime.now(UTC)
     uncounted = all(each.arriving is None and each.leaving is None for each in queues)
     tables.table(
@@ -79,7 +79,7 @@ def _queues(queues: list[Backlog]) -> None:
                     **(dict.fromkeys(RATES, "") if uncounted else {}),
                     "depth": each.depth,
                     "consumer": FLOWING[each.flowing],
-                    "depth over time": [depth for depth in each.depths if depth is not None],
+                    "depth over time": depths.get((each.flow, each.queue), []),
                 }
                 for each in queues
             ]
@@ -88,7 +88,9 @@ def _queues(queues: list[Backlog]) -> None:
         alt="Queues with depth, oldest age, rates, trend and time to drain",
         optional=("inspected", "oldest expires in", *RATES),
         column_config={
-            "depth over time": st.column_config.LineChartColumn(y_min=0),
+            "depth over time": st.column_config.LineChartColumn(
+                y_min=0, help="The largest in each part of the time range; each queue on a scale of its own"
+            ),
             "oldest": st.column_config.TextColumn(help="Since it came into this queue, unless stated otherwise"),
             "trend": st.column_config.TextColumn(
                 help="Of the depth, by a Mann-Kendall test at the 1 % significance level over the last readings; "

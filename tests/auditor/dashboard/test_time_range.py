@@ -179,6 +179,9 @@ def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_has_gaps_where_t
     assert 0 < first < failed < BEATS - 1
     assert data.letters_waiting(whole) == [None] * first + [1] * (failed - first) + [None] * (BEATS - failed)
     assert data.conflicts_open(whole) == [0] * BEATS
+    (depths,) = data.depths(whole).values()
+    assert depths == [1] * len(depths), "where it was read, whatever the range is"
+    assert data.depths(between(NOW - timedelta(days=900), NOW - timedelta(days=899))) == {}
     assert data.letters_waiting(between(NOW - timedelta(days=900), NOW - timedelta(days=899))) == [None] * BEATS
     watched.run("billing", "ALTER TABLE gone RENAME TO letters")
     watched.clock.advance(60)

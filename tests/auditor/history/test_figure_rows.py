@@ -53,7 +53,6 @@ def test_what_a_queue_does_not_tell_is_unknown_and_not_nothing() -> None:
         looked_at=None,
         notes="",
         message="",
-        depths=(),
     )
     row = shown(backlog_row(silent, NOW))
     assert {row[name] for name in ("depth", "oldest", "arriving", "leaving", "empty in")} == {"unknown"}
