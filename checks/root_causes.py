@@ -232,7 +232,7 @@ def _on_time(
     """Of flows that stopped together at one end, the others with this end that have no late change."""
     if cause not in {RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES}:
         return ()
-    late = {each.flow for each in breaches if each.breach in {Breach.NOT_ARRIVING, Breach.OBJECTIVE}}
+    late = {each.flow for each in breaches if each.breach is Breach.NOT_ARRIVING or each.breach in _FURTHER}
     ends = {
         name: place.target if cause is RootCause.NOTHING_ARRIVES else place.source for name, place in places.items()
     }

@@ -281,6 +281,8 @@ def test_the_evidence_names_the_flows_of_the_same_system_that_are_on_time() -> N
     long_late = breach("not_arriving", "c", after_s=-7200)
     (found,) = (each for each in groups([*late, long_late], ends) if len(each.breaches) == 2)
     assert found.on_time == ("d",)
+    (found, *_) = groups([*late, breach("stalled", "c", queue="jobs", after_s=7200)], ends)
+    assert found.on_time == ("d",), "what waits in a queue of c may be late"
     (found,) = groups(late, {name: ends[name] for name in ("a", "b")})
     assert "no change is late" not in evidence_text(found)
 
