@@ -62,7 +62,7 @@ def share_within(met: int, breach: int, undecided: int) -> str:
     if not total:
         return "no traffic"
     least, most = f"{met / total:.1%}", f"{(met + undecided) / total:.1%}"
-    return least if least == most else f"{least} – {most}"
+    return least if least == most else f"{least} … {most}"
 
 
 def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:
