@@ -9,7 +9,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,6 +20,9 @@ import typer.testing
 from hypothesis import HealthCheck, settings
 
 from tests import ledgers, servers
+from tests.scheduling import pytest_xdist_make_scheduler
+
+__all__ = ["pytest_xdist_make_scheduler"]  # pytest finds it here
 
 # Each of the processes that run tests, and every command that they start, would compile all of it again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -83,6 +86,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(shared))
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (groups[item] is None, order.get(groups[item] or "", len(LONGEST))))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Take back what a test has made of signals: a command that it called may watch for the one that ends it."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    told = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(told)
+    try:
+        return (yield)
+    finally:
+        signal.set_wakeup_fd(told)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:

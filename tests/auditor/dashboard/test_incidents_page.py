@@ -14,7 +14,7 @@ from auditor.dashboard.installations import forget
 from auditor.desk.desk import Desk
 from checks.handling import Event, Verb
 from tests.auditor.alerts.test_reporter import signal
-from tests.auditor.dashboard.page_runs import button, drift, local, run, signs, table_with, text
+from tests.auditor.dashboard.page_runs import button, drift, local, read_queue, run, signs, table_with, text
 from tests.auditor.ledger.rows import incident as incident_row
 from tests.stand import Stand
 
@@ -200,6 +200,28 @@ def test_an_incident_that_came_back_says_how_often_and_when(watched: Stand) -> N
     with watched.ledger.write() as transaction:
         watched.ledger.incidents.save(transaction, number, {"reopened_at": back})
     assert "for 2 min; came back once" in text(run("incidents", id=str(number)))
+
+
+def test_letters_beside_an_incident_are_those_that_were_there_while_it_was_open(watched: Stand) -> None:
+    drift(watched)
+    watched.run("billing", "INSERT INTO letters VALUES (1, '3', '2026-03-01 00:00:00', 'no e-mail')")
+    read_queue(watched)
+    watched.run("billing", "DELETE FROM letters")
+    watched.clock.advance(60)
+    read_queue(watched)
+
+    def letters() -> list[object]:
+        forget()
+        return list(table_with(run("incidents", id="1"), "letters")["letters"])
+
+    assert letters() == [1]
+    opened_at = watched.ledger.incidents.rows(live_only=True, limit=1)[0]["opened_at"]
+    back_at = watched.clock.now() + timedelta(seconds=30)
+    with watched.ledger.write() as transaction:
+        for verb, at in ((Verb.RESOLVED, opened_at + timedelta(milliseconds=1)), (Verb.REOPENED, back_at)):
+            watched.ledger.incident_events.record(transaction, 1, Event(verb=verb, acted_at=at, text=""))
+    forget()
+    assert not [each for each in run("incidents", id="1").header if each.value.startswith("Dead letters")]
 
 
 def test_the_chart_shades_only_when_the_incident_was_open(watched: Stand) -> None:

@@ -1,0 +1,34 @@
+"""How tests are spread over processes: as by xdist's `loadgroup`, but one that dies does not stop the others."""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
+
+
+class Scheduling(LoadGroupScheduling):
+    """xdist 3.8 hands on all that a dead process was given, also what it had finished.
+
+    Whoever takes such a group has nothing to report, so that nobody is given anything more, and all wait for ever. It
+    would also run the test again that ended the process, and end the next one.
+    """
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Hand on what a process has not run; returns the test that it died of, None if it had run them all."""
+        groups = self.assigned_work.pop(node)
+        left = [(name, test) for name, group in groups.items() for test, done in group.items() if not done]
+        if not left:
+            return None
+        group_of_it, died_of = left[0]
+        groups[group_of_it][died_of] = True
+        self.workqueue.update({name: group for name, group in groups.items() if not all(group.values())})
+        for each in self.assigned_work:
+            self._reschedule(each)
+        return died_of
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    """Use it where tests are spread by group."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None  # type: ignore[arg-type]
