@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditor.audit.budget import CHANGES_LIMIT, EVERYBODY, SLICE_CALLS, Calls, Plan, plan, shares
@@ -108,6 +108,7 @@ def cost(records: int, batch: int, more: float) -> float:
     return records * (more + 1 / batch) if more else math.ceil(records / batch)
 
 
+@example(deadlines=0, rechecks=1, panel=1, sample=1, records=2, left=1.0, batch=2, more=0.0)
 @given(
     deadlines=counts,
     rechecks=st.integers(1, 2_000),
@@ -133,7 +134,10 @@ def test_the_more_urgent_is_never_shed_before_the_less_urgent(
     if made.rechecks < rechecks:
         assert made.panel == made.sample == made.extra == 0
     if not made.changes:
-        assert made.panel == made.sample == made.extra == 0
+        assert made.sample == 0
+        urgent = deadlines + made.rechecks
+        along = urgent + made.panel + made.extra
+        assert cost(along, batch, more) == cost(urgent, batch, more), "what rides along costs no call of its own"
 
 
 def test_without_calls_for_a_slice_nothing_is_taken_of_the_sample() -> None:

@@ -148,7 +148,7 @@ def test_a_daemon_under_load_stops_at_any_instant(stand: Stand) -> None:
     pressed(stand)
     chance = random.Random(1)
     with written(stand):
-        for _ in range(12):
+        for _ in range(6):
             daemon = Daemon(
                 load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
             )
@@ -181,8 +181,8 @@ def test_the_process_ends_at_sigterm_at_any_instant(stand: Stand) -> None:
 
 
 def test_many_flows_share_few_threads(stand: Stand) -> None:
-    """Three hundred flows, a third of them to systems that hang, on 32 threads; each healthy one is audited."""
-    pressed(stand, 200)
+    """150 flows, a third of them to systems that hang, on 32 threads; each healthy one is audited."""
+    pressed(stand, 100)
     text = stand.map_file.read_text()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:  # it takes connections and never answers
         url = f"postgresql://postgres@127.0.0.1:{deaf.getsockname()[1]}/x"
@@ -190,7 +190,7 @@ def test_many_flows_share_few_threads(stand: Stand) -> None:
         systems = "".join(f'  {name}: {{kind: sql, url: "{url}", budget: {{timeout: 2s}}}}\n' for name in hung)
         bindings = "".join(f"      {name}: {{collection: customers, key: id}}\n" for name in hung)
         flow = "{data_type: customer, from: crm, to: HUNG, pattern: real-time, every: 200ms}\n"
-        flows = "".join(f"  hung_{at}: {flow}".replace("HUNG", hung[at % len(hung)]) for at in range(100))
+        flows = "".join(f"  hung_{at}: {flow}".replace("HUNG", hung[at % len(hung)]) for at in range(50))
         text = text.replace("data_types:", systems + "data_types:").replace("flows:", bindings + "flows:") + flows
         stand.map_file.write_text(text)
         daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
@@ -200,7 +200,7 @@ def test_many_flows_share_few_threads(stand: Stand) -> None:
         def audited() -> set[object]:
             return {row["flow"] for row in stand.rows("probe_runs")[before:] if row["reason"] is None}
 
-        wait_until(lambda: len(audited()) == 200)
+        wait_until(lambda: len(audited()) == 100, 240)
         assert len(daemon.timetable._workers) <= THREADS
         daemon.stop()
         assert_over(daemon)

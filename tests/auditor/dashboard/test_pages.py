@@ -149,7 +149,8 @@ def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPat
     assert "Not audited for two intervals: to_billing" in text(run("overview"))
 
 
-def test_a_flow_that_its_budget_holds_back_is_called_so(watched: Stand) -> None:
+def test_a_flow_that_its_budget_holds_back_is_called_so(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 10.0)
     watched.clock.advance(-30)
     world = World(watched)
     world.audit(1)

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from auditor.cli import app
 from auditor.map.loader import check_map, load_systems, system_text
 from auditor.map.problems import MapError
-from auditor.map.yaml_document import ENTRIES_LIMIT
 from tests import HOME
 from tests.attacks.yaml_texts import READ, REFUSED
 from tests.auditor.map.test_loader import GOOD
@@ -110,8 +109,11 @@ def test_none_fills_the_memory(tmp_path: Path, name: str) -> None:
     assert f"map.yaml:{REFUSED[name][1]}:" in ended.stdout
 
 
-def test_a_folder_that_is_none_of_a_map_is_not_searched_through(tmp_path: Path) -> None:
-    for at in range(ENTRIES_LIMIT + 1):
+def test_a_folder_that_is_none_of_a_map_is_not_searched_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditor.map.yaml_document.ENTRIES_LIMIT", 100)
+    for at in range(101):
         (tmp_path / f"{at}.txt").touch()
     with pytest.raises(MapError, match="name the map's own folder"):
         check_map(tmp_path, {})

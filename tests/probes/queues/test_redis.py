@@ -228,6 +228,7 @@ def test_a_stream_whose_latest_letter_was_sent_again_is_seen_whole(redis_url: st
     assert ([letter.key for letter in reading.letters], reading.truncated) == (["0", "1"], False)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_list_of_huge_letters_is_read_in_bounded_memory(redis_url: str, client: Any) -> None:
     for _ in range(60):
         client.rpush("letters", "x" * 4_000_000)
