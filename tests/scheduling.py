@@ -7,7 +7,7 @@ from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
 
-class Scheduling(LoadGroupScheduling):
+class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
     """xdist 3.8 hands on all that a dead process was given, also what it had finished.
 
     Whoever takes such a group has nothing to report, so that nobody is given anything more, and all wait for ever. It
@@ -20,6 +20,8 @@ class Scheduling(LoadGroupScheduling):
         left = [(name, test) for name, group in groups.items() for test, done in group.items() if not done]
         if not left:
             return None
+        group_of_it: str
+        died_of: str
         group_of_it, died_of = left[0]
         groups[group_of_it][died_of] = True
         self.workqueue.update({name: group for name, group in groups.items() if not all(group.values())})
@@ -31,4 +33,4 @@ class Scheduling(LoadGroupScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
     """Use it where tests are spread by group."""
-    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None  # type: ignore[arg-type]
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
