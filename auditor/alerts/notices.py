@@ -48,16 +48,8 @@ _WORDS = complete(
     }
 )
 
-_OF_QUEUE = (frozenset({Breach.STALLED, Breach.BACKLOG}), "it is read again, and not all changes have arrived yet")
-_OF_SYSTEM = (frozenset({Breach.UNREACHABLE}), "it can be read again, and not everything has arrived yet")
-_OVER: Mapping[RootCause, tuple[frozenset[Breach], str]] = {
-    RootCause.STOPPED_CONSUMER: _OF_QUEUE,
-    RootCause.SLOW_CONSUMER: _OF_QUEUE,
-    RootCause.UNREACHABLE_SYSTEM: _OF_SYSTEM,
-    RootCause.LOGIN_REFUSED: _OF_SYSTEM,
-    RootCause.QUOTA_USED: _OF_SYSTEM,
-}
-"""By cause, the breaches that show that it lasts, and what is left to say once it does not."""
+_OF_A_QUEUE = frozenset({RootCause.STOPPED_CONSUMER, RootCause.SLOW_CONSUMER})
+_OF_A_SYSTEM = frozenset({RootCause.UNREACHABLE_SYSTEM, RootCause.LOGIN_REFUSED, RootCause.QUOTA_USED})
 
 _REACH = "Check whether the system is up and reachable from the auditor: `auditor doctor`."
 _CLOCK = "Check the time service of the server. Changes around the step are undecided until the clock is steady."
@@ -160,10 +152,16 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
 
 def _what(group: Group, cause: RootCause) -> str:
     """What has happened; of records that differ in the same way, how they do, without their number."""
-    if cause in _OVER and not any(each.count for each in group.breaches if each.breach in _OVER[cause][0]):
-        return _OVER[cause][1]
+    if cause in _OF_A_QUEUE and not _lasts(group, Breach.STALLED, Breach.BACKLOG):
+        return "it is read again, and not all changes have arrived yet"
+    if cause in _OF_A_SYSTEM and not _lasts(group, Breach.UNREACHABLE):
+        return "it can be read again, and not everything has arrived yet"
     how = group.lead.detail.rpartition(" in ")[0] if cause is RootCause.SYSTEMATIC_DIFFERENCE else ""
     return how or _WORDS[cause]
+
+
+def _lasts(group: Group, *breaches: Breach) -> bool:
+    return any(each.count for each in group.breaches if each.breach in breaches)
 
 
 def clearing_text(group: Group, peak: int, flows: Mapping[str, Flow]) -> str:
