@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -110,6 +110,25 @@ ADVICE: Mapping[RootCause | Breach, str] = {
 """What to do first."""
 
 
+_WAIT = "Wait for what was held up. If it does not arrive, check the worker or connector of the flow."
+
+
+def advice_for(cause: RootCause | Breach, present: Collection[Breach]) -> str:
+    """What to do first.
+
+    Args:
+        present: the breaches of the incident that count something now.
+    """
+    return _WAIT if _is_over(cause, present) else ADVICE[cause]
+
+
+def _is_over(cause: RootCause | Breach, present: Collection[Breach]) -> bool:
+    """Whether a queue is read, or a system can be reached, again, and only what that held up is left."""
+    if cause in _OF_A_QUEUE:
+        return not {Breach.STALLED, Breach.BACKLOG} & {*present}
+    return cause in _OF_A_SYSTEM and Breach.UNREACHABLE not in present
+
+
 def readers(flow: Flow) -> tuple[Consumer, ...]:
     """Who acts on the copy in the flow's target, gravest first."""
     reading = (each for each in flow.data_type.consumers if each.reads == flow.target_name)
@@ -152,16 +171,15 @@ def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str
 
 def _what(group: Group, cause: RootCause) -> str:
     """What has happened; of records that differ in the same way, how they do, without their number."""
-    if cause in _OF_A_QUEUE and not _lasts(group, Breach.STALLED, Breach.BACKLOG):
-        return "it is read again, and not all changes have arrived yet"
-    if cause in _OF_A_SYSTEM and not _lasts(group, Breach.UNREACHABLE):
-        return "it can be read again, and not everything has arrived yet"
+    if _is_over(cause, _present(group)):
+        again = "it is read again" if cause in _OF_A_QUEUE else "it can be read again"
+        return f"{again}, and not all changes have arrived yet"
     how = group.lead.detail.rpartition(" in ")[0] if cause is RootCause.SYSTEMATIC_DIFFERENCE else ""
     return how or _WORDS[cause]
 
 
-def _lasts(group: Group, *breaches: Breach) -> bool:
-    return any(each.count for each in group.breaches if each.breach in breaches)
+def _present(group: Group) -> list[Breach]:
+    return [each.breach for each in group.breaches if each.count]
 
 
 def clearing_text(group: Group, peak: int, flows: Mapping[str, Flow]) -> str:
@@ -252,7 +270,7 @@ def notice_of(
         "summary": f"{summary}, up from {grown_from}" if grown_from else summary,
         "detail": detail_text(group),
         "evidence": evidence_text(group),
-        "advice": ADVICE[group.cause],
+        "advice": advice_for(group.cause, _present(group)),
         "breaches": [*breaches[:LISTED], *([f"{len(breaches) - LISTED} more"] if len(breaches) > LISTED else [])],
         "records": list(records),
         "consumers": list(acting),

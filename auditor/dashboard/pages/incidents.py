@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.alerts.notices import ADVICE, transition_text
+from auditor.alerts.notices import ADVICE, advice_for, transition_text
 from auditor.dashboard import (
     acting,
     asked,
@@ -331,8 +331,12 @@ def _evidence(data: Data, incident: pd.Series) -> None:
 def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:
     """Cause, advice, and who is concerned."""
     known = {str(each): each for each in (*RootCause, *Breach)}
+    cause = known[incident["cause"]]
+    breaches = data.query(_BREACHES, [int(incident["id"])])
+    present = [Breach(each.breach) for each in breaches.itertuples() if pd.isna(each.ended_at) and each.count]
+    advice = ADVICE[cause] if incident["state"] == "resolved" else advice_for(cause, present)
     st.markdown(f"**Likely cause**  \n{escaping.markdown(_words(incident['cause']))}")
-    st.markdown(f"**What to do**  \n{ADVICE[known[incident['cause']]]}")
+    st.markdown(f"**What to do**  \n{advice}")
     shown = [data.map.flow(name) for name in flows if name in data.map.flows]
     readers = {
         consumer_text(reader): None

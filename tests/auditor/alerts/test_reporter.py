@@ -146,6 +146,7 @@ def test_messages_rejected_after_a_pause_are_an_incident_with_the_records_that_t
     assert row["summary"].endswith(
         "jobs: it is read again, and not all changes have arrived yet (4 customer records affected)"
     )
+    assert desk.notices[-1]["advice"].startswith("Wait for what was held up.")
     desk.report(160, signal("stalled", 0, **stalled), signal("not_arriving", 4))
     desk.report(300, signal("dead_letters", 6, **letters))
     desk.report(310, signal("not_arriving", 4))
