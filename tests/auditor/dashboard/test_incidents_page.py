@@ -204,6 +204,7 @@ def test_an_incident_that_came_back_says_how_often_and_when(watched: Stand) -> N
 
 def test_letters_beside_an_incident_are_those_that_were_there_while_it_was_open(watched: Stand) -> None:
     drift(watched)
+    read_queue(watched)
     watched.run("billing", "DELETE FROM letters")
     watched.clock.advance(60)
     read_queue(watched)
