@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, UNKNOWN, Breach
-from checks.root_causes import SYMPTOMS, Group, RootCause, systems_of
+from checks.root_causes import SYMPTOMS, Group, RootCause, strongest_first, systems_of
 from checks.severity import Severity
+from checks.tables import complete
 
 ABSORB = timedelta(minutes=15)
 """A cause that returns this soon after its incident was resolved is the same incident, reopened."""
@@ -180,14 +181,15 @@ def placements(
     Returns:
         A placement for each incident with an open breach, and for each live one without any.
     """
+    part_of = _part_of(groups, live)
     home: dict[int, int] = {}
     elsewhere: set[int] = set()
     for at, group in enumerate(groups):
         for each in group.breaches:
-            if _belongs(each, group, live) and home.setdefault(each.incident_id, at) != at:
+            if each.breach_id in part_of and home.setdefault(each.incident_id, at) != at:
                 elsewhere.add(each.incident_id)
     for number in elsewhere:
-        home[number] = _home(number, groups, live)
+        home[number] = _home(number, groups, part_of)
     kept: dict[int, int] = {}
     merged_into: dict[int, int] = {}
     for number in sorted(home, key=lambda number: (live[number].opened_at, number)):
@@ -198,11 +200,11 @@ def placements(
     for at, group in enumerate(groups):
         for each in group.breaches:
             own = merged_into.get(each.incident_id, each.incident_id)
-            if _left_behind(each, group, live):
+            if _left_behind(each, group, part_of, live):
                 members[own, home.get(own, at)].append(each)
                 continue
-            stays = _belongs(each, group, live) and not _outgrown(groups[home[own]].cause, group)
-            number = own if stays else kept.get(at) or _host(group, groups, home, live)
+            stays = each.breach_id in part_of and not _outgrown(groups[home[own]].cause, group)
+            number = own if stays else kept.get(at) or _host(group, groups, home, part_of)
             members[number, home.get(number, at)].append(each)
     placed, taken = [], set()
     for (number, at), listed in members.items():
@@ -234,9 +236,9 @@ def _returns(over: Incident, group: Group, recent: Mapping[str, Incident]) -> bo
     return again and group.cause in SYMPTOMS and group.cause is not RootCause.DELETIONS_MISSING
 
 
-def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int], live: Mapping[int, Incident]) -> int:
+def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int], part_of: Mapping[int, int]) -> int:
     """The incident with the breach that explains what is new in a group without its own incident; 0 for none."""
-    hosts = (each.incident_id for each in group.breaches if _belongs(each, group, live))
+    hosts = (each.incident_id for each in group.breaches if each.breach_id in part_of)
     return next((number for number in hosts if not _outgrown(groups[home[number]].cause, group)), 0)
 
 
@@ -245,42 +247,80 @@ def _outgrown(cause: str, group: Group) -> bool:
     return cause == RootCause.REJECTED_MESSAGES != group.cause and group.lead.breach is Breach.NOT_ARRIVING
 
 
-def _belongs(breach: OpenBreach, group: Group, live: Mapping[int, Incident]) -> bool:
-    """Whether a breach of a group is part of a live incident.
+def _part_of(groups: Sequence[Group], live: Mapping[int, Incident]) -> dict[int, int]:
+    """By breach, the live incident that it is part of.
 
-    Messages that were rejected are no part of one whose cause is over, and neither is what they carried: people have
-    to deal with these.
+    Where the cause of an incident is over, what another cause explains is no part of it any more: messages that are
+    rejected since then and what they carry, which people have to deal with, or deletions that are late on other flows
+    as well. Nor is anything that has a cause of its own.
     """
-    own = live.get(breach.incident_id)
-    return own is not None and not (own.cause in _LEAVES_LETTERS and group.cause is RootCause.REJECTED_MESSAGES)
-
-
-def _left_behind(breach: OpenBreach, group: Group, live: Mapping[int, Incident]) -> bool:
-    """Whether an objective was missed for what an incident was about, and not for messages rejected since."""
-    missed = breach.breach is Breach.OBJECTIVE and breach.incident_id in live
-    return missed and not _belongs(breach, group, live) and breach.opened_at < group.lead.opened_at
-
-
-_LEAVES_LETTERS = frozenset(
-    {
-        RootCause.UNREACHABLE_SYSTEM,
-        RootCause.QUOTA_USED,
-        RootCause.STOPPED_CONSUMER,
-        RootCause.SLOW_CONSUMER,
+    every = [
+        (each, live[each.incident_id]) for group in groups for each in group.breaches if each.incident_id in live
+    ]
+    lasting = {own.incident_id for each, own in every if each.count and each.breach in _shown_by(own.cause)}
+    return {
+        each.breach_id: each.incident_id
+        for group in groups
+        for each in group.breaches
+        if each.incident_id in live
+        and (each.incident_id in lasting or not _of_another_cause(each, group, live[each.incident_id]))
     }
+
+
+def _of_another_cause(breach: OpenBreach, group: Group, own: Incident) -> bool:
+    """Whether a breach of an incident whose cause is over has another cause now."""
+    if not _shown_by(own.cause) or own.cause == group.cause:
+        return False
+    if group.cause is RootCause.DELETIONS_MISSING:
+        return any(each.incident_id != breach.incident_id for each in group.breaches)
+    return group.cause not in MEANINGS and group.cause not in SYMPTOMS and group.subject != _subject(own)
+
+
+def _left_behind(breach: OpenBreach, group: Group, part_of: Mapping[int, int], live: Mapping[int, Incident]) -> bool:
+    """Whether an objective was missed for what an incident was about, and not for what else went wrong since."""
+    missed = breach.breach is Breach.OBJECTIVE and breach.incident_id in live
+    return missed and breach.breach_id not in part_of and breach.opened_at < group.lead.opened_at
+
+
+def _shown_by(cause: str) -> frozenset[Breach]:
+    """The breaches that count something for as long as a cause lasts; none where nothing shows that."""
+    return next((breaches for known, breaches in _SHOWN_BY.items() if known == cause), frozenset())
+
+
+_OF_SYSTEMS, _OF_WRITERS = frozenset({Breach.UNREACHABLE}), frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
+_SHOWN_BY = complete(
+    {
+        RootCause.UNREACHABLE_SYSTEM: _OF_SYSTEMS,
+        RootCause.LOGIN_REFUSED: _OF_SYSTEMS,
+        RootCause.QUOTA_USED: _OF_SYSTEMS,
+        RootCause.STOPPED_CONSUMER: frozenset({Breach.STALLED, Breach.BACKLOG}),
+        RootCause.SLOW_CONSUMER: frozenset({Breach.STALLED, Breach.BACKLOG}),
+        RootCause.REJECTED_MESSAGES: frozenset({Breach.DEAD_LETTERS}),
+        RootCause.SECOND_WRITER: _OF_WRITERS,
+        RootCause.CLOCK_STEP: frozenset({Breach.CLOCK_STEP}),
+    },
+    but=SYMPTOMS | {RootCause.PARTIAL_BATCH, RootCause.SYSTEMATIC_DIFFERENCE},
 )
-"""Causes that explain dead letters while they last."""
 
 
 def kept_cause(group: Group, incident: Incident | None) -> Group:
     """The group with the cause of its incident if that was known better than it is now, while it clears up."""
     if incident is None or not incident.live or not incident.explained:
         return group
-    cause = RootCause(incident.cause)
-    subject = incident.fingerprint.removesuffix(f"/{cause}")
+    cause, subject = RootCause(incident.cause), _subject(incident)
     if _explained(group) and not _weaker(group, cause, subject):
         return group
     return replace(group, cause=cause, subject=subject, on_time=())
+
+
+def as_group(incident: Incident, breaches: Iterable[OpenBreach]) -> Group:
+    """Breaches of an incident, under its cause."""
+    cause = Breach(incident.cause) if incident.cause in MEANINGS else RootCause(incident.cause)
+    return Group(cause=cause, subject=_subject(incident), breaches=tuple(sorted(breaches, key=strongest_first)))
+
+
+def _subject(incident: Incident) -> str:
+    return incident.fingerprint.removesuffix(f"/{incident.cause}")
 
 
 def _weaker(group: Group, cause: RootCause, subject: str) -> bool:
@@ -293,13 +333,13 @@ def _weaker(group: Group, cause: RootCause, subject: str) -> bool:
     return cause not in SYMPTOMS or wider
 
 
-def _home(number: int, groups: Sequence[Group], live: Mapping[int, Incident]) -> int:
+def _home(number: int, groups: Sequence[Group], part_of: Mapping[int, int]) -> int:
     """The group of the strongest breach of an incident whose breaches are in several."""
     own = (
         (each.breach is Breach.OBJECTIVE, not each.count, place, each.opened_at, at)
         for at, group in enumerate(groups)
         for place, each in enumerate(group.breaches)
-        if each.incident_id == number and _belongs(each, group, live)
+        if part_of.get(each.breach_id) == number
     )
     return min(own)[-1]
 

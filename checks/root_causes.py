@@ -198,7 +198,7 @@ def groups(breaches: Sequence[OpenBreach], places: Places) -> list[Group]:
         Group(
             cause=cause,
             subject=subject,
-            breaches=tuple(sorted(listed, key=_strongest_first)),
+            breaches=tuple(sorted(listed, key=strongest_first)),
             repeats=_repeats(listed, places),
             on_time=_on_time(cause, subject, breaches, places),
         )
@@ -239,14 +239,15 @@ def _on_time(
     return tuple(sorted(name for name, end in ends.items() if f"system/{end}" == subject and name not in late))
 
 
-def _strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
+def strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
+    """A key that sorts those first that explain others, and of these the ones that still count something."""
     return _STRENGTH[breach.breach], not breach.count, breach.opened_at.timestamp(), breach.breach_id
 
 
 def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Places) -> OpenBreach | None:
     """The strongest other breach that explains this one."""
     stronger = [each for each in breaches if _explains(each, breach, places)]
-    return min(stronger, key=_strongest_first, default=None)
+    return min(stronger, key=strongest_first, default=None)
 
 
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:

@@ -23,6 +23,7 @@ from checks.incidents import (
     IncidentMove,
     Placement,
     Transition,
+    as_group,
     kept_cause,
     next_move,
     placements,
@@ -262,13 +263,14 @@ class Reporter:
         self, transaction: Transaction, group: Group | None, move: IncidentMove, incident: Incident | None
     ) -> str:
         """What is wrong and how large it is; of what is clearing up, how large it was at most."""
-        if group is None:
-            return incident.summary if incident is not None else ""
-        if incident is not None and incident.live and not move.extent.count:
-            ended = self._ledger.breaches.ended(transaction, incident.opened_at)
-            over = [each for each, _ in ended if each.incident_id == incident.incident_id]
-            return clearing_text(with_breaches(group, over, self._places), move.peak, self._flows)
-        return summary_text(group, move.extent, self._flows)
+        if incident is None or not incident.live or (group is not None and move.extent.count):
+            return summary_text(group, move.extent, self._flows) if group is not None else ""
+        ended = self._ledger.breaches.ended(transaction, incident.opened_at)
+        over = [each for each, _ in ended if each.incident_id == incident.incident_id]
+        if group is None and (not over or not incident.count):
+            return incident.summary  # it says so already
+        left = group if group is not None else as_group(incident, ())
+        return clearing_text(with_breaches(left, over, self._places), move.peak, self._flows)
 
     def _unspent(
         self, transaction: Transaction, group: Group | None, incident: Incident | None, now: datetime

@@ -253,6 +253,33 @@ def test_an_objective_missed_while_a_queue_was_not_read_is_not_one_of_messages_r
     assert placed([rejected], [known]) == [(0, [3, 4, 5], ()), (1, None, ())]
 
 
+def test_what_has_another_cause_leaves_an_incident_whose_cause_is_over() -> None:
+    letters = incident(1, cause=RootCause.REJECTED_MESSAGES, fingerprint="queue/f/dead/rejected_messages")
+    late = breach(1, 1, what="not_arriving")
+    stalled = breach(2, what="stalled")
+    paused = replace(group(stalled, late, cause=RootCause.STOPPED_CONSUMER), subject="queue/f/jobs")
+    assert placed([paused], [letters]) == [(0, [2, 1], ()), (1, None, ())]
+    gone = replace(group(breach(3, 1, what="dead_letters", count=0), cause=RootCause.REJECTED_MESSAGES), subject="x")
+    assert placed([gone, paused], [letters]) == [(1, [3], ()), (0, [2, 1], ())]
+    still = replace(gone, breaches=(breach(3, 1, what="dead_letters"),))
+    assert placed([still, paused], [letters])[0] == (1, [3, 2, 1], ()), "it lasts, and may have led to the other"
+    slow = incident(1, cause=RootCause.SLOW_CONSUMER, fingerprint="queue/f/jobs/slow_consumer")
+    assert placed([paused], [slow]) == [(1, [2, 1], ())], "of the same queue"
+
+
+def test_deletions_that_are_late_elsewhere_as_well_leave_an_incident_whose_cause_is_over() -> None:
+    known = incident(1, cause=RootCause.STOPPED_CONSUMER, fingerprint="queue/f/jobs/stopped_consumer")
+    own, other = breach(1, 1, what="not_arriving"), breach(2, what="not_arriving", flow="g")
+
+    def deletions(*breaches: OpenBreach) -> Group:
+        return group(*breaches, cause=RootCause.DELETIONS_MISSING)
+
+    assert placed([deletions(own, other)], [known]) == [(0, [1, 2], ()), (1, None, ())]
+    assert placed([deletions(own)], [known]) == [(1, [1], ())], "the last that the queue held up"
+    plain = replace(known, cause="not_arriving")
+    assert placed([deletions(own, other)], [plain]) == [(1, [1, 2], ())]
+
+
 def test_another_cause_does_not_open_an_incident_again() -> None:
     late, elsewhere = breach(1, what="not_arriving"), breach(2, what="not_arriving", flow="g")
     over = incident(

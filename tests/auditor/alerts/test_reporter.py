@@ -155,6 +155,9 @@ def test_messages_rejected_after_a_pause_are_an_incident_with_the_records_that_t
         "dead_letters",
         "not_arriving",
     }
+    assert desk.rows("incidents")[0]["summary"].endswith(
+        "no consumer is reading from it (at most 170 messages; none now)"
+    )
     assert desk.rows("incidents")[1]["summary"].endswith("(6 messages, 4 customer records affected)")
     assert "fewer changes" not in desk.rows("incidents")[1]["evidence"]
     assert [each for each in desk.messages if each[1] != "explained"] == [
