@@ -185,6 +185,7 @@ class Reporter:
             "clear_since_at": move.clear_since_at,
             "reopened": move.reopened,
             "explained": move.explained,
+            "summary": summary,
             "resolved_at": now if move.state == "resolved" else None,
         }
         if group is not None:
@@ -194,7 +195,6 @@ class Reporter:
                 "flow": group.lead.flow,
                 "system": group.lead.system,
                 "breach": group.lead.breach.value,
-                "summary": summary,
                 "evidence": evidence_text(group),
             }
         opened_at = incident.opened_at if incident else now
@@ -241,7 +241,7 @@ class Reporter:
             if told:
                 self._queue(transaction, number, move, notice, group.fingerprint, now, self._senders)
         elif move.transition is Transition.RESOLVED and incident is not None:
-            self._end(transaction, incident, move, now, detail=detail)
+            self._end(transaction, replace(incident, summary=summary), move, now, detail=detail)
         return move.state
 
     def _record(
