@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from checks.breach_life import OpenBreach
 from checks.breaches import MEANINGS, UNKNOWN, Breach
-from checks.root_causes import SYMPTOMS, Group, RootCause, strongest_first, systems_of
+from checks.root_causes import DELETIONS, SYMPTOMS, Group, RootCause, strongest_first, systems_of
 from checks.severity import Severity
 from checks.tables import complete
 
@@ -257,7 +257,7 @@ def _part_of(groups: Sequence[Group], live: Mapping[int, Incident]) -> dict[int,
     every = [
         (each, live[each.incident_id]) for group in groups for each in group.breaches if each.incident_id in live
     ]
-    lasting = {own.incident_id for each, own in every if each.count and each.breach in _shown_by(own.cause)}
+    lasting = {own.incident_id for each, own in every if _shows(each, own.cause)}
     return {
         each.breach_id: each.incident_id
         for group in groups
@@ -282,6 +282,12 @@ def _left_behind(breach: OpenBreach, group: Group, part_of: Mapping[int, int], l
     return missed and breach.breach_id not in part_of and breach.opened_at < group.lead.opened_at
 
 
+def _shows(breach: OpenBreach, cause: str) -> bool:
+    """Whether a breach shows that a cause lasts."""
+    shown = breach.count > 0 and breach.breach in _shown_by(cause)
+    return shown and (cause != RootCause.DELETIONS_MISSING or breach.reason == DELETIONS)
+
+
 def _shown_by(cause: str) -> frozenset[Breach]:
     """The breaches that count something for as long as a cause lasts; none where nothing shows that."""
     return next((breaches for known, breaches in _SHOWN_BY.items() if known == cause), frozenset())
@@ -298,8 +304,9 @@ _SHOWN_BY = complete(
         RootCause.REJECTED_MESSAGES: frozenset({Breach.DEAD_LETTERS}),
         RootCause.SECOND_WRITER: _OF_WRITERS,
         RootCause.CLOCK_STEP: frozenset({Breach.CLOCK_STEP}),
+        RootCause.DELETIONS_MISSING: frozenset({Breach.NOT_ARRIVING}),
     },
-    but=SYMPTOMS | {RootCause.PARTIAL_BATCH, RootCause.SYSTEMATIC_DIFFERENCE},
+    but=SYMPTOMS - {RootCause.DELETIONS_MISSING} | {RootCause.PARTIAL_BATCH, RootCause.SYSTEMATIC_DIFFERENCE},
 )
 
 

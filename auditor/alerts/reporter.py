@@ -267,10 +267,11 @@ class Reporter:
             return summary_text(group, move.extent, self._flows) if group is not None else ""
         ended = self._ledger.breaches.ended(transaction, incident.opened_at)
         over = [each for each, _ in ended if each.incident_id == incident.incident_id]
-        if group is None and (not over or not incident.count):
-            return incident.summary  # it says so already
-        left = group if group is not None else as_group(incident, ())
-        return clearing_text(with_breaches(left, over, self._places), move.peak, self._flows)
+        if group is None:
+            if not over or not incident.count:
+                return incident.summary  # it says so already
+            group, over = as_group(incident, over), []
+        return clearing_text(with_breaches(group, over, self._places), move.peak, self._flows)
 
     def _unspent(
         self, transaction: Transaction, group: Group | None, incident: Incident | None, now: datetime

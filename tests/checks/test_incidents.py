@@ -276,6 +276,11 @@ def test_deletions_that_are_late_elsewhere_as_well_leave_an_incident_whose_cause
 
     assert placed([deletions(own, other)], [known]) == [(0, [1, 2], ()), (1, None, ())]
     assert placed([deletions(own)], [known]) == [(1, [1], ())], "the last that the queue held up"
+    deleted = incident(1, cause=RootCause.DELETIONS_MISSING, fingerprint="system/crm/deletions_missing")
+    paused = replace(group(breach(3, what="stalled"), own, cause=RootCause.STOPPED_CONSUMER), subject="queue/f/jobs")
+    assert placed([paused], [deleted]) == [(0, [3, 1], ()), (1, None, ())]
+    still = replace(paused, breaches=(breach(3, what="stalled"), replace(own, reason="deletions")))
+    assert placed([still], [deleted]) == [(1, [3, 1], ())], "it may be why these stay"
     plain = replace(known, cause="not_arriving")
     assert placed([deletions(own, other)], [plain]) == [(1, [1, 2], ())]
 
