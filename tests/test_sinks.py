@@ -66,7 +66,7 @@ WORDS = {
         "ratio_text",
     ),
     *("waiting_letters", "len", "int", "round", "abs", "sum", "float", "bool", "count_divergences", "span"),
-    *("overall", "legend", "days_text", "what_it_lacks", "why_not_drawn"),
+    *("overall", "legend", "days_text", "what_it_lacks", "why_not_drawn", "advice_for"),
 }
 """Functions that answer numbers and our own words."""
 
