@@ -11,7 +11,8 @@ class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
     """xdist 3.8 hands on all that a dead process was given, also what it had finished.
 
     Whoever takes such a group has nothing to report, so that nobody is given anything more, and all wait for ever. It
-    would also run the test again that ended the process, and end the next one.
+    would also run the test again that ended the process, and end the next one. Where two processes die at about the
+    same time, it gives tests to one that has not yet said which there are.
     """
 
     def remove_node(self, node: WorkerController) -> str | None:
@@ -28,6 +29,10 @@ class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
         for each in self.assigned_work:
             self._reschedule(each)
         return died_of
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if node in self.registered_collections:
+            super()._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,9 +7,10 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Error, Locator, Page, TimeoutError, expect, sync_playwright
 
@@ -77,8 +78,21 @@ def chromium(*options: str) -> Iterator[Browser]:
                 *options,
             ],
         )
+        for name in ("new_context", "new_page"):
+            setattr(made, name, _patient(getattr(made, name)))
         yield made
         made.close()
+
+
+def _patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes a page, or what pages are made in, with the patience of everything else here."""
+
+    def made(**options: Any) -> Any:
+        one = make(**options)
+        one.set_default_timeout(90_000)
+        return one
+
+    return made
 
 
 def click_cell(page: Page, table: str, *, row: int, until: Locator, across: Sequence[int] = (20,)) -> None:

@@ -334,7 +334,7 @@ def opened(page: Page, address: str, heading: str, expected: str, times: int = 1
     page.wait_for_function(
         "([text, times]) => document.querySelector('[data-testid=stMain]').textContent.split(text).length > times",
         arg=[expected, times],
-        timeout=30_000,
+        timeout=90_000,
     )
     main = page.locator("[data-testid=stMain]")
     expect(main.get_by_text("could not be drawn")).to_have_count(0)
