@@ -269,7 +269,7 @@ def _part_of(groups: Sequence[Group], live: Mapping[int, Incident]) -> dict[int,
 
 def _of_another_cause(breach: OpenBreach, group: Group, own: Incident) -> bool:
     """Whether a breach of an incident whose cause is over has another cause now."""
-    if not _shown_by(own.cause) or own.cause == group.cause:
+    if not shown_by(own.cause) or own.cause == group.cause:
         return False
     if group.cause is RootCause.DELETIONS_MISSING:
         return any(each.incident_id != breach.incident_id for each in group.breaches)
@@ -284,13 +284,13 @@ def _left_behind(breach: OpenBreach, group: Group, part_of: Mapping[int, int], l
 
 def _shows(breach: OpenBreach, cause: str) -> bool:
     """Whether a breach shows that a cause lasts."""
-    shown = breach.count > 0 and breach.breach in _shown_by(cause)
+    shown = breach.count > 0 and breach.breach in shown_by(cause)
     return shown and (cause != RootCause.DELETIONS_MISSING or breach.reason == DELETIONS)
 
 
-def _shown_by(cause: str) -> frozenset[Breach]:
+def shown_by(cause: str) -> frozenset[Breach]:
     """The breaches that count something for as long as a cause lasts; none where nothing shows that."""
-    return next((breaches for known, breaches in _SHOWN_BY.items() if known == cause), frozenset())
+    return frozenset() if cause in MEANINGS else _SHOWN_BY.get(RootCause(cause), frozenset())
 
 
 _OF_SYSTEMS, _OF_WRITERS = frozenset({Breach.UNREACHABLE}), frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})

@@ -18,17 +18,17 @@ class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
     def remove_node(self, node: WorkerController) -> str | None:
         """Hand on what a process has not run; returns the test that it died of, None if it had run them all."""
         groups = self.assigned_work.pop(node)
-        left = [(name, test) for name, group in groups.items() for test, done in group.items() if not done]
+        left = [(name, each) for name, tests in groups.items() for each, done in tests.items() if not done]
         if not left:
             return None
-        group_of_it: str
-        died_of: str
-        group_of_it, died_of = left[0]
-        groups[group_of_it][died_of] = True
-        self.workqueue.update({name: group for name, group in groups.items() if not all(group.values())})
+        group: str
+        test: str
+        group, test = left[0]
+        groups[group][test] = True
+        self.workqueue.update({name: tests for name, tests in groups.items() if not all(tests.values())})
         for each in self.assigned_work:
             self._reschedule(each)
-        return died_of
+        return test
 
     def _reschedule(self, node: WorkerController) -> None:
         if node in self.registered_collections:

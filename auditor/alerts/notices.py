@@ -15,7 +15,7 @@ from auditor.map.flow import Flow
 from auditor.map.settings import Consumer
 from checks.breach_life import OpenBreach, dated
 from checks.breaches import MEANINGS, UNKNOWN, Breach
-from checks.incidents import Extent, Transition, extent_of
+from checks.incidents import Extent, Transition, extent_of, shown_by
 from checks.root_causes import Group, RootCause, evidence_text
 from checks.severity import Severity
 from checks.tables import complete
@@ -124,9 +124,7 @@ def advice_for(cause: RootCause | Breach, present: Collection[Breach]) -> str:
 
 def _is_over(cause: RootCause | Breach, present: Collection[Breach]) -> bool:
     """Whether a queue is read, or a system can be reached, again, and only what that held up is left."""
-    if cause in _OF_A_QUEUE:
-        return not {Breach.STALLED, Breach.BACKLOG} & {*present}
-    return cause in _OF_A_SYSTEM and Breach.UNREACHABLE not in present
+    return cause in _OF_A_QUEUE | _OF_A_SYSTEM and not shown_by(cause) & {*present}
 
 
 def readers(flow: Flow) -> tuple[Consumer, ...]:
