@@ -12,7 +12,8 @@ class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
 
     Whoever takes such a group has nothing to report, so that nobody is given anything more, and all wait for ever. It
     would also run the test again that ended the process, and end the next one. Where two processes die at about the
-    same time, it gives tests to one that has not yet said which there are.
+    same time, it gives tests to one that has not yet said which there are. And it gives a new process a single group,
+    though none runs its last test before it knows the next one.
     """
 
     def remove_node(self, node: WorkerController) -> str | None:
@@ -31,7 +32,10 @@ class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
         return test
 
     def _reschedule(self, node: WorkerController) -> None:
-        if node in self.registered_collections:
+        if node not in self.registered_collections:
+            return
+        super()._reschedule(node)
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             super()._reschedule(node)
 
 

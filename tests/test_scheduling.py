@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import HOME
 
 TESTS = """
@@ -24,10 +26,11 @@ def test_of_a_group(number):
 """
 
 
-def test_a_test_that_ends_its_process_fails_and_all_others_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_test_that_ends_its_process_fails_and_all_others_run(tmp_path: Path, processes: int) -> None:
     (tmp_path / "conftest.py").write_text("from tests.scheduling import pytest_xdist_make_scheduler\n")
     (tmp_path / "test_some.py").write_text(TESTS)
-    options = ["-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    options = ["-q", "-n", str(processes), "--dist", "loadgroup", "-p", "no:cacheprovider", "-c", "/dev/null"]
     command = [sys.executable, "-m", "pytest", *options, f"--rootdir={tmp_path}", str(tmp_path)]
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env={"PYTHONPATH": str(HOME)}
