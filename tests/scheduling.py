@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
@@ -37,6 +39,10 @@ class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
         super()._reschedule(node)
         while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             super()._reschedule(node)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        with contextlib.suppress(OSError):  # it has just died, which `remove_node` hears of next
+            super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)
