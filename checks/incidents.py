@@ -271,6 +271,8 @@ def _of_another_cause(breach: OpenBreach, group: Group, own: Incident) -> bool:
     """Whether a breach of an incident whose cause is over has another cause now."""
     if not shown_by(own.cause) or own.cause == group.cause:
         return False
+    if own.cause == RootCause.DELETIONS_MISSING:
+        return breach.breach is Breach.NOT_ARRIVING and breach.count > 0
     if group.cause is RootCause.DELETIONS_MISSING:
         return any(each.incident_id != breach.incident_id for each in group.breaches)
     return group.cause not in MEANINGS and group.cause not in SYMPTOMS and group.subject != _subject(own)

@@ -245,9 +245,9 @@ def strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
 
 
 def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Places) -> OpenBreach | None:
-    """The strongest other breach that explains this one."""
+    """The strongest other breach that explains this one, and that lasts if any does."""
     stronger = [each for each in breaches if _explains(each, breach, places)]
-    return min(stronger, key=strongest_first, default=None)
+    return min(stronger, key=lambda each: (not each.count, *strongest_first(each)), default=None)
 
 
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -423,13 +423,14 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
 
     That is their target, or else their source. Three or more that share neither, but hang together by systems that
     they have in common, have one cause as well: what moves changes between these systems. Where deletions alone are
-    late, each is a matter of its source.
+    late, each is a matter of its source; those that were late have nothing to do with what is late now.
     """
     shared: dict[int, tuple[RootCause | Breach, str]] = {}
-    for together in _hanging_together(late, places):
+    for late_together in _hanging_together(late, places):
+        together = [each for each in late_together if each.reason != DELETIONS or each.count]
         if all(each.reason == DELETIONS for each in together):
-            shared |= {each.breach_id: _cause(each, places) for each in together}
-            continue
+            together = []
+        shared |= {each.breach_id: _cause(each, places) for each in late_together if each not in together}
         ends = [places[each.flow or ""] for each in together]
         cause = _stopped(ends)
         if cause is not None:

@@ -35,8 +35,7 @@ def evidence_of(
                 found[BREACH_OF[cause]] = SYSTEMATIC, alike.text_of(flow.target_name)
     late = sum(open_by_cause.get(each, 0) for each in (Cause.LATE, Cause.LOST))
     if late and ledger.records.late_deletions(transaction, flow.name) == late:
-        text = f"only deletions are late on {flow.name}"
-        found[Breach.NOT_ARRIVING] = DELETIONS, text
+        found[Breach.NOT_ARRIVING] = DELETIONS, ""
     elif flow.settings.pattern == "batch" and late:
         arrived = ledger.records.arrived_beside(transaction, flow.name)
         if arrived:

@@ -231,6 +231,22 @@ def test_what_is_late_since_before_the_letters_is_carried_by_them_as_far_as_it_i
     assert causes(replace(later, count=12)) == {"rejected_messages", "not_arriving"}
 
 
+def test_what_lasts_explains_before_what_is_over() -> None:
+    stalled = breach("stalled", queue="jobs", number=90)
+    letters, late = breach("dead_letters", queue="dead", number=6, after_s=60), breach("not_arriving", number=6)
+    assert len(grouped(stalled, letters, late)) == 1
+    read = replace(stalled, count=0, clear_since_at=NOW + timedelta(seconds=30))
+    assert (
+        grouped(read, letters, late)
+        == [
+            ("stopped_consumer", "queue/to_billing/jobs", ["to_billing stalled"]),
+            ("rejected_messages", "queue/to_billing/dead", ["to_billing dead_letters", "to_billing not_arriving"]),
+        ]
+        or len(grouped(read, letters, late)) == 2
+    )
+    assert len(grouped(read, late)) == 1, "nothing else explains it"
+
+
 @pytest.mark.parametrize("what", ["unreachable", "stalled"])
 def test_messages_that_are_rejected_once_a_cause_is_over_have_another_one(what: str) -> None:
     system, queue = ("billing", None) if what == "unreachable" else (None, "jobs")
@@ -259,6 +275,9 @@ def test_deletions_that_alone_are_late_are_a_matter_of_their_source() -> None:
     assert found(gone("billing"), gone("stock")) == [(*of_crm, 1), ("deletions_missing", "system/shop", 1)]
     stopped = found(gone("billing"), breach("not_arriving", "mail"))
     assert stopped == [("nothing_leaves", "system/crm", 2)], "whatever stopped these stopped the deletions"
+    over = [replace(gone(flow), count=0) for flow in ("mail", "docs")]
+    later = found(*over, breach("not_arriving", "billing"))
+    assert later == [("not_arriving", "flow/billing", 1), (*of_crm, 2)], "they are there by now"
 
 
 def test_flows_that_stop_together_share_their_target_or_else_their_source() -> None:
