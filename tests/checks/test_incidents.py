@@ -279,6 +279,8 @@ def test_deletions_that_are_late_elsewhere_as_well_leave_an_incident_whose_cause
     deleted = incident(1, cause=RootCause.DELETIONS_MISSING, fingerprint="system/crm/deletions_missing")
     paused = replace(group(breach(3, what="stalled"), own, cause=RootCause.STOPPED_CONSUMER), subject="queue/f/jobs")
     assert placed([paused], [deleted]) == [(0, [3, 1], ()), (1, None, ())]
+    unknown = group(own, cause=Breach.NOT_ARRIVING)
+    assert placed([unknown], [deleted]) == [(0, [1], ()), (1, None, ())], "other changes are late"
     still = replace(paused, breaches=(breach(3, what="stalled"), replace(own, reason="deletions")))
     assert placed([still], [deleted]) == [(1, [3, 1], ())], "it may be why these stay"
     plain = replace(known, cause="not_arriving")
