@@ -110,6 +110,8 @@ ADVICE: Mapping[RootCause | Breach, str] = {
 """What to do first."""
 
 
+_CAUSES: Mapping[str, RootCause | Breach] = {str(each): each for each in (*RootCause, *Breach)}
+
 _WAIT = "Wait for what was held up. If it does not arrive, check the worker or connector of the flow."
 
 
@@ -120,6 +122,11 @@ def advice_for(cause: RootCause | Breach, present: Collection[Breach]) -> str:
         present: the breaches of the incident that count something now.
     """
     return _WAIT if _is_over(cause, present) else ADVICE[cause]
+
+
+def cause_named(word: str) -> RootCause | Breach:
+    """What an incident goes back to, by the name under which the ledger keeps it."""
+    return _CAUSES[word]
 
 
 def _is_over(cause: RootCause | Breach, present: Collection[Breach]) -> bool:

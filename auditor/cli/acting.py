@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import getpass
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -105,10 +105,19 @@ def check_words(option: str, given: list[str] | None, words: Collection[str]) ->
             fail(f"{option}: unknown word {each!r}{did_you_mean(each, words)}")
 
 
+def check_causes(patterns: list[str] | None, causes: Sequence[str]) -> None:
+    """Exit if a pattern of causes, in which * stands for any text, matches none that there is."""
+    from probes.wording import did_you_mean
+
+    for each in patterns or ():
+        if not fnmatch.filter(causes, each):
+            fail(f"--cause: there is no cause {each!r}{did_you_mean(each, causes)}")
+
+
 def is_wanted(row: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:
     """Whether each of these columns matches one of its patterns, in which * stands for any text; none matches all."""
     return all(
-        any(fnmatchcase(str(row[name] or ""), pattern) for pattern in patterns)
+        any(fnmatch.fnmatchcase(str(row[name] or ""), pattern) for pattern in patterns)
         for name, patterns in wanted.items()
         if patterns
     )

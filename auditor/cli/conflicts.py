@@ -13,6 +13,7 @@ from auditor.cli.acting import (
     TextOption,
     Verbs,
     at_desk,
+    check_causes,
     check_words,
     is_wanted,
     login,
@@ -82,8 +83,10 @@ def list_conflicts(
 
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
+    from checks.cause import Cause
 
     check_words("--state", state, STATES)
+    check_causes(cause, [each.value for each in Cause])
     wanted: dict[str, list[str]] = {"state": state or [], "flow": flow or [], "cause": cause or []}
     wanted["assignee"] = [by or login()] if mine else []
     _, ledger = existing_ledger(data, as_json=as_json)

@@ -15,6 +15,7 @@ from auditor.cli.acting import (
     UntilOption,
     Verbs,
     at_desk,
+    check_causes,
     check_words,
     end_of,
     is_wanted,
@@ -94,11 +95,13 @@ def list_incidents(
     delivered."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
+    from auditor.desk.subjects import known_causes
     from checks.breaches import UNKNOWN
     from checks.routes import SEVERITIES
 
     check_words("--state", state, STATES)
     check_words("--severity", severity, SEVERITIES)
+    check_causes(cause, known_causes())
     wanted: dict[str, list[str]] = {"state": state or [], "severity": severity or []}
     wanted |= {"flow": flow or [], "cause": cause or [], "assignee": [by or login()] if mine else []}
     _, ledger = existing_ledger(data, as_json=as_json)
@@ -168,7 +171,7 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
         return
     print_rows(
         f"Incident {number}: {incident['summary']}",
-        [{"": word, "what": what} for word, what in _about(incident, notice)],
+        [{"": word, "what": what} for word, what in _about(incident, notice, parts)],
     )
     print_rows("Parts", [_part(each) for each in parts])
     print_rows("Messages", [each | {"transition": transition_text(each["transition"])} for each in messages])
@@ -317,12 +320,17 @@ def _standing(row: Mapping[str, Any]) -> dict[str, str]:
     return {"state": state, "told": transition_text(row["told"] or "")}
 
 
-def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _about(
+    incident: Mapping[str, Any], notice: Mapping[str, Any], parts: list[dict[str, Any]]
+) -> list[tuple[str, object]]:
     """What is known of an incident, as pairs of label and text."""
+    from auditor.alerts.notices import advice_for, cause_named
     from auditor.cli.rows import text_of
+    from checks.breaches import Breach
     from probes.durations import measured
     from probes.wording import counted
 
+    present = [Breach(each["breach"]) for each in parts if each["ended_at"] is None and each["count"]]
     since_at = incident["reopened_at"] or incident["opened_at"]
     ended_at = incident["resolved_at"] or datetime.now(UTC)
     acknowledged = f"by {incident['acknowledged_by']} at {text_of(incident['acknowledged_at'])}"
@@ -349,7 +357,7 @@ def _about(incident: Mapping[str, Any], notice: Mapping[str, Any]) -> list[tuple
         ("detail", notice.get("detail")),
         ("acts on it", ", ".join(map(str, notice.get("consumers") or ()))),
         ("team", notice.get("team")),
-        ("what to do", notice.get("advice") if incident["state"] != OVER else ""),
+        ("what to do", advice_for(cause_named(incident["cause"]), present) if incident["state"] != OVER else ""),
         ("runbook", notice.get("runbook")),
     ]
     return [(word, what) for word, what in lines if what not in {None, ""}]

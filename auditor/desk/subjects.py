@@ -18,9 +18,14 @@ def known_values(integration_map: IntegrationMap) -> dict[str, list[str]]:
         "system": list(integration_map.systems),
         "data_type": list(integration_map.data_types),
         "team": list(dict.fromkeys(each.team for each in integration_map.flows.values() if each.team)),
-        "cause": sorted({*map(str, RootCause), *map(str, Breach)}),
+        "cause": known_causes(),
         "severity": list(SEVERITIES),
     }
+
+
+def known_causes() -> list[str]:
+    """What an incident can go back to, by name."""
+    return sorted({*map(str, RootCause), *map(str, Breach)})
 
 
 def unmatched(matchers: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:

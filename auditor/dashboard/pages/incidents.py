@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.alerts.notices import ADVICE, advice_for, transition_text
+from auditor.alerts.notices import ADVICE, advice_for, cause_named, transition_text
 from auditor.dashboard import (
     acting,
     asked,
@@ -32,7 +32,6 @@ from auditor.dashboard.time_range import BARS, TimeRange, bar_width
 from auditor.map.consumers import told as consumer_text
 from checks.breach_life import dated
 from checks.breaches import MEANINGS, Breach
-from checks.root_causes import RootCause
 from checks.severity import Severity
 from probes.wording import counted
 
@@ -330,8 +329,7 @@ def _evidence(data: Data, incident: pd.Series) -> None:
 
 def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:
     """Cause, advice, and who is concerned."""
-    known = {str(each): each for each in (*RootCause, *Breach)}
-    cause = known[incident["cause"]]
+    cause = cause_named(incident["cause"])
     breaches = data.query(_BREACHES, [int(incident["id"])])
     present = [Breach(each.breach) for each in breaches.itertuples() if pd.isna(each.ended_at) and each.count]
     advice = ADVICE[cause] if incident["state"] == "resolved" else advice_for(cause, present)

@@ -72,9 +72,18 @@ def test_conflicts_are_chosen_by_what_they_are(words: list[str], found: int, dou
     assert ("no conflicts that match are waiting" in told) == (not found)
 
 
-def test_a_conflict_in_an_unknown_state_is_a_usage_error(doubled_for_all: list[object]) -> None:
-    done = auditor("conflicts", "list", "--state", "opne", *doubled_for_all[2:4])
-    assert (done.returncode, "did you mean 'open'" in done.stderr) == (2, True), done.stderr
+@pytest.mark.parametrize(
+    ("option", "word", "said"),
+    [
+        ("--state", "opne", "did you mean 'open'"),
+        ("--cause", "duplicte", "--cause: there is no cause 'duplicte'; did you mean 'duplicate'?"),
+    ],
+)
+def test_an_unknown_state_or_cause_is_a_usage_error(
+    option: str, word: str, said: str, doubled_for_all: list[object]
+) -> None:
+    done = auditor("conflicts", "list", option, word, *doubled_for_all[2:4])
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert [*conflicts.STATES] == [*State]
 
 

@@ -98,6 +98,8 @@ def test_it_is_shown_with_its_parts_messages_history_and_similar_ones(shell: She
     assert [each["transition"] for each in document["messages"]] == ["opened"]
     assert [(each["id"], each["comment"]) for each in document["similar"]] == [(1, "restarted the worker")]
     assert "secret" not in json.dumps(document)
+    shell.report(signal("not_arriving", 10), signal("stalled", 0, queue="dead"), after_s=60)
+    assert "Wait for what was held up." in shell.run("show", "2", reads=True).stdout, "read again, and not told yet"
 
 
 def test_one_that_came_back_says_how_often_and_its_messages_do_not(shell: Shell) -> None:
@@ -271,13 +273,18 @@ def test_times_are_medians_by_severity(shell: Shell) -> None:
         (["silence", "--flow", "to_*", "--for", "2h", "--from", "2099-01-01", "--reason", "x"], "within 366 days"),
         (["silence", "end", "5"], "there is no silence 5"),
         (["--state", "opened"], "did you mean 'open'"),
+        (["--cause", "quota_usd"], "--cause: there is no cause 'quota_usd'; did you mean 'quota_used'?"),
+        (
+            ["--cause", "quota*", "--cause", "clocks_*"],
+            "--cause: there is no cause 'clocks_*'; did you mean 'clock_step'?",
+        ),
         (["show", "99"], "there is no incident 99"),
         (["show", "zero"], "valid int"),
         (["times", "--since", "x"], "--since: not a duration"),
     ],
 )
 def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, shell: Shell) -> None:
-    reads = words[0] in {"show", "times", "--state"}
+    reads = words[0] in {"show", "times", "--state", "--cause"}
     done = shell.run(*words, reads=reads)
     assert (done.exit_code, said in done.stderr) == (2, True), done.output
     assert [str(each.verb) for each in shell.ledger.incident_events.of(1)] == ["opened"]
