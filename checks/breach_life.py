@@ -8,6 +8,15 @@ from datetime import datetime
 
 from checks.breaches import Breach
 
+SYSTEMATIC = "systematic"
+"""Reason of a breach whose records differ in one field in the same way."""
+
+PARTIAL = "partial"
+"""Reason of a breach of a batch of which other changes arrived."""
+
+DELETIONS = "deletions"
+"""Reason of late changes that are deletions, all of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreachSignal:
@@ -18,7 +27,7 @@ class BreachSignal:
         threshold: the least count that is a breach.
         clear_after_s: how long the count must stay at 0 before the breach is over.
         known: false if the audit could not determine the count; then nothing is concluded.
-        reason: for programs, why something cannot be read; "" if that is not the breach.
+        reason: for programs, why something cannot be read, or what its records have in common; "" for neither.
         detail: text reported with the summary.
     """
 
@@ -99,6 +108,15 @@ def next_move(breach: OpenBreach | None, signal: BreachSignal, now: datetime) ->
     if not over and (count, clear_since_at) == (breach.count, breach.clear_since_at):
         return None
     return BreachMove(over=over, count=count, peak=max(breach.peak, count), clear_since_at=clear_since_at)
+
+
+def begins_anew(breach: OpenBreach, signal: BreachSignal) -> bool:
+    """Whether nothing was left of a breach, and what there is now is another one.
+
+    Deletions that are not carried over have nothing to do with other changes that are late.
+    """
+    apart = breach.reason != signal.reason and DELETIONS in {breach.reason, signal.reason}
+    return apart and signal.known and not breach.count and signal.count >= signal.threshold
 
 
 def dated(details: Iterable[tuple[str, datetime | None]]) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from checks.breach_life import OpenBreach
+from checks.breach_life import DELETIONS, OpenBreach
 from checks.breaches import MEANINGS, UNKNOWN, Breach
-from checks.root_causes import DELETIONS, SYMPTOMS, Group, RootCause, strongest_first, systems_of
+from checks.root_causes import SYMPTOMS, Group, RootCause, strongest_first, systems_of
 from checks.severity import Severity
 from checks.tables import complete
 
@@ -228,12 +228,13 @@ def _returns(over: Incident, group: Group, recent: Mapping[str, Incident]) -> bo
 
     Another cause is another incident, although it concerns the same flow.
     """
-    if _outgrown(over.cause, group):
+    other = (over.cause == RootCause.DELETIONS_MISSING) != (group.cause is RootCause.DELETIONS_MISSING)
+    if other or _outgrown(over.cause, group):
         return False
     if group.cause == over.cause or group.cause in MEANINGS or over.cause in MEANINGS or over.cause in SYMPTOMS:
         return True
     again = all(recent.get(name) == over for name in _names(group.breaches))
-    return again and group.cause in SYMPTOMS and group.cause is not RootCause.DELETIONS_MISSING
+    return again and group.cause in SYMPTOMS
 
 
 def _host(group: Group, groups: Sequence[Group], home: Mapping[int, int], part_of: Mapping[int, int]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from checks.breach_life import OpenBreach
+from checks.breach_life import DELETIONS, PARTIAL, SYSTEMATIC, OpenBreach
 from checks.breaches import MEANINGS, Breach
 from checks.tables import complete
 
@@ -28,15 +28,6 @@ of several records."""
 
 FEW = 10
 """So few records are explained by any number of dead letters, or of late changes on other flows."""
-
-SYSTEMATIC = "systematic"
-"""Reason of a breach whose records differ in one field in the same way."""
-
-PARTIAL = "partial"
-"""Reason of a breach of a batch of which other changes arrived."""
-
-DELETIONS = "deletions"
-"""Reason of late changes that are deletions, all of them."""
 
 
 class RootCause(StrEnum):
@@ -169,6 +160,9 @@ _BY_STAMPS = frozenset({Breach.UNVERIFIED, Breach.NOT_ARRIVING, Breach.OBJECTIVE
 
 _FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG, Breach.ORPHAN, Breach.UNEXPLAINED})
 """Breaches of one flow that several others may make a part of what they share."""
+
+_OF_DELETIONS = frozenset({Breach.OBJECTIVE, Breach.ORPHAN})
+"""Those of them that deletions which are not carried over may lead to."""
 
 _OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
 
@@ -476,6 +470,8 @@ def _meanwhile(
         for one in first_late:
             cause = shared[one.breach_id]
             concerned = place.systems <= between[cause] or _ends_there(*cause, place)
+            if each.breach not in _OF_DELETIONS and cause[0] is RootCause.DELETIONS_MISSING:
+                continue
             if concerned and _no_more_than(one, each) and one.opened_at - earlier <= each.opened_at:
                 found[each.breach_id] = cause
                 break

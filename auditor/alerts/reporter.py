@@ -14,7 +14,7 @@ from auditor.ledger import Ledger, Transaction
 from auditor.map.consumers import ROLE_WEIGHT
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
-from checks.breach_life import BreachSignal, OpenBreach
+from checks.breach_life import BreachSignal, OpenBreach, begins_anew
 from checks.breach_life import next_move as next_breach
 from checks.handling import OF_TRANSITION, Event, Verb, is_told, returns
 from checks.incidents import (
@@ -97,6 +97,9 @@ class Reporter:
         changed = False
         for each in signals:
             breach = known.get(each.fingerprint)
+            if breach is not None and begins_anew(breach, each):
+                self._ledger.breaches.save(transaction, breach.breach_id, {"ended_at": now})
+                breach = None
             move = next_breach(breach, each, now)
             if move is None:
                 continue

@@ -9,10 +9,10 @@ from datetime import datetime
 from auditor.ledger import Ledger, Transaction
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
+from checks.breach_life import DELETIONS, PARTIAL, SYSTEMATIC
 from checks.breaches import BREACH_OF, Breach
 from checks.cause import Cause
 from checks.clocks import clock_text
-from checks.root_causes import DELETIONS, PARTIAL, SYSTEMATIC
 from checks.systematic import SYSTEMATIC_RECORDS, most_alike
 
 DIFFERENCES = 500

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.breach_life import BreachMove, BreachSignal, OpenBreach, dated, next_move
+from checks.breach_life import DELETIONS, PARTIAL, BreachMove, BreachSignal, OpenBreach, begins_anew, dated, next_move
 from checks.breaches import Breach
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -78,6 +78,17 @@ def test_one_record_in_between_begins_the_time_again() -> None:
     clear = next_move(open_breach(count=1), replace(SEEN, count=0), later(70))
     assert clear is not None
     assert (clear.over, clear.clear_since_at) == (False, later(70))
+
+
+def test_deletions_and_other_changes_that_are_late_after_each_other_are_two_breaches() -> None:
+    cleared = open_breach(count=0, clear_since_at=NOW, reason=DELETIONS)
+    assert begins_anew(cleared, SEEN)
+    assert begins_anew(replace(cleared, reason=""), replace(SEEN, reason=DELETIONS))
+    assert not begins_anew(cleared, replace(SEEN, reason=DELETIONS))
+    assert not begins_anew(replace(cleared, reason=""), replace(SEEN, reason=PARTIAL)), "both are other changes"
+    assert not begins_anew(replace(cleared, count=1), SEEN), "something is left of it"
+    assert not begins_anew(cleared, replace(SEEN, count=1)), "below the threshold"
+    assert not begins_anew(cleared, replace(SEEN, known=False))
 
 
 def test_an_audit_that_could_not_determine_the_count_moves_nothing() -> None:

@@ -274,6 +274,9 @@ def test_deletions_that_alone_are_late_are_a_matter_of_their_source() -> None:
     over = [replace(gone(flow), count=0) for flow in ("mail", "docs")]
     later = found(*over, breach("not_arriving", "billing"))
     assert later == [("not_arriving", "flow/billing", 1), (*of_crm, 2)], "they are there by now"
+    for queue in ("stalled", "backlog"):
+        of_queue = [each[0] for each in found(*over, breach(queue, "billing", queue="jobs"))]
+        assert of_queue == ["stopped_consumer" if queue == "stalled" else "slow_consumer", "deletions_missing"]
 
 
 def test_flows_that_stop_together_share_their_target_or_else_their_source() -> None:

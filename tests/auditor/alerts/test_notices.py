@@ -8,9 +8,9 @@ import pytest
 
 from auditor.alerts.notices import ADVICE, incident_path, transition_text
 from auditor.alerts.reporter import Reporter
-from checks.breach_life import BreachSignal
+from checks.breach_life import SYSTEMATIC, BreachSignal
 from checks.breaches import Breach
-from checks.root_causes import SYSTEMATIC, RootCause
+from checks.root_causes import RootCause
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -167,6 +167,30 @@ def test_messages_rejected_after_a_pause_are_an_incident_with_the_records_that_t
     ]
 
 
+def test_a_queue_that_stands_still_soon_after_deletions_were_carried_over_is_an_incident_of_its_own(
+    desk: Desk,
+) -> None:
+    flow, stalled = desk.stand.map.flow("to_billing"), {"queue": "jobs"}
+    desk.reporter = Reporter(desk.ledger, [replace(flow, name=name) for name in ("one", "two")], senders=["slack"])
+    desk.report(0, *(signal("not_arriving", 3, name, reason="deletions") for name in ("one", "two")))
+    desk.report(30, *(signal("not_arriving", 0, name) for name in ("one", "two")))
+    desk.report(50, signal("not_arriving", 1, "one"))
+    desk.report(53, signal("stalled", 12, "one", **stalled))
+    desk.report(60, signal("not_arriving", 8, "one"), signal("stalled", 30, "one", **stalled))
+    assert desk.incidents == [("deletions_missing", "open"), ("stopped_consumer", "open")]
+    desk.report(95, signal("not_arriving", 0, "two"))
+    deleted, paused = desk.rows("incidents")
+    assert (deleted["state"], paused["state"]) == ("resolved", "open")
+    assert deleted["summary"].endswith("(at most 6 customer records affected on 2 flows; none now)")
+    assert paused["summary"].endswith("(30 messages, 8 customer records affected)")
+    assert [each for each in desk.messages if "grown" not in str(each[1])] == [
+        (1, "opened"),
+        (2, "opened"),
+        (2, "explained"),
+        (1, "resolved"),
+    ]
+
+
 def test_an_incident_that_comes_back_lasts_since_then(desk: Desk) -> None:
     for at_s, late in ((0, 12), (10, 0), (71, 0), (400, 3)):
         desk.report(at_s, signal("not_arriving", late))
