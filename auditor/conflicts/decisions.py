@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from auditor.conflicts.leftovers import CONFLICTS_KEPT
 from auditor.ledger import Decision, Ledger, Transaction
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
+from checks.cause import Cause
 from checks.escalation import (
     OTHER,
     WAITING,
@@ -43,20 +45,27 @@ def after_audit(
         How many conflicts wait for a person.
     """
     ledger.conflicts.wake(transaction, flow.name, now)
-    live, kept = {}, set[int]()
+    live, kept = {}, dict[int, tuple[Cause, str]]()
     for conflict, agreed in ledger.conflicts.live(transaction, flow.name):
         move = follow(conflict, agreed, now)
         if move is not None:
             ledger.conflicts.move(transaction, conflict, move, now)
         if move is None or not move.closes:
             live[conflict.key] = conflict
-        elif move.state is State.KEPT:  # what was overwritten is what a person has decided against
-            kept.add(conflict.divergence_id)
+        elif move.state is State.KEPT:
+            kept[conflict.divergence_id] = conflict.cause, move.text
+    decided = [_as_decided(each, *kept[each.divergence_id]) for each in divergences if each.divergence_id in kept]
+    ledger.records.save_divergences(transaction, flow.name, flow.settings.data_type, decided)
     for divergence in divergences:
         known = str(divergence.key) in live or divergence.divergence_id in kept
         if escalates(divergence) and not known:
             _take_in(ledger, transaction, flow, divergence, now)
     return ledger.conflicts.waiting(transaction, flow.name)
+
+
+def _as_decided(divergence: Divergence, cause: Cause, how: str) -> Divergence:
+    """A divergence that ended as a person decided: what was overwritten was decided against, and not lost."""
+    return replace(divergence, cause=cause, detail=how) if divergence.cause is Cause.LOST_UPDATE else divergence
 
 
 def _take_in(ledger: Ledger, transaction: Transaction, flow: Flow, divergence: Divergence, now: datetime) -> None:

@@ -205,6 +205,10 @@ def test_an_update_that_a_person_decided_to_overwrite_is_no_new_conflict(dispute
     assert state_of(disputed, conflict.conflict_id) is over
     lost = [] if choice == "crm" else [Cause.LOST_UPDATE]
     assert [each.cause for each in disputed.ledger.conflicts.listed()] == lost
+    (ended,) = [row for row in disputed.rows("divergences") if row["id"] == conflict.divergence_id]
+    assert ended["state"] == "closed"
+    assert ended["cause"] == ("write_conflict" if choice == "crm" else "lost_update")
+    assert (ended["detail"] == "the systems agree on what crm held") == (choice == "crm")
 
 
 def test_all_that_came_up_since_and_waits_is_decided_at_once(disputed: Stand) -> None:
