@@ -72,7 +72,7 @@ EXPECTED = {
     "paused-consumer": _of("stopped_consumer", "slow_consumer", told_s=100.0),
     "poison-message": _of("rejected_messages"),
     "overwritten-address": _of("second_writer"),
-    "two-teams": _of("second_writer"),
+    "two-teams": _of("concurrent_writes"),
     "double-charge": _of("duplicate"),
     "deleted-customer": _of("deletions_missing", "orphan"),
     "negative-invoice": _of("invalid"),

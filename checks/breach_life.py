@@ -17,6 +17,9 @@ PARTIAL = "partial"
 DELETIONS = "deletions"
 """Reason of late changes that are deletions, all of them."""
 
+CONCURRENT = "concurrent"
+"""Reason of records that were changed on both sides, all of them by systems that may write there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreachSignal:

@@ -306,6 +306,7 @@ _SHOWN_BY = complete(
         RootCause.SLOW_CONSUMER: frozenset({Breach.STALLED, Breach.BACKLOG}),
         RootCause.REJECTED_MESSAGES: frozenset({Breach.DEAD_LETTERS}),
         RootCause.SECOND_WRITER: _OF_WRITERS,
+        RootCause.CONCURRENT_WRITES: frozenset({Breach.WRITE_CONFLICT}),
         RootCause.CLOCK_STEP: frozenset({Breach.CLOCK_STEP}),
         RootCause.DELETIONS_MISSING: frozenset({Breach.NOT_ARRIVING}),
     },

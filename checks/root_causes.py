@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from checks.breach_life import DELETIONS, PARTIAL, SYSTEMATIC, OpenBreach
+from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SYSTEMATIC, OpenBreach
 from checks.breaches import MEANINGS, Breach
 from checks.tables import complete
 
@@ -40,6 +40,7 @@ class RootCause(StrEnum):
     SLOW_CONSUMER = "slow_consumer"
     REJECTED_MESSAGES = "rejected_messages"
     SECOND_WRITER = "second_writer"
+    CONCURRENT_WRITES = "concurrent_writes"
     NOTHING_ARRIVES = "nothing_arrives"
     NOTHING_LEAVES = "nothing_leaves"
     NOTHING_MOVES = "nothing_moves"
@@ -129,20 +130,20 @@ _STRENGTH = complete(
         Breach.UNREAD_QUEUE: 3,
         Breach.UNREADABLE: 3,
         Breach.FOREIGN_WRITE: 4,
-        Breach.WRITE_CONFLICT: 4,
-        Breach.DUPLICATE: 4,
-        Breach.NOT_ARRIVING: 5,
-        Breach.REGRESSION: 5,
-        Breach.ORPHAN: 5,
-        Breach.LOST_UPDATE: 5,
-        Breach.TRANSFORMATION: 5,
-        Breach.INVALID: 6,
-        Breach.UNEXPLAINED: 6,
-        Breach.EXPIRING: 7,
-        Breach.UNMEASURED_QUEUE: 7,
-        Breach.UNVERIFIED: 7,
-        Breach.OBJECTIVE: 8,
-        Breach.CONFLICTS_WAITING: 9,
+        Breach.WRITE_CONFLICT: 5,
+        Breach.DUPLICATE: 5,
+        Breach.NOT_ARRIVING: 6,
+        Breach.REGRESSION: 6,
+        Breach.ORPHAN: 6,
+        Breach.LOST_UPDATE: 6,
+        Breach.TRANSFORMATION: 6,
+        Breach.INVALID: 7,
+        Breach.UNEXPLAINED: 7,
+        Breach.EXPIRING: 8,
+        Breach.UNMEASURED_QUEUE: 8,
+        Breach.UNVERIFIED: 8,
+        Breach.OBJECTIVE: 9,
+        Breach.CONFLICTS_WAITING: 10,
     }
 )
 """A breach is explained only by a stronger one, with a lower number."""
@@ -247,14 +248,14 @@ def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Pla
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     """Whether one breach explains another that began while it was open, or shortly before."""
     stronger = _STRENGTH[cause.breach] < _STRENGTH[breach.breach] and cause.breach not in _EXPLAIN_NOTHING
-    in_time = cause.opened_at - SLACK <= breach.opened_at and not _rejected_after(cause, breach)
+    in_time = cause.opened_at - SLACK <= breach.opened_at and not _began_after(cause, breach)
     return stronger and in_time and _RULES[cause.breach](cause, breach, places)
 
 
-def _rejected_after(cause: OpenBreach, breach: OpenBreach) -> bool:
-    """Whether messages were dead-lettered once a cause was over, which therefore did not keep them from anybody."""
-    over_at = cause.clear_since_at
-    return breach.breach is Breach.DEAD_LETTERS and over_at is not None and over_at < breach.opened_at
+def _began_after(cause: OpenBreach, breach: OpenBreach) -> bool:
+    """Whether messages were dead-lettered, or records changed on both sides, once a cause was over."""
+    over_at, at_once = cause.clear_since_at, breach.breach in {Breach.DEAD_LETTERS, Breach.WRITE_CONFLICT}
+    return at_once and over_at is not None and over_at < breach.opened_at
 
 
 def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -320,7 +321,7 @@ def _writes(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
         mine is not None
         and other is not None
         and mine.target == other.target
-        and breach.breach in {Breach.LOST_UPDATE, Breach.CONFLICTS_WAITING}
+        and breach.breach in {Breach.WRITE_CONFLICT, Breach.LOST_UPDATE, Breach.CONFLICTS_WAITING}
     )
 
 
@@ -389,7 +390,8 @@ def _cause(root: OpenBreach, places: Places) -> tuple[RootCause | Breach, str]:
     if place is not None and root.queue is not None and (of_queue := _of_queue(root.breach)) is not None:
         return of_queue, f"queue/{_identity(place, root.queue)}"
     if place is not None and root.breach in _OF_ONE_WRITER:
-        return RootCause.SECOND_WRITER, f"system/{place.target}"
+        both_may = root.reason == CONCURRENT
+        return RootCause.CONCURRENT_WRITES if both_may else RootCause.SECOND_WRITER, f"system/{place.target}"
     queue = f"/{root.queue}" if root.queue is not None else ""
     return root.breach, f"flow/{root.flow}{queue}" if root.flow is not None else f"system/{root.system}"
 
@@ -553,6 +555,7 @@ _LINKS: Mapping[RootCause | Breach, str] = {
     RootCause.SLOW_CONSUMER: "These changes pass through the queue",
     RootCause.REJECTED_MESSAGES: "The rejected messages carried these changes",
     RootCause.SECOND_WRITER: "They are written to the same system",
+    RootCause.CONCURRENT_WRITES: "They are written to the same system",
     RootCause.NOTHING_ARRIVES: "All of these flows end at the same system",
     RootCause.DELETIONS_MISSING: "They were deleted in the same system",
     RootCause.PARTIAL_BATCH: "The same batch left them out",

@@ -38,6 +38,7 @@ _WORDS = complete(
         RootCause.SLOW_CONSUMER: MEANINGS[Breach.BACKLOG].words,
         RootCause.REJECTED_MESSAGES: MEANINGS[Breach.DEAD_LETTERS].words,
         RootCause.SECOND_WRITER: "records are changed there that it does not own",
+        RootCause.CONCURRENT_WRITES: MEANINGS[Breach.WRITE_CONFLICT].words,
         RootCause.NOTHING_ARRIVES: "changes do not arrive there within their windows",
         RootCause.NOTHING_LEAVES: "its changes do not arrive anywhere within their windows",
         RootCause.NOTHING_MOVES: "changes do not arrive between these systems within their windows",
@@ -57,6 +58,7 @@ _WHO_WRITES = (
     "Find out who writes there and stop it, or declare it as a writer in the map. If nobody does, messages may have "
     "overtaken each other."
 )
+_DECIDE = "Decide which copy counts: `auditor conflicts`."
 _LETTERS = "Read why they were rejected (`auditor letters`), mend that, and only then replay."
 
 ADVICE: Mapping[RootCause | Breach, str] = {
@@ -70,6 +72,7 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.SLOW_CONSUMER: "Give the queue more consumers, or find out what slows them down.",
             RootCause.REJECTED_MESSAGES: _LETTERS,
             RootCause.SECOND_WRITER: _WHO_WRITES,
+            RootCause.CONCURRENT_WRITES: _DECIDE,
             RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
             RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
             RootCause.NOTHING_MOVES: "Check what moves changes between these systems: the worker, bus or iPaaS.",
@@ -84,7 +87,7 @@ ADVICE: Mapping[RootCause | Breach, str] = {
         {
             Breach.NOT_ARRIVING: "Check the worker or connector of the flow.",
             Breach.FOREIGN_WRITE: _WHO_WRITES,
-            Breach.WRITE_CONFLICT: "Decide which copy counts: `auditor conflicts`.",
+            Breach.WRITE_CONFLICT: _DECIDE,
             Breach.ORPHAN: "Check whether deletions are carried over, and who creates records in the target.",
             Breach.DUPLICATE: "Check the idempotency key of the flow; merge the duplicates.",
             Breach.LOST_UPDATE: "Check the order in which the flow writes; decide which copy counts.",

@@ -9,7 +9,7 @@ from datetime import datetime
 from auditor.ledger import Ledger, Transaction
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
-from checks.breach_life import DELETIONS, PARTIAL, SYSTEMATIC
+from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SYSTEMATIC
 from checks.breaches import BREACH_OF, Breach
 from checks.cause import Cause
 from checks.clocks import clock_text
@@ -33,6 +33,9 @@ def evidence_of(
             alike = most_alike(json.loads(row) for row in rows)
             if alike is not None:
                 found[BREACH_OF[cause]] = SYSTEMATIC, alike.text_of(flow.target_name)
+    both = open_by_cause.get(Cause.WRITE_CONFLICT, 0)
+    if both and ledger.records.concurrent_writes(transaction, flow.name) == both:
+        found[Breach.WRITE_CONFLICT] = CONCURRENT, ""
     late = sum(open_by_cause.get(each, 0) for each in (Cause.LATE, Cause.LOST))
     if late and ledger.records.late_deletions(transaction, flow.name) == late:
         found[Breach.NOT_ARRIVING] = DELETIONS, ""

@@ -249,6 +249,14 @@ class Records:
         )
         return int(transaction.execute(wanted).scalar_one())
 
+    def concurrent_writes(self, transaction: Transaction, flow: str) -> int:
+        """How many records of a flow were changed on both sides, by systems that may write there."""
+        column = t.divergences.c
+        wanted = sa.select(sa.func.count()).where(
+            *_open_of(flow), column.cause == Cause.WRITE_CONFLICT.value, column.permitted.is_(True)
+        )
+        return int(transaction.execute(wanted).scalar_one())
+
     def arrived_beside(self, transaction: Transaction, flow: str) -> int:
         """How many changes have arrived that were made after the first one of those that are late or lost."""
         column, change = t.divergences.c, t.changes.c

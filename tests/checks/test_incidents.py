@@ -305,6 +305,7 @@ def test_another_cause_does_not_open_an_incident_again() -> None:
     assert opened(late, elsewhere, cause=RootCause.NOTHING_LEAVES, **{elsewhere.fingerprint: over}) == 7
     assert opened(late, cause=RootCause.DELETIONS_MISSING) == 0
     assert opened(late, cause=RootCause.SYSTEMATIC_DIFFERENCE) == 0
+    assert opened(late, cause=RootCause.CONCURRENT_WRITES) == 0
     recent[late.fingerprint] = replace(over, cause=RootCause.DELETIONS_MISSING)
     assert opened(late, cause=Breach.NOT_ARRIVING) == 0, "other changes are late"
     recent[late.fingerprint] = replace(over, cause="not_arriving")

@@ -192,6 +192,18 @@ def test_rejected_messages_explain_the_changes_that_they_carried() -> None:
     ]
 
 
+def test_writes_on_both_sides_by_systems_that_may_are_a_cause_of_their_own() -> None:
+    both = breach("write_conflict", reason="concurrent", after_s=60)
+    assert grouped(both, breach("conflicts_waiting", after_s=60)) == [
+        ("concurrent_writes", "system/billing", ["to_billing write_conflict", "to_billing conflicts_waiting"])
+    ]
+    assert grouped(replace(both, reason=""))[0][0] == "second_writer", "one of them may not"
+    foreign = breach("foreign_write", "prices")
+    assert [cause for cause, _, _ in grouped(foreign, both)] == ["second_writer"]
+    over = replace(foreign, count=0, clear_since_at=NOW + timedelta(seconds=30))
+    assert [cause for cause, _, _ in grouped(over, both)] == ["second_writer", "concurrent_writes"]
+
+
 def test_one_writer_is_one_incident_on_all_flows_into_its_system() -> None:
     assert grouped(
         breach("foreign_write"),

@@ -65,6 +65,20 @@ def test_deletions_alone_are_late(stand: Stand) -> None:
     assert evidence(stand) == {}
 
 
+def test_records_are_changed_on_both_sides_by_systems_that_may(stand: Stand) -> None:
+    stand.remap("name: {type: string, evidence: clear}", "name: {type: string, writers: [billing], evidence: clear}")
+    stand.fill(4)
+    audited(stand, 3)
+    for system, name in (("crm", "Grace"), ("billing", "Mary")):
+        stand.put(system, 1, name=name, ago_s=0)
+    audited(stand, 12)
+    assert evidence(stand) == {Breach.WRITE_CONFLICT: ("concurrent", "")}
+    stand.put("crm", 2, amount="2.00", ago_s=0)
+    stand.put("billing", 2, amount="3.00")
+    audited(stand, 12)
+    assert evidence(stand) == {}, "billing may not write amounts"
+
+
 def test_a_clock_is_reported_until_its_timestamps_are_used_again() -> None:
     bounds = ClockBounds(
         lower_s=19.9,
