@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, Literal
 
 from checks.escalation import RefusedError
 from checks.judgement import Outcome
@@ -33,7 +33,13 @@ class RecheckState(StrEnum):
     MAY_DIFFER = "may differ"
     DIFFERS = "differs"
     CANNOT_VERIFY = "cannot verify"
+    NOT_FOUND = "not found"
 
+
+NOT_FOUND: Final = "not_found"
+"""What is kept, in place of an outcome, of a key that neither system holds and that no audit has known."""
+
+Result = Outcome | Literal["not_found"]
 
 STATE = complete(
     {
@@ -69,13 +75,15 @@ class Recheck:
     known_by: str
     asked_at: datetime
     read_at: datetime | None = None
-    outcome: Outcome | None = None
+    outcome: Result | None = None
     detail: str = ""
 
     def state(self, now: datetime) -> RecheckState:
         """What is to be said of it."""
-        if self.outcome is not None:
+        if isinstance(self.outcome, Outcome):
             return STATE[self.outcome]
+        if self.outcome is not None:
+            return RecheckState.NOT_FOUND
         return RecheckState.ASKED if now - self.asked_at < STALE else RecheckState.NOT_READ
 
     def as_row(self, now: datetime) -> dict[str, Any]:
@@ -110,16 +118,30 @@ def check_room(wanted: int, waiting: int) -> None:
         )
 
 
-def found_of(outcome: Outcome, *, cause: str = "", reason: str = "", held: bool = True) -> tuple[Outcome, str]:
-    """What to keep of a reading: its outcome, and a detail in words.
+def result_of(kept: str) -> Result:
+    """The result that is kept as this text."""
+    return NOT_FOUND if kept == NOT_FOUND else Outcome(kept)
+
+
+def found_of(
+    outcome: Outcome, *, cause: str = "", reason: str = "", held: bool = True, known: bool = True
+) -> tuple[Result, str]:
+    """What to keep of a reading: its result, and a detail in words.
 
     Args:
         cause: of the difference.
         reason: why the record cannot be verified.
         held: a system holds the record.
+        known: an audit has known it before; a record that is gone from both systems agrees.
     """
+    if outcome is Outcome.AGREED and not held:
+        return (
+            (outcome, "neither system holds it")
+            if known
+            else (NOT_FOUND, "neither system holds it, and no audit has seen it")
+        )
     if outcome is Outcome.AGREED:
-        return outcome, "" if held else "neither system holds it"
+        return outcome, ""
     if outcome is Outcome.INCONCLUSIVE:
         return outcome, reason or "it was being written during the reading"
     return outcome, reason or cause.replace("_", " ")

@@ -34,7 +34,7 @@ from auditor.systems.reader import SystemReader
 from checks.bursts import Burst
 from checks.judgement import Outcome
 from checks.objectives import WindowCounts
-from checks.rechecks import found_of
+from checks.rechecks import Result, found_of
 from checks.sides import UNREADABLE
 from checks.terms import Look
 from probes.contract import Announcements, Key
@@ -501,11 +501,32 @@ class Auditor:
             left_out=accounted.left_out,
             no_keys=planned.no_keys,
             unfollowed=judged.doubts.unfollowed,
-            asked=_found(planned.asked, gathered, verdicts) if error is None else {},
+            asked=self._found(planned.asked, gathered, verdicts) if error is None else {},
             objective=objective,
             before=before,
             memory=memory,
         )
+
+    def _found(
+        self, asked: Sequence[Key], gathered: Gathered, verdicts: Verdicts | None
+    ) -> dict[str, tuple[Result, str]]:
+        """By text of the key, what was found of the records that people have asked for, as far as they were read."""
+        if verdicts is None:
+            return {}
+        read = [key for key in asked if key in gathered.wanted.keys]
+        held = {key for key in read if any(gathered.rows_of(key))}
+        known = self.ledger.records.known(self.flow.name, [key for key in read if key not in held])
+        causes = {each.key: each.divergence.cause for each in verdicts.judgements if each.divergence is not None}
+        return {
+            str(key): found_of(
+                verdicts.outcomes.get(key, Outcome.AGREED),
+                cause=causes[key].value if key in causes else "",
+                reason=verdicts.unverified.get(key, ""),
+                held=key in held,
+                known=key in known,
+            )
+            for key in read
+        }
 
     def _objective(self, at: datetime, burst: Burst | None, *, missed: bool) -> WindowObjective | None:
         """Whether the flow keeps its objective; sooner if a change has just missed its window or a burst pages."""
@@ -534,20 +555,3 @@ def _counts(gathered: Gathered, verdicts: Verdicts | None) -> dict[Outcome, int]
     if verdicts is None and gathered.error is not None:
         counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted.keys)
     return counts
-
-
-def _found(asked: Sequence[Key], gathered: Gathered, verdicts: Verdicts | None) -> dict[str, tuple[Outcome, str]]:
-    """By text of the key, what was found of the records that people have asked for, as far as they were read."""
-    if verdicts is None:
-        return {}
-    causes = {each.key: each.divergence.cause for each in verdicts.judgements if each.divergence is not None}
-    return {
-        str(key): found_of(
-            verdicts.outcomes.get(key, Outcome.AGREED),
-            cause=causes[key].value if key in causes else "",
-            reason=verdicts.unverified.get(key, ""),
-            held=any(gathered.rows_of(key)),
-        )
-        for key in asked
-        if key in gathered.wanted.keys
-    }

@@ -23,6 +23,7 @@ from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.judgement import Outcome
 from checks.keys import KEY_LIMIT_BYTES
+from checks.rechecks import Result
 from checks.sampling import Cohort
 from checks.values import EPOCH
 from probes.wording import counted
@@ -67,7 +68,7 @@ class Audited:
     left_out: Mapping[str, int]
     no_keys: Set[str]
     unfollowed: bool
-    asked: Mapping[str, tuple[Outcome, str]]
+    asked: Mapping[str, tuple[Result, str]]
     objective: WindowObjective | None
     before: Memory
     memory: Memory = field(repr=False)

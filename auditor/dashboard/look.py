@@ -284,6 +284,7 @@ RECHECK = complete(
         RecheckState.MAY_DIFFER: Sign(word="may differ", glyph="◷", icon="schedule", tone=Tone.LATE),
         RecheckState.DIFFERS: Sign(word="differs", glyph="≠", icon="difference", tone=Tone.BAD),
         RecheckState.CANNOT_VERIFY: Sign(word="cannot verify", glyph="?", icon="help", tone=Tone.UNKNOWN),
+        RecheckState.NOT_FOUND: Sign(word="not found", glyph="–", icon="search_off", tone=Tone.UNKNOWN),
     }
 )
 """What became of a request to read a record."""

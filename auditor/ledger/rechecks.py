@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from auditor.ledger.transaction import Transaction
-from checks.judgement import Outcome
-from checks.rechecks import KEPT, STALE, Recheck, check_room
+from checks.rechecks import KEPT, STALE, Recheck, Result, check_room, result_of
 
 _COLUMN = t.rechecks.c
 
@@ -62,7 +61,7 @@ class Rechecks:
         self,
         transaction: Transaction,
         flow: str,
-        found: Mapping[str, tuple[Outcome, str]],
+        found: Mapping[str, tuple[Result, str]],
         *,
         begun_at: datetime,
         at: datetime,
@@ -70,7 +69,7 @@ class Rechecks:
         """Record what an audit found; records that were asked for anew since it began keep waiting.
 
         Args:
-            found: by key, the outcome of the reading and a detail.
+            found: by key, the result of the reading and a detail.
             begun_at, at: when the audit began, and when it ended.
         """
         if not found:
@@ -85,7 +84,7 @@ class Rechecks:
             )
             .values(read_at=at, outcome=sa.bindparam("found", type_=t.Text), detail=sa.bindparam("why", type_=t.Text))
         )
-        rows = [{"of_key": key, "found": outcome.value, "why": detail} for key, (outcome, detail) in found.items()]
+        rows = [{"of_key": key, "found": str(result), "why": detail} for key, (result, detail) in found.items()]
         transaction.execute(answered, rows)
 
     def listed(self, wanted: Collection[tuple[str, str]] | None = None) -> list[Recheck]:
@@ -105,7 +104,7 @@ class Rechecks:
                 known_by=row.known_by,
                 asked_at=row.asked_at,
                 read_at=row.read_at,
-                outcome=None if row.outcome is None else Outcome(row.outcome),
+                outcome=None if row.outcome is None else result_of(row.outcome),
                 detail=row.detail,
             )
             for row in rows

@@ -53,6 +53,7 @@ class Records:
         self._changes = among(sa.select(t.changes).order_by(change.committed_to_at, change.id), change).where(
             change.settled_at.is_(None)
         )
+        self._known = [among(sa.select(each.c.key), each.c) for each in (t.baselines, t.changes, t.divergences)]
         self._divergences = among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
 
     def due(self, flow: str, now: datetime, limit: int) -> tuple[list[str], list[str]]:
@@ -146,6 +147,15 @@ class Records:
         select = sa.select(baseline.key).where(baseline.flow == flow, baseline.key > after)
         with self._database.read() as connection:
             return list(connection.execute(select.order_by(baseline.key).limit(limit)).scalars())
+
+    def known(self, flow: str, keys: Sequence[Key]) -> set[Key]:
+        """Those of these keys that an audit has recorded anything of, also if that is over."""
+        if not keys:
+            return set()
+        text_of = {str(key): key for key in keys}
+        parameters = {"flow": flow, "keys": self._database.statements.keys(list(text_of))}
+        with self._database.read() as connection:
+            return {text_of[text] for each in self._known for text in connection.execute(each, parameters).scalars()}
 
     def histories(
         self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from checks.escalation import RefusedError
 from checks.judgement import Outcome
-from checks.rechecks import LIMIT, STALE, Recheck, RecheckState, check_room, found_of, summary
+from checks.rechecks import LIMIT, NOT_FOUND, STALE, Recheck, RecheckState, check_room, found_of, result_of, summary
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -39,6 +39,7 @@ def test_as_many_wait_as_may() -> None:
     ("outcome", "words", "told"),
     [
         (Outcome.AGREED, {}, ""),
+        (Outcome.AGREED, {"known": False}, ""),
         (Outcome.AGREED, {"held": False}, "neither system holds it"),
         (Outcome.DIVERGENT, {"cause": "foreign_write"}, "foreign write"),
         (Outcome.INCONCLUSIVE, {}, "it was being written during the reading"),
@@ -47,6 +48,13 @@ def test_as_many_wait_as_may() -> None:
 )
 def test_a_result_says_why(outcome: Outcome, words: dict[str, Any], told: str) -> None:
     assert found_of(outcome, **words) == (outcome, told)
+
+
+def test_a_key_that_nobody_knows_does_not_agree() -> None:
+    kept, why = found_of(Outcome.AGREED, held=False, known=False)
+    assert (result_of(str(kept)), why) == (NOT_FOUND, "neither system holds it, and no audit has seen it")
+    assert asked(read_at=AT, outcome=kept).state(AT) is RecheckState.NOT_FOUND
+    assert result_of("agreed") is Outcome.AGREED
 
 
 def test_results_are_counted_in_words() -> None:

@@ -22,6 +22,7 @@ from auditor.audit.flow_audit import Auditor
 from auditor.map.loader import load_map
 from auditor.systems.reader import open_readers
 from checks.judgement import Outcome
+from checks.rechecks import NOT_FOUND
 from probes.contract import ClockSample, Key, ReadSpec, Reason, Row
 from tests import ledgers
 from tests.stand import Stand
@@ -819,6 +820,31 @@ def test_what_people_ask_for_is_read_next_and_answered(stand: Stand) -> None:
     assert found["4"] == (Outcome.AGREED, "")
     assert found["3"][0] in {Outcome.SUSPECTED, Outcome.DIVERGENT}
     assert stand.auditor.ask(["3"])  # those that were answered are not waited for
+
+
+def test_a_key_that_was_never_there_is_not_found_and_one_that_is_gone_agrees(stand: Stand) -> None:
+    stand.agree(20)
+
+    def found() -> dict[str, tuple[object, str]]:
+        wanted = [("to_billing", key) for key in ("3", "4", "5", "999")]
+        stand.ledger.rechecks.ask(wanted, who="ada", known_by="test", at=stand.clock.now())
+        stand.auditor.ask([key for _, key in wanted])
+        stand.auditor.recheck(stand.clock.now())
+        return {each.key: (each.outcome, each.detail) for each in stand.ledger.rechecks.listed()}
+
+    never = (NOT_FOUND, "neither system holds it, and no audit has seen it")
+    gone = (Outcome.AGREED, "neither system holds it")
+    for system in ("crm", "billing"):
+        stand.run(system, "DELETE FROM customers WHERE id = 3")
+    assert found() == {"3": gone, "4": (Outcome.AGREED, ""), "5": (Outcome.AGREED, ""), "999": never}
+    stand.run("crm", "DELETE FROM customers WHERE id = 4")
+    stand.audit_until(lambda: open_causes(stand))
+    stand.run("billing", "DELETE FROM customers WHERE id = 4")
+    stand.audit_until(lambda: not open_causes(stand))
+    stand.sweep()
+    stand.clock.advance(5)
+    later = found()
+    assert (later["3"], later["4"], later["999"]) == (gone, gone, never)
 
 
 def test_what_people_ask_for_waits_where_the_budget_is_used_up(stand: Stand) -> None:

@@ -39,12 +39,15 @@ def test_records_are_read_before_the_next_turn(daemon: Stand) -> None:
     told = {each["key"]: each for each in json.loads(done.stdout)}
     assert told["3"]["state"] in {"differs", "may differ"}
     assert (told["4"]["state"], told["4"]["detail"]) == ("agrees", "")
-    assert (told["999"]["state"], told["999"]["detail"]) == ("agrees", "neither system holds it")
+    never = "neither system holds it, and no audit has seen it"
+    assert (told["999"]["state"], told["999"]["detail"]) == ("not found", never)
     assert {each["asked_by"] for each in told.values()} == {"ada"}
     assert all(each["read_at"] for each in told.values())
     assert daemon.count("probe_runs") > audits
     agreed = recheck(daemon, "4", "--flow", "to_billing")
     assert (agreed.returncode, "1 agrees" in agreed.stderr) == (0, True), agreed.stderr
+    mistyped = recheck(daemon, "998")
+    assert (mistyped.returncode, "1 not found" in mistyped.stderr) == (3, True), mistyped.stderr
 
 
 def test_what_cannot_be_asked_is_a_sentence(daemon: Stand) -> None:

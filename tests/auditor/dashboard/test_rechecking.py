@@ -8,9 +8,11 @@ from unittest.mock import patch
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from auditor.dashboard import look
 from auditor.dashboard.access import Onlooker
 from auditor.ledger import this_process
 from checks.judgement import Outcome
+from checks.rechecks import NOT_FOUND, RecheckState, Result
 from tests.auditor.dashboard.page_runs import button, drift, local, run, seat, signs, table_with, text
 from tests.stand import Stand
 from tests.waiting import wait_until
@@ -47,12 +49,22 @@ def test_selected_records_are_asked_for_and_what_was_found_is_shown(manned: Stan
     assert "1 record asked for and not read yet" in text(app)
     now = datetime.now(UTC)
     with manned.ledger.write() as transaction:
-        found = {"3": (Outcome.DIVERGENT, "foreign write")}
+        found: dict[str, tuple[Result, str]] = {"3": (Outcome.DIVERGENT, "foreign write")}
         manned.ledger.rechecks.answer(transaction, "to_billing", found, begun_at=now, at=now)
     shown = table_with(app.run(), "asked by")
     assert (signs(shown["found"]), list(shown["what"])) == (["≠ differs"], ["foreign write"])
     assert "All that was asked for was read" in text(app)
     assert "1 record selected" in text(app)  # the selection survives
+
+
+def test_a_key_that_was_not_found_is_not_green(manned: Stand) -> None:
+    now = datetime.now(UTC)
+    manned.ledger.rechecks.ask([("to_billing", "none")], who="ada", known_by="test", at=now)
+    with manned.ledger.write() as transaction:
+        found: dict[str, tuple[Result, str]] = {"none": (NOT_FOUND, "neither system holds it")}
+        manned.ledger.rechecks.answer(transaction, "to_billing", found, begun_at=now, at=now)
+    assert signs(table_with(local("drift"), "asked by")["found"]) == ["– not found"]
+    assert look.RECHECK[RecheckState.NOT_FOUND].tone is look.Tone.UNKNOWN
 
 
 def test_a_selection_goes_by_the_records_and_not_by_their_places(manned: Stand) -> None:

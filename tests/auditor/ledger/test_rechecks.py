@@ -9,7 +9,7 @@ import pytest
 from auditor.ledger import Ledger
 from checks.escalation import RefusedError
 from checks.judgement import Outcome
-from checks.rechecks import KEPT, LIMIT, STALE
+from checks.rechecks import KEPT, LIMIT, NOT_FOUND, STALE, Result
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -18,9 +18,9 @@ def ask(ledger: Ledger, *keys: str, at: datetime = AT, who: str = "ada") -> None
     ledger.rechecks.ask([("to_billing", key) for key in keys], who=who, known_by="test", at=at)
 
 
-def answer(ledger: Ledger, key: str, outcome: Outcome, *, begun_at: datetime = AT) -> None:
+def answer(ledger: Ledger, key: str, outcome: Result, *, begun_at: datetime = AT) -> None:
     with ledger.write() as transaction:
-        found = {key: (outcome, "late")}
+        found: dict[str, tuple[Result, str]] = {key: (outcome, "late")}
         ledger.rechecks.answer(transaction, "to_billing", found, begun_at=begun_at, at=begun_at)
 
 
@@ -39,6 +39,8 @@ def test_a_request_waits_until_it_is_answered_and_says_who_asked(ledger: Ledger)
         AT,
     )
     assert [each.key for each in ledger.rechecks.listed()] == ["3", "1", "2"]
+    answer(ledger, "2", NOT_FOUND)
+    assert [each.outcome for each in ledger.rechecks.listed([("to_billing", "2")])] == [NOT_FOUND]
 
 
 def test_what_is_asked_for_again_waits_again_and_an_audit_that_had_begun_does_not_answer_it(ledger: Ledger) -> None:
