@@ -24,6 +24,10 @@ LONGEST = timedelta(days=366)
 GROWN_TOO_FAR = 10
 """An incident that has grown by this factor needs people again who have acknowledged or snoozed it."""
 
+ACKNOWLEDGED_MEANS = "it is not escalated, and its growth is reported only from tenfold on"
+ACKNOWLEDGED_MEANS_SEVERAL = "they are not escalated, and their growth is reported only from tenfold on"
+"""What an acknowledgement of one incident, or of several, leads to."""
+
 
 class State(StrEnum):
     """The state of an incident."""

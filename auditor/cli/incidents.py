@@ -71,7 +71,8 @@ VERBS = Verbs(
     group=incidents,
     kind="incident",
     document=_document,
-    attends="it is not escalated, and its growth is not reported below tenfold",
+    # as checks.handling.ACKNOWLEDGED_MEANS, which takes too long to import for a help text
+    attends="it is not escalated, and its growth is reported only from tenfold on",
 )
 
 IncidentArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The incident's number.", min=1)]
@@ -127,7 +128,7 @@ def list_incidents(
         }
         assigned = any(row["assignee"] for row in chosen)
         names = [name for name in chosen[0] if name not in hidden and (name != "assignee" or assigned)]
-        print_rows("", [{name: row[name] for name in names} | _standing(row) for row in chosen])
+        print_rows("", [_timed({name: row[name] for name in names}, row) | _standing(row) for row in chosen])
     elif audited is None:
         say(f"no audit has succeeded yet in {data}: `auditor status` says why")
     else:
@@ -176,7 +177,10 @@ def show(number: IncidentArgument, data: DataOption = DEFAULT_DATA, as_json: Jso
     print_rows("Parts", [_part(each) for each in parts])
     print_rows("Messages", [each | {"transition": transition_text(each["transition"])} for each in messages])
     print_rows("History", [_line(each) for each in timeline])
-    print_rows("Similar before", similar)
+    print_rows(
+        "Similar before",
+        [_timed({name: each[name] for name in each if name != "reopened_at"}, each) for each in similar],
+    )
 
 
 VERBS.register()
@@ -307,6 +311,20 @@ def _readable(row: Mapping[str, Any]) -> dict[str, object]:
 _HANDLING = ("acknowledged_at", "acknowledged_by", "snoozed_until_at", "expected_until_at")
 
 
+def _since(incident: Mapping[str, Any]) -> datetime:
+    """When an incident began, this time: before it came back, it was over."""
+    since_at: datetime = incident["reopened_at"] or incident["opened_at"]
+    return since_at
+
+
+def _timed(cells: Mapping[str, Any], incident: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells, with since when it lasts in place of when it was first opened."""
+    return {
+        ("since" if name == "opened_at" else name): (_since(incident) if name == "opened_at" else value)
+        for name, value in cells.items()
+    }
+
+
 def _standing(row: Mapping[str, Any]) -> dict[str, str]:
     """The cells that say how an incident stands: its state, with whose or until when, and its last message."""
     from auditor.alerts.notices import transition_text
@@ -331,7 +349,7 @@ def _about(
     from probes.wording import counted
 
     present = [Breach(each["breach"]) for each in parts if each["ended_at"] is None and each["count"]]
-    since_at = incident["reopened_at"] or incident["opened_at"]
+    since_at = _since(incident)
     ended_at = incident["resolved_at"] or datetime.now(UTC)
     acknowledged = f"by {incident['acknowledged_by']} at {text_of(incident['acknowledged_at'])}"
     lines = [

@@ -14,6 +14,7 @@ from auditor.dashboard.data import Data
 from auditor.desk.desk import Case, Desk, Outcome, act_on_each
 from auditor.desk.ends import end_of
 from checks.escalation import RefusedError
+from checks.handling import ACKNOWLEDGED_MEANS, ACKNOWLEDGED_MEANS_SEVERAL
 from probes.wording import counted
 
 END = "For how long, or until when"
@@ -59,7 +60,7 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
     )
     with attend, st.form("acknowledge", border=False):
         attended = state in {"acknowledged", "snoozed"}
-        st.caption("Someone works on it: it is not escalated, and its growth is not reported.")
+        st.caption(f"Someone works on it: {ACKNOWLEDGED_MEANS}.")
         text = st.text_input("Note", key="acknowledge-note")
         word = "Take it back" if attended else "Acknowledge"
         if st.form_submit_button(word, type="primary"):
@@ -134,14 +135,14 @@ def _forms(data: Data, numbers: Sequence[int], who: Person, name: str, first: st
         first: the verb whose form is open.
     """
     what = counted(len(numbers), "incident")
-    them = "them: they are" if len(numbers) > 1 else "it: it is"
+    them, means = ("them", ACKNOWLEDGED_MEANS_SEVERAL) if len(numbers) > 1 else ("it", ACKNOWLEDGED_MEANS)
 
     def act(done: str, what: Callable[[Desk, Case], object]) -> None:
         do_to_each(data, who, numbers, done, lambda desk, number: what(desk, Case("incident", number)))
 
     attend, wait, assign = st.tabs(VERBS, default=first)
     with attend, st.form(f"acknowledge-{name}", border=False):
-        st.caption(f"Someone works on {them} not escalated, and growth is not reported.")
+        st.caption(f"Someone works on {them}: {means}.")
         text = st.text_input("Note", key=f"acknowledge-{name}-note")
         if st.form_submit_button(f"Acknowledge {what}", type="primary"):
             act("Acknowledged", lambda desk, case: desk.acknowledge(case, text))

@@ -120,8 +120,8 @@ RECORD_LETTERS = """
     ORDER BY first_seen_at DESC LIMIT 100"""
 
 RECORD_INCIDENTS = """
-    SELECT id, severity, state, summary, opened_at, resolved_at
-    FROM incidents WHERE id IN (SELECT unnest(?::BIGINT[])) ORDER BY opened_at DESC"""
+    SELECT id, severity, state, summary, opened_at, coalesce(reopened_at, opened_at) AS since_at, resolved_at
+    FROM incidents WHERE id IN (SELECT unnest(?::BIGINT[])) ORDER BY since_at DESC"""
 
 CLOCK_STEPS = """
     SELECT system, stepped_at,

@@ -101,7 +101,7 @@ class Desk:
         self._reporter = Reporter.of_map(ledger, integration_map, senders)
 
     def acknowledge(self, case: Case, text: str = "") -> None:
-        """Say that someone works on it: it is not escalated any more, and its growth is not reported."""
+        """Say that someone works on it: it is not escalated, and only growth from tenfold on is reported."""
         if case.kind == "conflict":
             self._on_conflict(case, Act.ACKNOWLEDGE, text=text)
         else:

@@ -139,7 +139,8 @@ class Incidents:
         )
         wanted = (
             sa.select(
-                *(column[name] for name in ("id", "severity", "peak", "opened_at", "resolved_at", "summary")),
+                *(column[name] for name in ("id", "severity", "peak", "opened_at", "reopened_at", "resolved_at")),
+                column.summary,
                 comment.label("comment"),
             )
             .join(this, this.c.fingerprint == column.fingerprint)

@@ -186,7 +186,7 @@ def _letters(letters: pd.DataFrame) -> None:
 
 def _incidents(incidents: pd.DataFrame) -> None:
     shown = incidents.assign(incident=incidents["id"].astype(str))
-    columns = {"incident": "incident", "summary": "what", "opened_at": "opened", "resolved_at": "resolved"}
+    columns = {"incident": "incident", "summary": "what", "since_at": "since", "resolved_at": "resolved"}
     severities = [look.SEVERITY[Severity(each)] for each in incidents["severity"]]
     tables.table(
         shown[list(columns)].rename(columns=columns),
@@ -194,5 +194,5 @@ def _incidents(incidents: pd.DataFrame) -> None:
         alt="Incidents to which its divergences and late changes belong",
         links={"incident": [navigation.incident(int(each)) for each in incidents["id"]]},
         signs={"severity": severities, "state": [look.INCIDENT[str(each)] for each in incidents["state"]]},
-        column_config=tables.instants("opened", "resolved"),
+        column_config=tables.instants("since", "resolved"),
     )

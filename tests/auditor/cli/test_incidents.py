@@ -15,9 +15,11 @@ from auditor.alerts.delivery_rule import after_try
 from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.cli import app, rows
+from auditor.cli.incidents import VERBS
 from auditor.desk.desk import Desk
 from auditor.ledger import Ledger
 from auditor.senders.contract import Receipt
+from checks.handling import ACKNOWLEDGED_MEANS, GROWN_TOO_FAR
 from tests.auditor.alerts.test_reporter import signal
 from tests.auditor.cli.process import auditor
 from tests.stand import Stand
@@ -199,9 +201,21 @@ def test_how_long_an_incident_lasted_has_two_digits(shell: Shell) -> None:
     again = shell.run("show", "1", reads=True).stdout
     assert re.search(r"lasted\W+48 s", again)
     assert re.search(rf"first opened\W+{opened_at:%Y-%m-%d %H:%M:%S} UTC", again)
+    (listed,) = shell.document("--all", reads=True)
+    assert (listed["opened_at"], listed["reopened_at"]) != (None, None)
+    shown = shell.run("--all", reads=True).stdout
+    back_at = opened_at + timedelta(seconds=780)
+    assert "since" in shown
+    assert f"{back_at:%m-%d %H:%M}" in shown, shown
+    assert "opened at" not in shown
     with shell.ledger.write() as transaction:
         shell.ledger.incidents.save(transaction, 1, {"reopened_at": None})
     assert re.search(r"│ 14 min +│$", shell.run("times", reads=True).stdout, re.MULTILINE)
+
+
+def test_the_help_says_what_an_acknowledgement_means() -> None:
+    assert VERBS.attends == ACKNOWLEDGED_MEANS
+    assert GROWN_TOO_FAR == 10, "the sentences say tenfold"
 
 
 def test_times_are_medians_by_severity(shell: Shell) -> None:

@@ -12,6 +12,7 @@ from auditor.dashboard.access import LOCAL, Onlooker
 from auditor.dashboard.incident_acts import CHOSEN, VERBS
 from auditor.dashboard.tables import MENU
 from auditor.desk.desk import Case, Desk
+from checks.handling import ACKNOWLEDGED_MEANS_SEVERAL
 from tests.auditor.dashboard.page_runs import button, drift, local, seat, seen, signs, table_with, text
 from tests.auditor.ledger.rows import incident as incident_row
 from tests.stand import Stand
@@ -46,6 +47,7 @@ def test_selected_incidents_are_acknowledged_together(three: Stand) -> None:
     assert "Select rows to acknowledge" in text(local("incidents"))
     app = picking(2, 3)
     assert "2 incidents selected" in text(app)
+    assert f"Someone works on them: {ACKNOWLEDGED_MEANS_SEVERAL}." in text(app)
     app.text_input(key="acknowledge-several-note").set_value("same release")
     button(app, "Acknowledge 2 incidents").click().run()
     assert not app.exception

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.auditor.dashboard.page_runs import drift, run, text
+from datetime import timedelta
+
+from tests.auditor.dashboard.page_runs import drift, run, table_with, text
 from tests.stand import Stand
 
 
@@ -13,6 +15,15 @@ def test_record_shows_the_copies_and_their_history(watched: Stand) -> None:
     assert "Divergences" in text(app)
     table = app.table[0].value
     assert list(table.loc["name"]) == ["Ada", "≠ Eve"]
+
+
+def test_an_incident_that_came_back_is_shown_since_then(watched: Stand) -> None:
+    drift(watched)
+    back_at = watched.clock.now() + timedelta(minutes=5)
+    with watched.ledger.write() as transaction:
+        watched.ledger.incidents.save(transaction, 1, {"reopened_at": back_at})
+    (since,) = table_with(run("record", type="customer", key="3"), "since")["since"]
+    assert abs(since - back_at) < timedelta(milliseconds=1)
 
 
 def test_record_refuses_what_is_no_key(watched: Stand) -> None:

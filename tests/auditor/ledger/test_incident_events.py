@@ -68,7 +68,7 @@ def test_an_incident_is_found_with_what_was_said_of_similar_ones(ledger: Ledger)
     assert found is not None
     assert (found["summary"], found["notice"], ledger.incidents.find(99)) == ("s", {}, None)
     (similar,) = ledger.incidents.similar(second, 5)
-    assert (similar["id"], similar["comment"]) == (first, "it was the proxy")
+    assert (similar["id"], similar["comment"], similar["reopened_at"]) == (first, "it was the proxy", None)
 
 
 def test_a_silence_hides_messages_until_it_is_over(ledger: Ledger) -> None:
