@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -33,6 +33,9 @@ from auditor.cli.options import (
     workspace,
 )
 from auditor.cli.silences import say_silences
+
+if TYPE_CHECKING:
+    from auditor.history.budgets import BudgetUse
 
 NOBODY_AUDITS = "no auditor is running, so this is as of the last audit; start `auditor run` to audit continuously"
 
@@ -102,7 +105,7 @@ def status(
             if each.why:
                 say(f"{each.flow}: {each.state}: {each.why}")
         print_rows("Systems", [system_row(each) for each in systems])
-        print_rows("Budgets", [each.as_row() for each in budgets])
+        _print_budgets(budgets)
         print_rows("Messages not delivered", lost)
         say_silences(silences)
         if heartbeat is not None:
@@ -118,6 +121,15 @@ def status(
         if stuck or any(each.unknown for each in flows)
         else CONSISTENT
     )
+
+
+def _print_budgets(budgets: Sequence[BudgetUse]) -> None:
+    from auditor.cli.rows import print_rows
+    from auditor.history.budgets import WHY_LEFT_OUT
+
+    print_rows("Budgets", [each.as_row() for each in budgets])
+    if any(each.shed for each in budgets):
+        say(f"reads left out: {WHY_LEFT_OUT}")
 
 
 def _say_refused(data: Path) -> None:

@@ -229,7 +229,9 @@ class _Standing(Collector):
                 if row["latency_s"] is not None:
                     latency.add_metric([row["name"]], row["latency_s"])
         reads = _labelled(
-            "plumbline_budget_records_per_second", "Records per second, used in the last hour.", "system"
+            "plumbline_budget_records_per_second",
+            "Records per second, on average over the last hour.",
+            "system",
         )
         allowed = _labelled("plumbline_budget_records_per_second_limit", "The same, allowed on average.", "system")
         calls = _labelled("plumbline_budget_calls", "Calls counted in the last 24 hours.", "system")

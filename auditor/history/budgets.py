@@ -9,6 +9,7 @@ from typing import Any
 
 from auditor.history.figure_text import ratio_text
 from auditor.ledger import Ledger, Work
+from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import DAY_S, PLANNED, Reserved, Worth, kept_of
 from checks.estimates import estimate
@@ -18,6 +19,13 @@ from probes.wording import figure
 
 LAST_S = 3_600.0
 """Records are counted over the last hour."""
+
+WHY_LEFT_OUT = (
+    "an audit may read `records_per_s` times the interval of its flow, shared with the system's other flows, and "
+    "what it does not use is not saved up. One audit with much to read leaves reads out, even if the average is far "
+    "below the limit. So does a spent limit of calls, or the tighter budget of a flow's other system."
+)
+"""What it means that reads were left out, for people."""
 
 SAMPLED_S = 86_400.0
 """What is proved rests on the sample of the last day, as far as the ledger still holds it."""
@@ -29,7 +37,8 @@ class BudgetUse:
 
     Attributes:
         records_per_s: allowed on average.
-        records_used_per_s: read in the last hour, by audits; second looks and lists are not counted.
+        records_used_per_s: read by audits of the last hour, on average over the time since the first of them;
+            second looks and lists are not counted.
         records_shared_per_s: that would have been read besides if flows did not share what they read.
         calls_per_day: allowed; None for any number.
         calls_used: of the last 24 hours, those included that are reserved at present; None where they are not kept.
@@ -79,15 +88,19 @@ def budget_use(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -
         mine = [flow for flow, each in integration_map.flows.items() if name in {each.from_, each.to}]
         per_day = settings.budget.calls_per_day
         flow, most = _least_proved(mine, cohorts)
-        read = sum(work[each].read for each in mine if each in work)
-        begin_here = [each for each in mine if integration_map.flows[each].from_ == name]
-        shared = sum(work[each].shared for each in begin_here if each in work)
+        over_s = {each: _audited_s(work[each], integration_map.flow(each), now) for each in mine if each in work}
+        read_per_s = sum(work[each].read / seconds for each, seconds in over_s.items())
+        shared_per_s = sum(
+            work[each].shared / seconds
+            for each, seconds in over_s.items()
+            if integration_map.flows[each].from_ == name
+        )
         found.append(
             BudgetUse(
                 system=name,
                 records_per_s=settings.budget.records_per_s,
-                records_used_per_s=(read - shared) / LAST_S,
-                records_shared_per_s=shared / LAST_S,
+                records_used_per_s=read_per_s - shared_per_s,
+                records_shared_per_s=shared_per_s,
                 calls_per_day=per_day,
                 calls_used=None if per_day is None else calls.get(name, 0),
                 shed=sum(work[each].shed for each in mine if each in work and name in _blamed(integration_map, each)),
@@ -96,6 +109,11 @@ def budget_use(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -
             )
         )
     return found
+
+
+def _audited_s(work: Work, flow: Flow, now: datetime) -> float:
+    """For how much of the last hour a flow was audited; what its first audit read counts for an interval as well."""
+    return min(LAST_S, max(0.0, (now - work.begun_at).total_seconds()) + flow.every_s)
 
 
 def held_back(

@@ -40,12 +40,14 @@ class Work:
         read: records that they compared.
         shared: those whose reading at the owner was made by the audit of another flow.
         shed: keys that they left out because a budget was spent.
+        begun_at: when the first of them began.
         ended_at: when the last complete one ended, None if all failed.
     """
 
     read: int
     shared: int
     shed: int
+    begun_at: datetime
     ended_at: datetime | None
 
 
@@ -119,12 +121,19 @@ class Flows:
         column = t.probe_runs.c
         shared = sa.func.coalesce(sa.func.sum(column.shared), 0)
         ended_at = sa.func.max(sa.case((column.reason.is_(None), column.finished_at)))
-        wanted = sa.select(column.flow, sa.func.sum(column.read), shared, sa.func.sum(column.shed), ended_at)
+        wanted = sa.select(
+            column.flow,
+            sa.func.sum(column.read),
+            shared,
+            sa.func.sum(column.shed),
+            sa.func.min(column.started_at),
+            ended_at,
+        )
         with self._database.read() as connection:
             rows = connection.execute(wanted.where(column.started_at >= at).group_by(column.flow))
             return {
-                flow: Work(read=int(read), shared=int(shared), shed=int(shed), ended_at=ended_at)
-                for flow, read, shared, shed, ended_at in rows
+                flow: Work(read=int(read), shared=int(shared), shed=int(shed), begun_at=begun_at, ended_at=ended_at)
+                for flow, read, shared, shed, begun_at, ended_at in rows
             }
 
     def last_run(self, flow: str) -> tuple[str, datetime | None]:

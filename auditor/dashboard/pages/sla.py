@@ -16,6 +16,7 @@ from auditor.dashboard.calendar_chart import Cell
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
+from auditor.history.budgets import WHY_LEFT_OUT
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_rows import coverage_row
 from auditor.history.figure_text import ratio_text
@@ -315,7 +316,9 @@ def _coverage(data: Data, span: TimeRange) -> None:
             "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=78),
             "swept": st.column_config.TextColumn(width=76, help="When the last complete sweep ended"),
             "left out": st.column_config.NumberColumn(
-                format="localized", width=54, help="Reads that were left out because a budget was spent"
+                format="localized",
+                width=54,
+                help=f"Reads that were left out because a budget was spent: {WHY_LEFT_OUT}",
             ),
             **{name: st.column_config.Column(help=more, width=width) for name, (width, more) in _COLUMNS.items()},
         },
@@ -410,14 +413,21 @@ def _verified_texts(counts: CoverageCounts) -> list[str]:
 def _budgets(data: Data) -> None:
     st.header("Budgets", anchor=False)
     st.caption(
-        "What is used of each system's budget, and how many reads audits of the last hour left out because it was "
-        "spent (a key that waits for several audits counts in each). *By sample*: the share of records that differ "
-        "at most, at 95 %, by the sample of the last day, of the flow with the highest share."
+        "What is used of each system's budget, on average over the last hour or since the auditor started, and how "
+        "many reads audits of the last hour left out because it was spent (a key that waits for several audits "
+        "counts in each). *By sample*: the share of records that differ at most, at 95 %, by the sample of the last "
+        "day, of the flow with the highest share."
     )
     tables.table(
         frame([each.as_row() for each in data.budgets()]),
         key="budgets",
         alt="Budget of each system: records and calls used, reads left out, what the sample bounds",
+        column_config={
+            "records/s": st.column_config.TextColumn(
+                help="Read by the audits of the last hour, on average since the first of them, and the limit"
+            ),
+            "reads left out in 1 h": st.column_config.TextColumn(help=f"Why: {WHY_LEFT_OUT}"),
+        },
     )
 
 

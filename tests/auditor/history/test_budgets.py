@@ -60,11 +60,19 @@ def test_what_audits_of_the_last_hour_read_counts_for_both_systems_and_what_they
     ledger: Ledger, loaded: IntegrationMap
 ) -> None:
     run(ledger, 60, 3_600, 7)
-    run(ledger, 1_800, 3_600, 3)
+    run(ledger, LAST_S - 1, 3_600, 3)
     run(ledger, LAST_S + 60, 9_999, 99)
     assert [(each.records_used_per_s, each.shed) for each in budget_use(loaded, ledger, NOW)] == [(2.0, 10), (2.0, 0)]
     row = budget_use(loaded, ledger, NOW)[0].as_row()
     assert (row["records/s"], row["reads left out in 1 h"]) == ("2 of 20", "10")
+
+
+def test_in_the_first_hour_the_mean_is_over_the_time_that_was_audited(ledger: Ledger, loaded: IntegrationMap) -> None:
+    every_s = loaded.flow("to_billing").every_s
+    run(ledger, 0, 20, 0)
+    assert budget_use(loaded, ledger, NOW)[0].records_used_per_s == pytest.approx(20 / every_s)
+    run(ledger, 300 - every_s, 580, 0)
+    assert budget_use(loaded, ledger, NOW)[0].records_used_per_s == pytest.approx(2)
 
 
 def test_reads_left_out_count_for_both_systems_if_neither_limits_its_calls(ledger: Ledger, stand: Stand) -> None:
@@ -140,7 +148,7 @@ def test_a_budget_holds_back_what_it_has_no_calls_for_and_says_until_when(
 def test_a_record_that_another_flow_has_read_is_read_once_at_the_owner(
     ledger: Ledger, loaded: IntegrationMap
 ) -> None:
-    run(ledger, 60, 3_600, 0, shared=1_800)
+    run(ledger, LAST_S - 1, 3_600, 0, shared=1_800)
     crm, billing = budget_use(loaded, ledger, NOW)
     assert (crm.records_used_per_s, crm.records_shared_per_s) == (0.5, 0.5)
     assert (billing.records_used_per_s, billing.records_shared_per_s) == (1.0, 0.0)
