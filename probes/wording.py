@@ -70,15 +70,20 @@ LEAST_SHARE = 0.0001
 """The least share that two decimals of a percentage can show."""
 
 
-def did_you_mean(word: str, words: Iterable[object], *, then: str = "") -> str:
-    """Say the nearest known word, or list a few of them.
+KNOWN_SHOWN = 15
+"""Known words that are listed before the rest is counted."""
+
+
+def did_you_mean(word: str, words: Iterable[object], *, then: str = "", most: int = KNOWN_SHOWN) -> str:
+    """Say the nearest known word, or list the first of them and how many more there are.
 
     Args:
+        most: how many are listed.
         then: what else to say, as after a semicolon; after a question it begins a sentence.
     """
     names = [str(each) for each in words]
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?" + (f" {then[:1].upper()}{then[1:]}" if then else "")
-    known = f"; known: {', '.join(sorted(names)[:15])}" if names else ""
+    known = f"; known: {few(sorted(names), most)}" if names else ""
     return f"{known}; {then}" if then else known

@@ -23,8 +23,8 @@ def worst_records(
     """The records of an incident that have differed longest.
 
     Returns:
-        Each once, with its data type, its key, the flow in which it has differed longest, how late it is there in
-        seconds (None if it is not about lateness), and by system its address there.
+        Each once, with its data type, its key, the flow in which it has differed longest, its lag there in
+        seconds, so far (None if it is not about lateness), and by system its address there.
     """
     causes: dict[str, list[str]] = {}
     for each in group.breaches:

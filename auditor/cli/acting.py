@@ -111,7 +111,7 @@ def check_causes(patterns: list[str] | None, causes: Sequence[str]) -> None:
 
     for each in patterns or ():
         if not fnmatch.filter(causes, each):
-            fail(f"--cause: there is no cause {each!r}{did_you_mean(each, causes)}")
+            fail(f"--cause: there is no cause {each!r}{did_you_mean(each, causes, most=len(causes))}")
 
 
 def is_wanted(row: Mapping[str, Any], wanted: Mapping[str, list[str]]) -> bool:

@@ -401,5 +401,5 @@ def causes_named(text: str, option: str, names: Collection[str], *, beside: str 
         if each not in names and each in {"undecided", *Outcome, *Standing}:
             fail(f"{option}: {each} is a state of a record, not a cause; causes are {', '.join(names)}")
         if each not in names:
-            fail(f"{option}: unknown cause {each!r}{did_you_mean(each, names)}")
+            fail(f"{option}: unknown cause {each!r}{did_you_mean(each, names, most=len(names))}")
     return list(dict.fromkeys(causes))

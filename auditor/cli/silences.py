@@ -91,14 +91,16 @@ def _silence(
 def _check_known(matchers: Mapping[str, Sequence[str]], integration_map: IntegrationMap) -> None:
     """Exit if a name or pattern matches nothing that there is: such a silence would hide no message."""
     from auditor.desk.subjects import known_values, unmatched
-    from probes.wording import did_you_mean
+    from probes.wording import KNOWN_SHOWN, did_you_mean
 
     known = known_values(integration_map)
     for subject, pattern in unmatched(matchers, known):
         if pattern:
             words = subject.replace("_", " ")
             where = "there is no cause" if subject == "cause" else f"the map has no {words}"
-            fail(f"--{subject.replace('_', '-')}: {where} {pattern!r}{did_you_mean(pattern, known[subject])}")
+            most = len(known[subject]) if subject == "cause" else KNOWN_SHOWN
+            hint = did_you_mean(pattern, known[subject], most=most)
+            fail(f"--{subject.replace('_', '-')}: {where} {pattern!r}{hint}")
 
 
 @silence.command("list")

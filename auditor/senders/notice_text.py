@@ -98,14 +98,14 @@ def worst_records(notice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def record_lines(notice: Mapping[str, Any]) -> list[str]:
-    """One line for each of the worst records: its key, with its data type where there are several, and how late it
-    is."""
+    """One line for each of the worst records: its key, with its data type where there are several, and its lag,
+    of which the window is a part."""
     records = worst_records(notice)
     several = len({each.get("data_type") for each in records}) > 1
     lines = []
     for each in records:
         named = f"{each.get('data_type', '')} {each.get('key', '')}" if several else str(each.get("key", ""))
-        lines.append(f"{named} ({measured(each['lag_s'])} late)" if each.get("lag_s") else named)
+        lines.append(f"{named} (lag {measured(each['lag_s'])})" if each.get("lag_s") else named)
     return lines
 
 

@@ -107,7 +107,7 @@ def test_a_message_in_the_channel_has_all_that_slack_shows(company: Company) -> 
     assert [list(each.lines) for each in whole.paragraphs] == [
         [
             [Span(text="Worst", strong=True)],
-            [Span(text="cus_*7* (12 s late)"), Span(text="crm", address="https://crm.example/c?id=7&tab=1")],
+            [Span(text="cus_*7* (lag 12 s)"), Span(text="crm", address="https://crm.example/c?id=7&tab=1")],
             [Span(text="<8>")],
         ],
         [[Span(text="as *billing* says it")]],

@@ -77,6 +77,9 @@ def test_the_nearest_known_word_is_named() -> None:
     assert did_you_mean("slak", ["slack"], then="or ask") == "; did you mean 'slack'? Or ask"
     assert did_you_mean("zzz", ["a"], then="or ask") == "; known: a; or ask"
     assert did_you_mean("zzz", [], then="or ask") == "; or ask"
+    many = [f"n{number:02}" for number in range(20)]
+    assert did_you_mean("zzz", many).endswith("n13, n14 and 5 more")
+    assert did_you_mean("zzz", many, most=20) == f"; known: {', '.join(many)}"
 
 
 def test_a_heading_is_in_words_and_keeps_names_of_the_map() -> None:

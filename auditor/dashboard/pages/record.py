@@ -125,7 +125,7 @@ def _divergences(data: Data, divergences: pd.DataFrame) -> None:
         "flow": "flow",
         "first_seen_at": "first seen",
         "closed_at": "closed",
-        "first_missed_at": "late since",
+        "first_missed_at": "late change made",
         "resolution": "what should be",
         "versions_behind": "versions behind",
         "witnesses": "who agrees with whom",
@@ -139,7 +139,7 @@ def _divergences(data: Data, divergences: pd.DataFrame) -> None:
             "state": [look.DIVERGENCE[DivergenceState(each)] for each in divergences["state"]],
         },
         column_config={
-            **tables.instants("first seen", "closed", "late since"),
+            **tables.instants("first seen", "closed", "late change made"),
             "difference": st.column_config.TextColumn("owner → copy", width="medium"),
         },
     )

@@ -58,8 +58,8 @@ def test_a_record_that_differs_in_several_flows_is_named_once_with_all_its_links
 
 def test_records_of_several_types_are_told_apart() -> None:
     records = [{"data_type": "customer", "key": "7", "lag_s": 9}, {"data_type": "invoice", "key": "7", "lag_s": None}]
-    assert record_lines({"records": records}) == ["customer 7 (9 s late)", "invoice 7"]
-    assert record_lines({"records": records[:1]}) == ["7 (9 s late)"]
+    assert record_lines({"records": records}) == ["customer 7 (lag 9 s)", "invoice 7"]
+    assert record_lines({"records": records[:1]}) == ["7 (lag 9 s)"]
 
 
 def test_a_late_record_says_how_late_it_is(stand: Stand) -> None:

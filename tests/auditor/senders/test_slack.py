@@ -182,7 +182,7 @@ def test_a_message_says_how_bad_it_is_why_and_what_to_do() -> None:
         ":red_circle:",
         "CRITICAL · OPEN",
         "#D92D20",
-        "`sub_&lt;41&gt;` (13 min late)",
+        "`sub_&lt;41&gt;` (lag 13 min)",
         "13 min, window 4 s",
         "dunning (decision system)",
         "stopped consumer",
