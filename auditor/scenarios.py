@@ -145,7 +145,9 @@ class Stage:
         try:
             return cls((folder / ADDRESS).read_text(encoding="utf-8").strip())
         except OSError:
-            raise StageError(f"no demo runs in {folder.parent}: start it with `auditor demo`") from None
+            raise StageError(
+                f"no demo runs in {folder.parent}: start one with `auditor demo`, or name its folder with --data"
+            ) from None
 
     def programme(self) -> Programme:
         """What can be played, and what plays.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from auditor.cli.options import (
     app,
     existing_ledger,
     fail,
+    is_there,
     path_option,
     say,
     short,
@@ -47,7 +49,14 @@ PORT = 8501
 SHOWN = 3
 """Records of each flow and cause that are shown."""
 
-DataOfDemo = Annotated[Path, path_option("--data", help="Where the demo keeps everything.")]
+DataOfDemo = Annotated[Path, path_option("--data", help="Where the demo keeps everything; AUDITOR_DATA is ignored.")]
+DataOfRunning = Annotated[
+    Path | None,
+    path_option(
+        "--data",
+        help="Where the running demo keeps everything: by default AUDITOR_DATA, if a demo runs there, or var/demo.",
+    ),
+]
 
 
 @demo.callback(invoke_without_command=True)
@@ -85,11 +94,11 @@ def _demo(
 
 
 @demo.command("list")
-def list_(data: DataOfDemo = DEMO_DATA) -> None:
+def list_(data: DataOfRunning = None) -> None:
     """List the scenarios that a running demo can play."""
     from auditor.cli.rows import print_rows
 
-    programme = _programme(_stage(data))
+    programme = _programme(_stage(_running_in(data)))
     known = programme.scenarios.values()
     print_rows("", [{"name": each.name, "what": each.title, "prevented by": each.pattern} for each in known])
 
@@ -97,7 +106,7 @@ def list_(data: DataOfDemo = DEMO_DATA) -> None:
 @demo.command()
 def play(
     name: Annotated[str, typer.Argument(help="The scenario, as `auditor demo list` names it.")],
-    data: DataOfDemo = DEMO_DATA,
+    data: DataOfRunning = None,
     prevented: Annotated[
         bool, typer.Option("--prevented", help="Play it with the pattern that prevents it.")
     ] = False,
@@ -108,6 +117,7 @@ def play(
     """Break the running demo in one way, and show what the auditor makes of it."""
     from auditor.scenarios import StageError
 
+    data = _running_in(data)
     stage = _stage(data)
     programme = _programme(stage)
     if name not in programme.scenarios:
@@ -136,8 +146,9 @@ def play(
 
 
 @demo.command()
-def mend(data: DataOfDemo = DEMO_DATA) -> None:
+def mend(data: DataOfRunning = None) -> None:
     """Mend what the scenario that plays has broken."""
+    data = _running_in(data)
     stage = _stage(data)
     programme = _programme(stage)
     playing = programme.playing
@@ -155,6 +166,21 @@ def mend(data: DataOfDemo = DEMO_DATA) -> None:
         say(f"{playing.name} is over")
     else:
         say(f"{playing.name} is mended; its incidents close once the copies have agreed for a while")
+
+
+def _running_in(data: Path | None) -> Path:
+    """The folder of the running demo: the one that is named, or that of `AUDITOR_DATA`, or the usual one."""
+    from auditor.scenarios import ADDRESS
+
+    if data is not None:
+        return data
+    exported = os.environ.get("AUDITOR_DATA")
+    if not exported:
+        return DEMO_DATA
+    # The variable may name an installation of the user's own, beside which a demo runs in the usual folder.
+    folders = (Path(exported), DEMO_DATA)
+    running = [each for each in folders if is_there(each / "company" / ADDRESS, "the demo's folder")]
+    return running[0] if running else folders[0]
 
 
 def _stage(data: Path) -> Stage:

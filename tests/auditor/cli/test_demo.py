@@ -111,6 +111,30 @@ def test_options_that_a_command_would_not_see_are_refused(tmp_path: Path) -> Non
     assert "are for starting a demo" in said.stderr
 
 
+def test_the_running_demo_is_found_by_the_exported_folder(
+    company: Company, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "var").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(app, ["demo", *words])
+        return done.stdout + done.stderr
+
+    with performing(company):
+        monkeypatch.setenv("AUDITOR_DATA", str(folder))
+        assert "late-sync" in said("list")
+        assert "nothing is being played" in said("mend")
+        assert "no scenario 'none'" in said("play", "none")
+        monkeypatch.setenv("AUDITOR_DATA", str(elsewhere))
+        assert f"no demo runs in {elsewhere}" in said("mend")
+        (elsewhere / "var" / "demo").symlink_to(folder)
+        assert "nothing is being played" in said("mend"), "the variable is that of another installation"
+        monkeypatch.delenv("AUDITOR_DATA")
+        assert "nothing is being played" in said("mend")
+
+
 def test_a_wrong_name_and_a_missing_demo_are_said(company: Company, folder: Path) -> None:
     assert "no demo runs in" in run(folder, "list").stderr
     with performing(company):
