@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 
 def counted(number: int, word: str) -> str:
@@ -51,23 +51,40 @@ def figure(number: float, digits: int = 3, rounding: str = ROUND_HALF_EVEN) -> s
     return f"{Context(prec=digits, rounding=rounding).create_decimal(exact).normalize():,f}"
 
 
-def percent(share: float) -> str:
-    """A share in percent to two decimals; only none at all is 0.00%, and only the whole is 100.00%."""
+def percent(share: float, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A share in percent to two significant digits, of what is missing to 100% if that is less: 0.34%, 15%, 99.66%.
+
+    Only none at all is 0%, and only the whole is 100%.
+
+    Args:
+        rounding: as in `decimal`; bounds are rounded outwards.
+    """
     if 0 < share < LEAST_SHARE:
         return f"< {LEAST_SHARE:.2%}"
-    return f"> {1 - LEAST_SHARE:.2%}" if 1 - LEAST_SHARE < share < 1 else f"{share:.2%}"
+    if 1 - LEAST_SHARE < share < 1:
+        return f"> {1 - LEAST_SHARE:.2%}"
+    exact = Decimal(f"{100 * share:.12g}")
+    if exact <= 50:
+        return f"{figure(float(exact), 2, rounding)}%"
+    missing = figure(float(100 - exact), 2, _AWAY.get(rounding, rounding))
+    return f"{(100 - Decimal(missing)).normalize():f}%"
+
+
+_AWAY = {ROUND_FLOOR: ROUND_CEILING, ROUND_CEILING: ROUND_FLOOR}
 
 
 def at_most(share: float) -> str:
     """An upper bound of a share, in words."""
-    return f"less than {LEAST_SHARE:.2%}" if 0 <= share < LEAST_SHARE else f"at most {share:.2%}"
+    if 0 <= share < LEAST_SHARE:
+        return f"less than {LEAST_SHARE:.2%}"
+    return "less than 100%" if 1 - LEAST_SHARE < share < 1 else f"at most {percent(share, ROUND_CEILING)}"
 
 
 WHERE_IT_RUNS = "check host, port and whether the server runs"
 """What to do where a database server cannot be reached."""
 
 LEAST_SHARE = 0.0001
-"""The least share that two decimals of a percentage can show."""
+"""Smaller shares are told from none, and not from each other."""
 
 
 KNOWN_SHOWN = 15

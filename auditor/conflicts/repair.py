@@ -25,7 +25,7 @@ from probes import registry
 from probes.contract import KEY, MISSING, Key, ProbeError, ReadSpec, Row
 from probes.exact_json import Undecodable
 from probes.settings import Binding
-from probes.wording import counted
+from probes.wording import counted, percent
 
 
 def propose(
@@ -130,7 +130,7 @@ def _cautioned(flow: Flow, proposals: list[Proposal], reader: SystemReader) -> l
     else:
         caution = (
             f"{count} of the {counted(records, 'record')} of {reader.name} would be deleted "
-            f"({count / max(records, count):.0%}): "
+            f"({percent(count / max(records, count))}): "
             f"is {flow.source_name} really without these records, or did it return an incomplete result?"
         )
     return [

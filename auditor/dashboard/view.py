@@ -20,7 +20,7 @@ from checks.funnel import Fate
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration, measured
-from probes.wording import counted, figure
+from probes.wording import counted, figure, percent
 
 LEAST, MOST = look.HEX[look.Tone.GOOD], look.HEX[look.Tone.NOTE]
 
@@ -61,7 +61,7 @@ def share_within(met: int, breach: int, undecided: int) -> str:
     total = met + breach + undecided
     if not total:
         return "no traffic"
-    least, most = f"{met / total:.1%}", f"{(met + undecided) / total:.1%}"
+    least, most = percent(met / total), percent((met + undecided) / total)
     return least if least == most else f"{least} … {most}"
 
 

@@ -19,6 +19,7 @@ from auditor.history.figure_text import (
 from checks.letters import Prospect
 from checks.tables import complete
 from probes.durations import measured
+from probes.wording import percent
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,11 +126,11 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
         "unverified": covered.unverified,
         "verified through": through_at or NOTHING_VERIFIED,
         "behind": measured(max(0.0, (now - through_at).total_seconds())) if through_at else "–",
-        "conclusive": "–" if ratio is None else f"{ratio:.2%} of {due:,}",
+        "conclusive": "–" if ratio is None else f"{percent(ratio)} of {due:,}",
         "undecided": ratio_text(covered.undecided_ratio),
         "cannot verify": covered.cannot_verify,
         "left out": covered.shed,
-        "sweep": "–" if covered.sweep_ratio is None else f"{covered.sweep_ratio:.0%} by {covered.walk}",
+        "sweep": "–" if covered.sweep_ratio is None else f"{percent(covered.sweep_ratio)} by {covered.walk}",
         "differ so far": differing_text(covered.differing, covered.population),
         "last sweep": differing_text(covered.differed, covered.population),
         "by sample": ratio_text(differ.share, differ.lower, differ.upper),

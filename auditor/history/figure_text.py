@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from checks.queue_states import Trend
 from probes.durations import format_duration, measured
-from probes.wording import at_most, figure, percent
+from probes.wording import LEAST_SHARE, at_most, figure, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +39,14 @@ def window_text(window_s: float) -> str:
 
 
 def ratio_text(best: float | None, lower: float | None = None, upper: float | None = None) -> str:
-    """A share in percent; if none was seen, its upper bound."""
+    """A share in percent with its bounds; the upper one alone if none was seen, or too few to tell from none."""
     if best is None:
         return "–"
     if lower is None or upper is None:
         return percent(best)
-    return at_most(upper) if best <= 0 else f"{percent(best)} ({percent(lower)} … {percent(upper)})"
+    if best <= 0 or (best < LEAST_SHARE and lower < LEAST_SHARE):
+        return at_most(upper)
+    return f"{percent(best)} ({percent(lower, ROUND_FLOOR)} … {percent(upper, ROUND_CEILING)})"
 
 
 def differing_text(differing: tuple[int, int] | None, population: int | None) -> str:

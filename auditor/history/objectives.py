@@ -347,7 +347,7 @@ def left_text(left: tuple[float, float] | None) -> str:
     """How much of an error budget is left, in words; one that is used up by how many times it is used."""
     if left is None:
         return "–"
-    least, most = (f"{each:.0%}" if each >= 0 else f"overspent {figure(1 - each, 2)}x" for each in left)
+    least, most = (percent(each) if each >= 0 else f"overspent {figure(1 - each, 2)}x" for each in left)
     if least == most:
         return least
     return f"{most} … {figure(1 - left[0], 2)}x" if left[1] < 0 else f"{least} … {most}"

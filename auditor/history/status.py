@@ -16,6 +16,7 @@ from checks.clocks import ClockBounds, clock_text
 from checks.sampling import BY_RANK
 from checks.tables import complete
 from probes.ranking import RANKS
+from probes.wording import percent
 
 STALE_INTERVALS = 2
 """No audit for this many intervals is a state of its own: silence is never good news."""
@@ -137,7 +138,7 @@ class FlowStatus:
         if self.unverified:
             reasons.append(f"{self.unverified} cannot be verified: {self.doubt.reason or 'see the last sweep'}")
         if not self.begun:
-            done = "" if self.sweep_ratio is None else f" ({self.sweep_ratio:.0%} so far)"
+            done = "" if self.sweep_ratio is None else f" ({percent(self.sweep_ratio)} so far)"
             reasons.append(f"the first sweep is not complete{done}")
         if self.overdue:
             reasons.append(f"{self.overdue} pending")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from pathlib import Path
 
 import pytest
@@ -35,15 +36,20 @@ def test_a_figure_has_no_exponent(number: float, digits: int, said: str) -> None
 
 def test_only_none_and_all_are_shown_as_0_and_100_percent() -> None:
     assert [percent(each) for each in (0, 0.00001, 0.0001, 0.5, 0.9999, 0.99999, 1)] == [
-        "0.00%",
+        "0%",
         "< 0.01%",
         "0.01%",
-        "50.00%",
+        "50%",
         "99.99%",
         "> 99.99%",
-        "100.00%",
+        "100%",
     ]
-    assert [at_most(each) for each in (0, 0.00009, 0.012)] == ["less than 0.01%", "less than 0.01%", "at most 1.20%"]
+    digits = (0.0034, 0.153, 0.1075, 0.5, 0.9474, 0.9966)
+    assert [percent(each) for each in digits] == ["0.34%", "15%", "11%", "50%", "94.7%", "99.66%"]
+    assert [percent(0.153, each) for each in (ROUND_FLOOR, ROUND_CEILING)] == ["15%", "16%"]
+    assert [percent(0.9474, each) for each in (ROUND_FLOOR, ROUND_CEILING)] == ["94.7%", "94.8%"]
+    assert [at_most(each) for each in (0.99999, 1)] == ["less than 100%", "at most 100%"]
+    assert [at_most(each) for each in (0, 0.00009, 0.012)] == ["less than 0.01%", "less than 0.01%", "at most 1.2%"]
 
 
 def test_of_many_names_the_first_are_told_and_the_rest_counted() -> None:

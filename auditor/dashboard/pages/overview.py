@@ -21,7 +21,7 @@ from auditor.history.figure_text import agreement_text, waiting_letters, window_
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause
 from checks.severity import Severity
-from probes.wording import counted, few
+from probes.wording import counted, few, percent
 
 INCIDENTS_SHOWN = 6
 """Open incidents that the page lists; the rest is on their own page."""
@@ -142,9 +142,7 @@ def _tiles(
                 delta_arrow="off",
                 help="Undecided changes may have met their window or not: the share lies between the two ends.",
             )
-            sparkline.draw(
-                data.shares(span), f"Share of changes within their windows in {span.words}", "{:.1%}".format
-            )
+            sparkline.draw(data.shares(span), f"Share of changes within their windows in {span.words}", percent)
         with _leading_to(navigation.dead_letters()):
             st.metric("Dead letters waiting", dead)
             sparkline.draw(data.letters_waiting(span), f"Dead letters that waited in {span.words}")

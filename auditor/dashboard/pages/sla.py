@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import Any
 
 import streamlit as st
@@ -28,7 +29,7 @@ from checks.intervals import clopper_pearson
 from checks.objective_days import Day, DayState
 from checks.objectives import Standing as ObjectiveState
 from checks.objectives import WindowCounts, underlying_share
-from probes.wording import counted, figure
+from probes.wording import counted, figure, percent
 
 SHORT_S, LONG_S = BURN_SPANS_S[0], BURN_SPANS_S[-1]
 """The time spans over which the page shows how fast error budgets are used."""
@@ -147,7 +148,7 @@ def _row(each: ObjectiveFigure, incidents: int) -> dict[str, object]:
 def _met(each: ObjectiveFigure, counts: WindowCounts) -> str:
     if not counts.total:
         return "no changes"
-    best = f"{counts.met / counts.decided:.1%} " if counts.decided else ""
+    best = f"{percent(counts.met / counts.decided)} " if counts.decided else ""
     return f"{best}({_long_run(each)}) of {counts.total:,}"
 
 
@@ -156,7 +157,7 @@ def _long_run(each: ObjectiveFigure) -> str:
     if each.counts is None or each.goal_ratio is None or not each.counts.total:
         return ""
     least, most = underlying_share(each.counts, each.goal_ratio)
-    return f"{100 * least:.1f} … {most:.1%}"
+    return f"{percent(least, ROUND_FLOOR)} … {percent(most, ROUND_CEILING)}"
 
 
 def _rate(burn: float | None) -> str:

@@ -108,9 +108,9 @@ def test_an_hour_of_the_week_is_blank_or_has_its_share_and_its_figures(
     ("counts", "told"),
     [
         (WindowCounts(0, 0, 3), ("–", "0 of 0, 3 undecided")),
-        (WindowCounts(5), ("at most 52.18%", "0 of 5")),
-        (WindowCounts(90, 10, 2), ("10.00% (4.90% … 17.62%)", "10 of 100, 2 undecided")),
-        (WindowCounts(0, 1), ("100.00% (2.50% … 100.00%)", "1 of 1")),
+        (WindowCounts(5), ("at most 53%", "0 of 5")),
+        (WindowCounts(90, 10, 2), ("10% (4.9% … 18%)", "10 of 100, 2 undecided")),
+        (WindowCounts(0, 1), ("100% (2.5% … 100%)", "1 of 1")),
     ],
 )
 def test_what_missed_is_told_with_its_bounds(counts: WindowCounts, told: tuple[str, str]) -> None:

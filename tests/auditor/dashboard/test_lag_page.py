@@ -25,7 +25,7 @@ def test_lag_shows_curve_heat_and_clocks(watched: Stand) -> None:
         watched.ledger.measurements.count_windows(transaction, "to_billing", {Verdict.BREACH: 2}, hour_at)
     worst = table_with(run("lag"), "worst hours")
     assert list(worst["worst hours"]) == [f"{hour_at:%a %H:00} to {hour_at + timedelta(hours=1):%H:00}"]
-    assert worst["missed"].iloc[0].startswith("100.00% (")
+    assert worst["missed"].iloc[0].startswith("100% (")
     assert list(worst["changes"]) == ["2 of 2"]
 
 

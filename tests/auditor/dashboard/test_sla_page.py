@@ -29,7 +29,7 @@ def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
     assert list(budgets["system"]) == ["crm", "billing"]
     assert list(budgets["calls in 24 h"]) == ["no limit", "no limit"]
     assert all(each.startswith("at most ") for each in budgets["by sample"])
-    assert list(table_with(run("overview"), "beats")["agree"]) == ["80.00%"]
+    assert list(table_with(run("overview"), "beats")["agree"]) == ["80%"]
 
 
 def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: Stand) -> None:
@@ -57,7 +57,7 @@ def test_objectives_are_over_the_period_whatever_range_is_shown(watched: Stand) 
         app = run("sla", range=shown)
         objectives = table_with(app, "target")
         assert signs(objectives["state"])[:1] == ["✓ kept"]
-        assert objectives["met"].iloc[0].startswith("100.0% (")
+        assert objectives["met"].iloc[0].startswith("100% (")
         assert objectives["met"].iloc[0].endswith(") of 1")
     assert "Over the period of each flow's SLA" in text(app)
 
@@ -99,7 +99,7 @@ def test_the_sla_page_shows_the_days_of_the_gravest_objective(promised: Stand) -
         "✓ kept",
         "○ no data",
     ]
-    assert list(days["seen"])[2:4] == ["9,000 of 10,000 in time (90.00%)", "not audited"]
+    assert list(days["seen"])[2:4] == ["9,000 of 10,000 in time (90%)", "not audited"]
     assert days["audited"].iloc[0] != "0 of 24 h"
     told = text(app)
     for state in ("✓ kept: 1", "✕ broken: 1", "? undecided: 1", "– no traffic: 1", "○ no data: 2"):
@@ -131,7 +131,7 @@ def test_how_much_was_verified_is_shown_day_by_day(promised: Stand) -> None:
     app = run("sla", covered="to_billing")
     days = table_with(app, "failed")
     assert signs(days["state"]) == ["✓ verified", *["○ no data"] * 5]
-    assert days["verified"].iloc[0] == "100.00%"
+    assert days["verified"].iloc[0] == "100%"
     assert "◐ in part: 0" in text(app)
     assert "is not a flow of the map" in text(run("sla", covered="to_biling"))
 

@@ -11,7 +11,7 @@ from checks.lag import count_cells, fit
 
 @pytest.mark.parametrize(
     ("met", "breach", "undecided", "said"),
-    [(0, 0, 0, "no traffic"), (9, 1, 0, "90.0%"), (8, 1, 1, "80.0% … 90.0%")],
+    [(0, 0, 0, "no traffic"), (9, 1, 0, "90%"), (8, 1, 1, "80% … 90%")],
 )
 def test_a_share_is_told_as_far_as_it_is_known(met: int, breach: int, undecided: int, said: str) -> None:
     assert view.share_within(met, breach, undecided) == said

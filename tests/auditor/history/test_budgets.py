@@ -12,6 +12,7 @@ from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from checks.sampling import Cohort
+from probes.wording import at_most
 from tests.auditor.ledger.rows import NOW
 from tests.stand import Stand
 
@@ -96,7 +97,7 @@ def test_what_is_proved_is_the_samples_bound_of_the_last_day(ledger: Ledger, loa
     crm, _ = budget_use(loaded, ledger, NOW)
     assert crm.differ_ratio_most is not None
     assert 0.002 < crm.differ_ratio_most < 0.005
-    assert crm.as_row()["by sample"] == f"at most {crm.differ_ratio_most:.2%} of to_billing differ"
+    assert crm.as_row()["by sample"] == f"{at_most(crm.differ_ratio_most)} of to_billing differ"
     sample(ledger, 60, 100, divergent=10)
     worse = budget_use(loaded, ledger, NOW)[0].differ_ratio_most
     assert worse is not None

@@ -133,4 +133,4 @@ def test_coverage_says_what_is_not_known_yet() -> None:
     )
     row = shown(coverage_row(half, NOW))
     assert (row["verified through"], row["behind"]) == ("2026-03-01 11:59:30", "30 s")
-    assert (row["conclusive"], row["sweep"]) == ("99.50% of 200", "50% by rank")
+    assert (row["conclusive"], row["sweep"]) == ("99.5% of 200", "50% by rank")

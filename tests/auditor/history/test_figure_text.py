@@ -40,16 +40,18 @@ def test_an_estimate_never_comes_without_its_interval(
 
 def test_none_seen_is_told_as_an_upper_bound() -> None:
     assert ratio_text(0.0, 0.0, 0.0013) == "at most 0.13%"
+    assert ratio_text(1e-17, 0.0, 0.0034) == ratio_text(0.0, 0.0, 0.0034) == "at most 0.34%"
+    assert ratio_text(0.153, 0.1075, 0.2064) == "15% (10% … 21%)"
     assert ratio_text(0.0, 0.0, 0.00001) == "less than 0.01%"
-    assert ratio_text(0.01, 0.002, 0.04) == "1.00% (0.20% … 4.00%)"
+    assert ratio_text(0.01, 0.002, 0.04) == "1% (0.2% … 4%)"
     assert ratio_text(None) == "–"
 
 
 def test_certain_and_uncertain_counts_are_told_apart() -> None:
     assert differing_text((3, 3), 400) == "3 of 400"
     assert differing_text((3, 29), 423) == "3 … 29 of 423"
-    assert agreement_text((0.95, 0.99)) == "95.00% … 99.00%"
-    assert agreement_text((0.99, 0.99)) == "99.00%"
+    assert agreement_text((0.95, 0.99)) == "95% … 99%"
+    assert agreement_text((0.99, 0.99)) == "99%"
     assert agreement_text(None) == "not known yet"
 
 

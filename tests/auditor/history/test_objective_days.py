@@ -89,7 +89,7 @@ def test_the_days_of_a_share_add_up_to_its_figure_and_end_at_its_budget(past: St
         DayState.BROKEN,
         DayState.UNDECIDED,
     ]
-    assert each[0].seen == "90 of 95 in time (94.74%), 5 undecided"
+    assert each[0].seen == "90 of 95 in time (94.7%), 5 undecided"
     assert states(found, Measure.STRICT) == [DayState.KEPT, DayState.KEPT, DayState.BROKEN, DayState.BROKEN]
     assert found[Measure.STRICT][1][2].seen == "1000 of 10000 missed"
 
