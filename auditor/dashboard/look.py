@@ -75,12 +75,10 @@ class Sign:
 
     Attributes:
         glyph: a character that differs in shape from the others of its table.
-        icon: the Material symbol of the same meaning, which ships with Streamlit.
     """
 
     word: str
     glyph: str
-    icon: str
     tone: Tone
 
     @property
@@ -95,16 +93,16 @@ class Sign:
 
     def badged(self, words: str) -> str:
         """As Markdown, with other words, which must be escaped for Markdown."""
-        return f":{self.tone}-badge[:material/{self.icon}: {words}]"
+        return f":{self.tone}-badge[{self.glyph} {words}]"
 
 
 FLOW = complete(
     {
-        FlowState.CONSISTENT: Sign(word="consistent", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-        FlowState.DRIFT: Sign(word="drift", glyph="≠", icon="difference", tone=Tone.BAD),
-        FlowState.PENDING: Sign(word="pending", glyph="…", icon="pending", tone=Tone.LATE),
-        FlowState.UNVERIFIED: Sign(word="unverified", glyph="?", icon="help", tone=Tone.UNKNOWN),
-        FlowState.NO_DATA: Sign(word="no data", glyph="–", icon="signal_disconnected", tone=Tone.QUIET),
+        FlowState.CONSISTENT: Sign(word="consistent", glyph="✓", tone=Tone.GOOD),
+        FlowState.DRIFT: Sign(word="drift", glyph="≠", tone=Tone.BAD),
+        FlowState.PENDING: Sign(word="pending", glyph="…", tone=Tone.LATE),
+        FlowState.UNVERIFIED: Sign(word="unverified", glyph="?", tone=Tone.UNKNOWN),
+        FlowState.NO_DATA: Sign(word="no data", glyph="–", tone=Tone.QUIET),
     }
 )
 """The states of a flow."""
@@ -137,31 +135,31 @@ def worst(states: Iterable[FlowState]) -> Sign:
 
 def legend(counts: Iterable[tuple[Sign, int]]) -> str:
     """What signs in a chart mean, with how often each is there, as Markdown."""
-    return " ".join(f":{sign.tone}-badge[{sign.glyph} {sign.word}: {number:,}]" for sign, number in counts)
+    return " ".join(sign.badged(f"{sign.word}: {number:,}") for sign, number in counts)
 
 
-OWNER = Sign(word="owner", glyph="◆", icon="verified", tone=Tone.NOTE)
+OWNER = Sign(word="owner", glyph="◆", tone=Tone.NOTE)
 """A system that owns the records of a data type, which cannot differ from itself."""
 
 AUDITOR: Mapping[str, Sign] = {
-    "auditing": Sign(word="auditing", glyph="✓", icon="monitor_heart", tone=Tone.GOOD),
-    "silent": Sign(word="silent", glyph="!", icon="heart_broken", tone=Tone.LATE),
-    "nobody": Sign(word="nobody audits", glyph="✕", icon="heart_broken", tone=Tone.BAD),
+    "auditing": Sign(word="auditing", glyph="✓", tone=Tone.GOOD),
+    "silent": Sign(word="silent", glyph="!", tone=Tone.LATE),
+    "nobody": Sign(word="nobody audits", glyph="✕", tone=Tone.BAD),
 }
 """Whether the auditor is alive."""
 
 INCIDENTS: Mapping[str, Sign] = {
-    "none": Sign(word="no open incident", glyph="✓", icon="notifications", tone=Tone.QUIET),
-    "some": Sign(word="open incidents", glyph="●", icon="notifications_active", tone=Tone.BAD),
+    "none": Sign(word="no open incident", glyph="✓", tone=Tone.QUIET),
+    "some": Sign(word="open incidents", glyph="●", tone=Tone.BAD),
 }
 """Whether an incident is open."""
 
 OBJECTIVE = complete(
     {
-        ObjectiveState.KEPT: Sign(word="kept", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-        ObjectiveState.BROKEN: Sign(word="broken", glyph="✕", icon="cancel", tone=Tone.BAD),
-        ObjectiveState.UNDECIDED: Sign(word="undecided", glyph="?", icon="help", tone=Tone.UNKNOWN),
-        ObjectiveState.NO_TRAFFIC: Sign(word="no traffic", glyph="–", icon="remove", tone=Tone.QUIET),
+        ObjectiveState.KEPT: Sign(word="kept", glyph="✓", tone=Tone.GOOD),
+        ObjectiveState.BROKEN: Sign(word="broken", glyph="✕", tone=Tone.BAD),
+        ObjectiveState.UNDECIDED: Sign(word="undecided", glyph="?", tone=Tone.UNKNOWN),
+        ObjectiveState.NO_TRAFFIC: Sign(word="no traffic", glyph="–", tone=Tone.QUIET),
     }
 )
 """The states of an objective."""
@@ -179,122 +177,122 @@ DAY = complete(
         DayState.KEPT: OBJECTIVE[ObjectiveState.KEPT],
         DayState.BROKEN: OBJECTIVE[ObjectiveState.BROKEN],
         DayState.UNDECIDED: OBJECTIVE[ObjectiveState.UNDECIDED],
-        DayState.NO_TRAFFIC: Sign(word="no traffic", glyph="–", icon="remove", tone=Tone.NOTE),
-        DayState.NO_DATA: Sign(word="no data", glyph="○", icon="signal_disconnected", tone=Tone.QUIET),
+        DayState.NO_TRAFFIC: Sign(word="no traffic", glyph="–", tone=Tone.NOTE),
+        DayState.NO_DATA: Sign(word="no data", glyph="○", tone=Tone.QUIET),
     }
 )
 """How an objective fared on a day."""
 
 COVERED = complete(
     {
-        Covered.ENOUGH: Sign(word="verified", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-        Covered.PART: Sign(word="in part", glyph="◐", icon="contrast", tone=Tone.LATE),
-        Covered.NONE: Sign(word="not verified", glyph="✕", icon="cancel", tone=Tone.BAD),
-        Covered.NOTHING_DUE: Sign(word="nothing due", glyph="–", icon="remove", tone=Tone.NOTE),
-        Covered.NO_DATA: Sign(word="no data", glyph="○", icon="signal_disconnected", tone=Tone.QUIET),
+        Covered.ENOUGH: Sign(word="verified", glyph="✓", tone=Tone.GOOD),
+        Covered.PART: Sign(word="in part", glyph="◐", tone=Tone.LATE),
+        Covered.NONE: Sign(word="not verified", glyph="✕", tone=Tone.BAD),
+        Covered.NOTHING_DUE: Sign(word="nothing due", glyph="–", tone=Tone.NOTE),
+        Covered.NO_DATA: Sign(word="no data", glyph="○", tone=Tone.QUIET),
     }
 )
 """How well a day is verified."""
 
 SEVERITY = complete(
     {
-        Severity.CRITICAL: Sign(word="critical", glyph="▲▲", icon="crisis_alert", tone=Tone.BAD),
-        Severity.HIGH: Sign(word="high", glyph="▲", icon="priority_high", tone=Tone.LATE),
-        Severity.LOW: Sign(word="low", glyph="▽", icon="low_priority", tone=Tone.QUIET),
+        Severity.CRITICAL: Sign(word="critical", glyph="▲▲", tone=Tone.BAD),
+        Severity.HIGH: Sign(word="high", glyph="▲", tone=Tone.LATE),
+        Severity.LOW: Sign(word="low", glyph="▽", tone=Tone.QUIET),
     }
 )
 """How severe an incident is."""
 
 INCIDENT: Mapping[str, Sign] = {
-    "open": Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
-    "acknowledged": Sign(word="acknowledged", glyph="◐", icon="visibility", tone=Tone.NOTE),
-    "snoozed": Sign(word="snoozed", glyph="◌", icon="snooze", tone=Tone.QUIET),
-    "resolved": Sign(word="resolved", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+    "open": Sign(word="open", glyph="●", tone=Tone.BAD),
+    "acknowledged": Sign(word="acknowledged", glyph="◐", tone=Tone.NOTE),
+    "snoozed": Sign(word="snoozed", glyph="◌", tone=Tone.QUIET),
+    "resolved": Sign(word="resolved", glyph="✓", tone=Tone.GOOD),
 }
 """The states of an incident."""
 
 MESSAGE: Mapping[str, Sign] = {
-    "pending": Sign(word="waiting", glyph="…", icon="schedule_send", tone=Tone.LATE),
-    "sending": Sign(word="being sent", glyph="→", icon="outgoing_mail", tone=Tone.NOTE),
-    "sent": Sign(word="sent", glyph="✓", icon="mark_email_read", tone=Tone.GOOD),
-    "failed": Sign(word="not delivered", glyph="✕", icon="notifications_off", tone=Tone.BAD),
-    "silenced": Sign(word="silenced", glyph="◌", icon="volume_off", tone=Tone.QUIET),
-    "withdrawn": Sign(word="over before it was due", glyph="–", icon="remove", tone=Tone.QUIET),
+    "pending": Sign(word="waiting", glyph="…", tone=Tone.LATE),
+    "sending": Sign(word="being sent", glyph="→", tone=Tone.NOTE),
+    "sent": Sign(word="sent", glyph="✓", tone=Tone.GOOD),
+    "failed": Sign(word="not delivered", glyph="✕", tone=Tone.BAD),
+    "silenced": Sign(word="silenced", glyph="◌", tone=Tone.QUIET),
+    "withdrawn": Sign(word="over before it was due", glyph="–", tone=Tone.QUIET),
 }
 """The states of a message of the outbox."""
 
 MAP_FILE: Mapping[str, Sign] = {
-    "valid": Sign(word="valid", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+    "valid": Sign(word="valid", glyph="✓", tone=Tone.GOOD),
 }
 """Whether the map's file can be put in force."""
 
 SETUP_STEP: Mapping[str, Sign] = {
-    "done": Sign(word="done", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-    "now": Sign(word="now", glyph="→", icon="arrow_forward", tone=Tone.NOTE),
-    "later": Sign(word="later", glyph="–", icon="radio_button_unchecked", tone=Tone.QUIET),
+    "done": Sign(word="done", glyph="✓", tone=Tone.GOOD),
+    "now": Sign(word="now", glyph="→", tone=Tone.NOTE),
+    "later": Sign(word="later", glyph="–", tone=Tone.QUIET),
 }
 """How far a set-up has come with a step."""
 
 MAP_LOAD: Mapping[str, Sign] = {
-    "loaded": Sign(word="loaded", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-    "unchanged": Sign(word="unchanged", glyph="–", icon="remove", tone=Tone.QUIET),
-    "refused": Sign(word="refused", glyph="✕", icon="block", tone=Tone.BAD),
+    "loaded": Sign(word="loaded", glyph="✓", tone=Tone.GOOD),
+    "unchanged": Sign(word="unchanged", glyph="–", tone=Tone.QUIET),
+    "refused": Sign(word="refused", glyph="✕", tone=Tone.BAD),
 }
 """What became of a map that was read."""
 
 CONFLICT: Mapping[str, Sign] = {
-    "open": Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
-    "deferred": Sign(word="deferred", glyph="◌", icon="snooze", tone=Tone.QUIET),
-    "decided": Sign(word="decided", glyph="→", icon="gavel", tone=Tone.NOTE),
-    "overdue": Sign(word="decided, not carried out", glyph="✕", icon="running_with_errors", tone=Tone.BAD),
-    "kept": Sign(word="kept", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-    "not_kept": Sign(word="not kept", glyph="✕", icon="cancel", tone=Tone.BAD),
-    "settled": Sign(word="settled by itself", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+    "open": Sign(word="open", glyph="●", tone=Tone.BAD),
+    "deferred": Sign(word="deferred", glyph="◌", tone=Tone.QUIET),
+    "decided": Sign(word="decided", glyph="→", tone=Tone.NOTE),
+    "overdue": Sign(word="decided, not carried out", glyph="✕", tone=Tone.BAD),
+    "kept": Sign(word="kept", glyph="✓", tone=Tone.GOOD),
+    "not_kept": Sign(word="not kept", glyph="✕", tone=Tone.BAD),
+    "settled": Sign(word="settled by itself", glyph="✓", tone=Tone.GOOD),
 }
 """The states of a conflict."""
 
 DIVERGENCE = complete(
     {
-        DivergenceState.OPEN: Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
-        DivergenceState.SUSPECTED: Sign(word="suspected", glyph="?", icon="help", tone=Tone.UNKNOWN),
-        DivergenceState.CLOSED: Sign(word="closed", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-        DivergenceState.DISMISSED: Sign(word="not confirmed", glyph="–", icon="remove", tone=Tone.QUIET),
+        DivergenceState.OPEN: Sign(word="open", glyph="●", tone=Tone.BAD),
+        DivergenceState.SUSPECTED: Sign(word="suspected", glyph="?", tone=Tone.UNKNOWN),
+        DivergenceState.CLOSED: Sign(word="closed", glyph="✓", tone=Tone.GOOD),
+        DivergenceState.DISMISSED: Sign(word="not confirmed", glyph="–", tone=Tone.QUIET),
     }
 )
 """The states of a divergence."""
 
 VERDICT = complete(
     {
-        Verdict.MET: Sign(word="in time", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-        Verdict.BREACH: Sign(word="missed its window", glyph="✕", icon="cancel", tone=Tone.BAD),
-        Verdict.BREACH_THEN_CONVERGED: Sign(word="late", glyph="◷", icon="schedule", tone=Tone.LATE),
-        Verdict.UNDECIDED: Sign(word="undecided", glyph="?", icon="help", tone=Tone.UNKNOWN),
-        Verdict.SUPERSEDED: Sign(word="superseded", glyph="–", icon="remove", tone=Tone.QUIET),
-        Verdict.PENDING: Sign(word="pending", glyph="…", icon="pending", tone=Tone.NOTE),
+        Verdict.MET: Sign(word="in time", glyph="✓", tone=Tone.GOOD),
+        Verdict.BREACH: Sign(word="missed its window", glyph="✕", tone=Tone.BAD),
+        Verdict.BREACH_THEN_CONVERGED: Sign(word="late", glyph="◷", tone=Tone.LATE),
+        Verdict.UNDECIDED: Sign(word="undecided", glyph="?", tone=Tone.UNKNOWN),
+        Verdict.SUPERSEDED: Sign(word="superseded", glyph="–", tone=Tone.QUIET),
+        Verdict.PENDING: Sign(word="pending", glyph="…", tone=Tone.NOTE),
     }
 )
 """What became of a change."""
 
 RECHECK = complete(
     {
-        RecheckState.ASKED: Sign(word="asked", glyph="…", icon="pending", tone=Tone.NOTE),
-        RecheckState.NOT_READ: Sign(word="not read", glyph="–", icon="timer_off", tone=Tone.QUIET),
-        RecheckState.AGREES: Sign(word="agrees", glyph="✓", icon="check_circle", tone=Tone.GOOD),
-        RecheckState.ON_ITS_WAY: Sign(word="on its way", glyph="→", icon="local_shipping", tone=Tone.NOTE),
-        RecheckState.MAY_DIFFER: Sign(word="may differ", glyph="◷", icon="schedule", tone=Tone.LATE),
-        RecheckState.DIFFERS: Sign(word="differs", glyph="≠", icon="difference", tone=Tone.BAD),
-        RecheckState.CANNOT_VERIFY: Sign(word="cannot verify", glyph="?", icon="help", tone=Tone.UNKNOWN),
-        RecheckState.NOT_FOUND: Sign(word="not found", glyph="–", icon="search_off", tone=Tone.UNKNOWN),
+        RecheckState.ASKED: Sign(word="asked", glyph="…", tone=Tone.NOTE),
+        RecheckState.NOT_READ: Sign(word="not read", glyph="–", tone=Tone.QUIET),
+        RecheckState.AGREES: Sign(word="agrees", glyph="✓", tone=Tone.GOOD),
+        RecheckState.ON_ITS_WAY: Sign(word="on its way", glyph="→", tone=Tone.NOTE),
+        RecheckState.MAY_DIFFER: Sign(word="may differ", glyph="◷", tone=Tone.LATE),
+        RecheckState.DIFFERS: Sign(word="differs", glyph="≠", tone=Tone.BAD),
+        RecheckState.CANNOT_VERIFY: Sign(word="cannot verify", glyph="?", tone=Tone.UNKNOWN),
+        RecheckState.NOT_FOUND: Sign(word="not found", glyph="∅", tone=Tone.UNKNOWN),
     }
 )
 """What became of a request to read a record."""
 
 SILENCE = complete(
     {
-        SilenceState.HOLDS: Sign(word="holds", glyph="◌", icon="notifications_paused", tone=Tone.NOTE),
-        SilenceState.TO_COME: Sign(word="to come", glyph="◷", icon="schedule", tone=Tone.LATE),
-        SilenceState.ENDED: Sign(word="ended", glyph="–", icon="notifications_active", tone=Tone.QUIET),
-        SilenceState.OVER: Sign(word="over", glyph="✓", icon="check_circle", tone=Tone.QUIET),
+        SilenceState.HOLDS: Sign(word="holds", glyph="◌", tone=Tone.NOTE),
+        SilenceState.TO_COME: Sign(word="to come", glyph="◷", tone=Tone.LATE),
+        SilenceState.ENDED: Sign(word="ended", glyph="–", tone=Tone.QUIET),
+        SilenceState.OVER: Sign(word="over", glyph="✓", tone=Tone.QUIET),
     }
 )
 """How a silence stands."""
@@ -311,10 +309,10 @@ FATE = complete(
 """What became of dead letters."""
 
 FAMILY: Mapping[str, Sign] = {
-    "timing": Sign(word="timing", glyph="◷", icon="schedule", tone=Tone.LATE),
-    "ownership": Sign(word="ownership", glyph="⚑", icon="swap_horiz", tone=Tone.BAD),
-    "validity": Sign(word="validity", glyph="!", icon="rule", tone=Tone.UNKNOWN),
-    "unexplained": Sign(word="unexplained", glyph="?", icon="question_mark", tone=Tone.QUIET),
+    "timing": Sign(word="timing", glyph="◷", tone=Tone.LATE),
+    "ownership": Sign(word="ownership", glyph="⚑", tone=Tone.BAD),
+    "validity": Sign(word="validity", glyph="!", tone=Tone.UNKNOWN),
+    "unexplained": Sign(word="unexplained", glyph="?", tone=Tone.QUIET),
 }
 """The families of causes."""
 
@@ -322,7 +320,7 @@ FAMILY: Mapping[str, Sign] = {
 def cause(name: Cause | str) -> Sign:
     """How a cause is shown: its own word, and the rest from its family."""
     family = FAMILY[MEANINGS[Cause(name)].family]
-    return Sign(word=str(name).replace("_", " "), glyph=family.glyph, icon=family.icon, tone=family.tone)
+    return Sign(word=str(name).replace("_", " "), glyph=family.glyph, tone=family.tone)
 
 
 BEATS = complete(

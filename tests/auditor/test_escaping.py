@@ -22,7 +22,6 @@ from auditor.escaping import visible
 from tests import HOME
 from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
 from tests.auditor.dashboard.page_runs import read_queue
-from tests.auditor.dashboard.test_look import signs
 from tests.auditor.screens import chromium, click_cell, served
 from tests.stand import Stand
 
@@ -64,8 +63,7 @@ ALIVE = """main => [...main.querySelectorAll(
         + '[data-testid=stMarkdownContainer] code, [role=img][translate=no]')]
     .filter(each => each.closest('[data-testid=stMarkdownContainer], [data-testid=stTable]'))
     .filter(each => each.tagName !== 'CODE' || ['c', 'd', 'x'].includes(each.textContent))
-    .filter(each => !OURS.includes(each.getAttribute('aria-label')))
-    .map(each => each.outerHTML.slice(0, 200))""".replace("OURS", str([f"{each.icon} icon" for each in signs()]))
+    .map(each => each.outerHTML.slice(0, 200))"""
 
 FOREIGN = """() => [...document.querySelectorAll('*')].flatMap(each =>
     [...each.attributes].filter(({name, value}) =>

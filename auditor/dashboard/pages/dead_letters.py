@@ -31,7 +31,7 @@ FLOWING = complete(
     {
         Flowing.OK: "✓ ok",
         Flowing.SLOW: "● slower than it fills",
-        Flowing.STALLED: "✗ stalled",
+        Flowing.STALLED: "✕ stalled",
         Flowing.UNKNOWN: "–",
     }
 )

@@ -69,11 +69,10 @@ def test_the_signs_of_a_table_differ_without_their_colours(table: Mapping[Any, S
     assert len({each.word for each in table.values()}) == len(table)
 
 
-def test_every_icon_is_one_that_streamlit_ships() -> None:
-    from streamlit.material_icon_names import ALL_MATERIAL_ICONS
-
+def test_a_sign_is_drawn_alike_in_tables_and_in_badges() -> None:
     for sign in signs():
-        assert sign.icon in ALL_MATERIAL_ICONS
+        assert sign.plain == f"{sign.glyph} {sign.word}"
+        assert sign.badge == f":{sign.tone}-badge[{sign.plain}]"
 
 
 def signs() -> Iterable[Sign]:
