@@ -16,6 +16,7 @@ from enum import StrEnum
 from auditor.dashboard.beats import Beat
 from auditor.history.status import FlowStatus
 from auditor.history.status import Standing as FlowState
+from auditor.map.review import Severity as Weight
 from checks.cause import MEANINGS, Cause
 from checks.convergence import Verdict
 from checks.coverage_days import Covered
@@ -203,6 +204,15 @@ SEVERITY = complete(
 )
 """How severe an incident is."""
 
+REMARK = complete(
+    {
+        Weight.HIGH: SEVERITY[Severity.HIGH],
+        Weight.MEDIUM: Sign(word="medium", glyph="△", tone=Tone.NOTE),
+        Weight.LOW: SEVERITY[Severity.LOW],
+    }
+)
+"""How much a remark about the map's design matters."""
+
 INCIDENT: Mapping[str, Sign] = {
     "open": Sign(word="open", glyph="●", tone=Tone.BAD),
     "acknowledged": Sign(word="acknowledged", glyph="◐", tone=Tone.NOTE),
@@ -256,7 +266,7 @@ DIVERGENCE = complete(
         DivergenceState.OPEN: Sign(word="open", glyph="●", tone=Tone.BAD),
         DivergenceState.SUSPECTED: Sign(word="suspected", glyph="?", tone=Tone.UNKNOWN),
         DivergenceState.CLOSED: Sign(word="closed", glyph="✓", tone=Tone.GOOD),
-        DivergenceState.DISMISSED: Sign(word="not confirmed", glyph="–", tone=Tone.QUIET),
+        DivergenceState.DISMISSED: Sign(word="dismissed", glyph="–", tone=Tone.QUIET),
     }
 )
 """The states of a divergence."""

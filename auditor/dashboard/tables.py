@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -18,10 +18,16 @@ from auditor.dashboard.navigation import Target
 INSTANT = "D MMM HH:mm:ss"
 """How tables show an instant."""
 
+CHIPS_APART, CHIPS_WIDTH = 8, 400
+"""What the first chip of a cell has around it and the next ones do not, and the widest column of them, in pixels."""
+
 MENU = "act"
 """The column of menus."""
 
 Subject = TypeVar("Subject")
+
+Signs: TypeAlias = Sign | Sequence[Sign] | None
+"""What one cell shows: a sign, several, or none."""
 
 
 def table(
@@ -31,8 +37,8 @@ def table(
     key: str,
     links: Mapping[str, Sequence[Target | None]] | None = None,
     acts: Mapping[str, tuple[Sequence[Any], Callable[[Any], None]]] | None = None,
-    signs: Mapping[str, Sequence[Sign | None]] | None = None,
-    after: Mapping[str, Sequence[Sign | None]] | None = None,
+    signs: Mapping[str, Sequence[Signs]] | None = None,
+    after: Mapping[str, Sequence[Signs]] | None = None,
     column_config: Mapping[str, Any] | None = None,
     optional: Sequence[str] = (),
     figures: bool = True,
@@ -45,7 +51,7 @@ def table(
         links: by column, the target of each row's cell; None for no link. Of its column's configuration only the
             width counts.
         acts: by column, the subject of each row's cell, and the action that a click performs with it.
-        signs: by column, the sign of each row, drawn as a coloured chip; None for an empty cell. A column that the
+        signs: by column, the signs of each row, drawn as coloured chips; None for an empty cell. A column that the
             frame does not have yet is put first.
         after: the same, for columns that are put last.
         optional: columns that are left out where no row has anything in them.
@@ -68,12 +74,13 @@ def table(
         width = config.get(column, {}).get("width")
         config[column] = _buttons(column, labels, meant, act, key=f"{key}-{column}", width=width)
     for column, drawn in {**(signs or {}), **(after or {})}.items():
-        chips = pd.Series([[] if each is None else [each.plain] for each in drawn], dtype=object, index=frame.index)
+        cells = [_several(each) for each in drawn]
+        chips = pd.Series([[each.plain for each in cell] for cell in cells], dtype=object, index=frame.index)
         if column in frame:
             frame[column] = chips
         else:
             frame.insert(len(frame.columns) if after and column in after else 0, column, chips)
-        config[column] = _chips(column, drawn)
+        config[column] = _chips(column, cells)
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 
@@ -151,10 +158,15 @@ def _menu(menu: Menu, subjects: Sequence[Any], *, key: str) -> Any:
     return st.column_config.ButtonColumn(MENU, width=80, type="tertiary", on_click=clicked, key=key)
 
 
-def _chips(column: str, drawn: Sequence[Sign | None]) -> Any:
+def _several(drawn: Signs) -> Sequence[Sign]:
+    return [] if drawn is None else [drawn] if isinstance(drawn, Sign) else drawn
+
+
+def _chips(column: str, cells: Sequence[Sequence[Sign]]) -> Any:
     """A column of coloured chips, one for each different sign."""
-    tones = {each.plain: look.HEX[each.tone] for each in drawn if each is not None}
-    width = chips_width([column, *tones])
+    tones = {each.plain: look.HEX[each.tone] for cell in cells for each in cell}
+    several = [sum(chips_width([each.plain]) - CHIPS_APART for each in cell) for cell in cells]
+    width = max(chips_width([column, *tones]), min(max(several, default=0) + CHIPS_APART, CHIPS_WIDTH))
     return st.column_config.MultiselectColumn(column, width=width, options=list(tones), color=list(tones.values()))
 
 

@@ -57,7 +57,10 @@ def draw(data: Data, _span: TimeRange, asks: Person | Onlooker) -> None:
             "number": [navigation.conflict(each.conflict_id) for each in cases],
             "record": [navigation.record(each.data_type, each.key) for each in cases],
         },
-        signs={"state": [look.CONFLICT[each.state] for each in cases]},
+        signs={
+            "cause": [look.cause(each.cause) for each in cases],
+            "state": [look.CONFLICT[each.state] for each in cases],
+        },
         alt="Conflicts that no rule decides, with why, who is to decide and since when",
         optional=("decision", "assigned to", "reopened from"),
         column_config={
@@ -71,7 +74,6 @@ def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
     return {
         "number": str(conflict.conflict_id),
         "record": conflict.key,
-        "cause": conflict.cause.value.replace("_", " "),
         "why": conflict.why,
         "who acts on it": data.impact_text(conflict.flow, conflict.cause.value, "nobody"),
         "decision": conflict.choice or "",
@@ -92,7 +94,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     conflict, decisions, about = case
     sign = look.CONFLICT[conflict.state].badge
     about_what = escaping.markdown(f"{conflict.data_type} {conflict.key}")
-    st.header(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
+    st.header(f"Conflict {conflict.conflict_id}: {about_what} {sign}", anchor=False)
     if conflict.came_back_of:
         st.warning("This conflict was decided before and has reopened.", icon=":material/replay:")
         navigation.link(f"See conflict {conflict.came_back_of}", navigation.conflict(conflict.came_back_of))
@@ -148,12 +150,12 @@ def _brief(brief: ConflictBrief) -> None:
                         "field": each.field,
                         brief.source: each.owner,
                         brief.target: each.target,
-                        "cause": each.cause.replace("_", " "),
                     }
                     for each in brief.fields
                 ]
             ),
             key="fields",
+            after={"cause": [look.cause(each.cause) if each.cause else None for each in brief.fields]},
             alt="The differing fields as they were stored, as far as their evidence policy allows",
         )
 
@@ -161,35 +163,42 @@ def _brief(brief: ConflictBrief) -> None:
 def _acts(data: Data, conflict: Conflict, brief: ConflictBrief, asks: Person) -> None:
     now = datetime.now(UTC)
     who = acting.named(asks)
+    if conflict.closed_at is not None:
+        st.caption("This conflict is closed. You can still comment on it.")
+        _comment(data, conflict, who, now)
+        return
     decide, defer, assign, say = st.tabs(["Decide", "Defer", "Assign", "Comment"])
-    over = conflict.closed_at is not None
     with decide, st.form("decide", border=False):
         choice = st.radio(
             "Which value is right?",
             [brief.source, brief.target, OTHER],
             format_func=escaping.markdown,
             captions=["as the owner holds it", "as the copy holds it", "neither"],
-            disabled=over,
         )
-        within = st.text_input("Systems must agree within", value="1h", disabled=over)
-        text = st.text_area("Why", key="why", disabled=over, height=80)
-        if st.form_submit_button("Decide", type="primary", disabled=over):
+        within = st.text_input("Systems must agree within", value="1h")
+        text = st.text_area("Why", key="why", height=80)
+        if st.form_submit_button("Decide", type="primary"):
             _do(data, conflict, Act.DECIDE, who, now, choice=choice, within=within, text=text)
     with defer, st.form("defer", border=False):
-        length = st.text_input("For how long", value="1d", disabled=over)
-        if st.form_submit_button("Defer", disabled=over):
+        length = st.text_input("For how long", value="1d")
+        if st.form_submit_button("Defer"):
             _do(data, conflict, Act.DEFER, who, now, length=length)
     with assign, st.form("assign", border=False):
-        to = st.text_input("To whom", value=conflict.assignee or "", disabled=over)
-        if st.form_submit_button("Assign", disabled=over):
+        to = st.text_input("To whom", value=conflict.assignee or "")
+        if st.form_submit_button("Assign"):
             _do(data, conflict, Act.ASSIGN, who, now, assignee=to)
-    with say, st.form("comment", border=False):
+    with say:
+        _comment(data, conflict, who, now)
+    if conflict.due_at is not None:
+        decided = escaping.markdown(conflict.choice or "")
+        st.caption(f"Decided for {decided}; the systems must agree by {conflict.due_at:%m-%d %H:%M} UTC.")
+
+
+def _comment(data: Data, conflict: Conflict, who: Person, now: datetime) -> None:
+    with st.form("comment", border=False):
         text = st.text_area("Comment", key="said", height=80)
         if st.form_submit_button("Add comment"):
             _do(data, conflict, Act.COMMENT, who, now, text=text)
-    if conflict.due_at is not None and not over:
-        decided = escaping.markdown(conflict.choice or "")
-        st.caption(f"Decided for {decided}; the systems must agree by {conflict.due_at:%m-%d %H:%M} UTC.")
 
 
 def _do(

@@ -16,6 +16,7 @@ from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import TimeRange
 from auditor.scenarios import Message, Performance, Programme, Scenario, Span, Stage, StageError
 from checks.escalation import WAITING, RefusedError
+from checks.record_history import DivergenceState
 from checks.severity import Severity
 
 MESSAGES_SHOWN = 8
@@ -152,7 +153,6 @@ def _seen(data: Data, shown: Performance) -> None:
                     "difference": evidence.difference_texts(found, data.map),
                     "flow": found["flow"].tolist(),
                     "since": [view.ago(at, now).removesuffix(" ago") for at in found["opened_at"]],
-                    "state": found["state"].tolist(),
                 }
             ),
             key="found",
@@ -162,12 +162,14 @@ def _seen(data: Data, shown: Performance) -> None:
                     for data_type, key in zip(found["data_type"], found["key"], strict=True)
                 ]
             },
-            signs={"cause": [look.cause(each) for each in found["cause"]]},
+            signs={
+                "cause": [look.cause(each) for each in found["cause"]],
+                "state": [look.DIVERGENCE[DivergenceState(each)] for each in found["state"]],
+            },
             alt="Records that began to differ since the scenario began",
             column_config={
                 "difference": st.column_config.TextColumn("owner → copy", width=190),
                 "since": st.column_config.TextColumn(width=60),
-                "state": st.column_config.TextColumn(width=60),
             },
         )
     for each in incidents.itertuples():

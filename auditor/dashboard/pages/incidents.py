@@ -32,6 +32,7 @@ from auditor.dashboard.time_range import BARS, TimeRange, bar_width
 from auditor.map.consumers import told as consumer_text
 from checks.breach_life import dated
 from checks.breaches import MEANINGS, Breach
+from checks.cause import Cause
 from checks.severity import Severity
 from probes.wording import counted
 
@@ -333,7 +334,12 @@ def _about(data: Data, incident: pd.Series, flows: list[str]) -> None:
     breaches = data.query(_BREACHES, [int(incident["id"])])
     present = [Breach(each.breach) for each in breaches.itertuples() if pd.isna(each.ended_at) and each.count]
     advice = ADVICE[cause] if incident["state"] == "resolved" else advice_for(cause, present)
-    st.markdown(f"**Likely cause**  \n{escaping.markdown(_words(incident['cause']))}")
+    drawn = (
+        look.cause(incident["cause"]).badge
+        if incident["cause"] in {*Cause}
+        else escaping.markdown(_words(incident["cause"]))
+    )
+    st.markdown(f"**Likely cause**  \n{drawn}")
     st.markdown(f"**What to do**  \n{advice}")
     shown = [data.map.flow(name) for name in flows if name in data.map.flows]
     readers = {

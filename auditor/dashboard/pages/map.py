@@ -240,9 +240,17 @@ def _review(data: Data) -> None:
         components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.", well=True)
         return
     with st.container(height="content" if len(remarks) <= REMARKS_WITHOUT_SCROLLING else 480):
-        words = ("severity", "rule", "subject", "reason", "advice")
+        words = ("rule", "subject", "reason", "advice")
         st.table(
-            frame([{word: escaping.markdown(getattr(remark, word)) for word in words} for remark in remarks]),
+            frame(
+                [
+                    {
+                        "severity": look.REMARK[remark.severity].badge,
+                        **{word: escaping.markdown(getattr(remark, word)) for word in words},
+                    }
+                    for remark in remarks
+                ]
+            ),
             border="horizontal",
             hide_index=True,
         )

@@ -307,7 +307,7 @@ def _misled(data: Data) -> None:
                     "reads": each.reads,
                     "records": each.records,
                     "unresolved": each.uncertain,
-                    "causes": ", ".join(cause.replace("_", " ") for cause in each.causes),
+                    "causes": "",
                     "since": view.ago(each.oldest_at, now).removesuffix(" ago"),
                     "where": few(each.flows, 2),
                 }
@@ -316,6 +316,7 @@ def _misled(data: Data) -> None:
         ),
         key="affected",
         links={"where": [navigation.drift(flow=list(each.flows)) for each in consumers]},
+        signs={"causes": [[look.cause(cause) for cause in each.causes] for each in consumers]},
         alt="Consumers that act on wrong values, the gravest role first",
     )
 

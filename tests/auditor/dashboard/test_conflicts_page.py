@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from auditor.dashboard import look, navigation
 from auditor.dashboard.access import LOCAL
-from tests.auditor.dashboard.page_runs import local, run, text
+from tests.auditor.dashboard.page_runs import button, local, run, signs, table_with, text
 from tests.stand import Stand
 
 
 def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     app = run("conflicts")
     assert "1 conflict" in text(app)
+    assert signs(table_with(app, "why")["cause"]) == ["⚑ duplicate"]
     app = run("conflicts", conflict="1")
     assert not app.exception
     assert "Conflict 1: customer 3" in text(app)
@@ -45,3 +46,19 @@ def test_a_conflict_that_is_not_there_is_said(disputed: Stand) -> None:
         app = run("conflicts", conflict=number)
         assert not app.exception
         assert f"There is no conflict {number}" in text(app)
+
+
+def test_a_closed_conflict_can_only_be_commented_on(disputed: Stand) -> None:
+    app = local("conflicts", conflict="1")
+    assert {"Decide", "Defer", "Assign", "Add comment"} <= {each.label for each in app.button}
+    disputed.run("billing", "DELETE FROM customers WHERE rowid = (SELECT max(rowid) FROM customers WHERE id = 3)")
+    disputed.clock.advance(2)
+    disputed.audit_until(lambda: not disputed.ledger.conflicts.listed())
+    app = local("conflicts", conflict="1")
+    assert not app.exception
+    assert f"Conflict 1: customer 3 {look.CONFLICT['settled'].badge}" in text(app)
+    assert not {"Decide", "Defer", "Assign"} & {each.label for each in app.button}
+    app.text_input(key="who").set_value("ada")
+    app.text_area(key="said").set_value("as expected")
+    button(app, "Add comment").click().run()
+    assert list(table_with(app, "action")["note"])[-1] == "as expected"

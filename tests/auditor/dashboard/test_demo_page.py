@@ -19,7 +19,7 @@ from auditor.senders.slack import message
 from demo.company import Company
 from demo.scenarios import SCENARIOS
 from tests.auditor.conflicts.test_decisions import OPEN
-from tests.auditor.dashboard.page_runs import button, links, local, run, table_with, text
+from tests.auditor.dashboard.page_runs import button, links, local, run, signs, table_with, text
 from tests.auditor.senders.receivers import NOTICE
 from tests.auditor.test_scenarios import performing
 from tests.demo.test_company import company
@@ -171,16 +171,17 @@ def test_demo_shows_how_records_differ_and_keeps_the_incidents_of_the_scenario(
         Stage(address).play("unreachable-crm", held=True)
         app = local("demo")
         assert "No incident is open." in text(app)
-        assert not [each for each in links(app) if ": incident " in each]
+        assert not [each for each in links(app) if " incident " in each]
         one_differs(watched)
         again(app)
         assert table_with(app, "record")["difference"].tolist() == ["name: Ada → Eve"]
+        assert signs(table_with(app, "record")["state"]) == ["● open"]
         assert [each for each in links(app) if "incident 2" in each]
         assert "No incident is open." not in text(app)
         heal(watched)
         finish(address)
         again(app)
-        (link,) = [each for each in app.page_link if ": incident " in each.label]
+        (link,) = [each for each in app.page_link if " incident " in each.label]
         assert "incident 2" in link.label
         assert link.query_string == "id=2"
         assert "No incident is open." in text(app)

@@ -32,6 +32,7 @@ TABLES: list[Mapping[Any, Sign]] = [
     look.DAY,
     look.COVERED,
     look.SEVERITY,
+    look.REMARK,
     look.INCIDENT,
     look.MESSAGE,
     look.DIVERGENCE,
@@ -73,6 +74,10 @@ def test_a_sign_is_drawn_alike_in_tables_and_in_badges() -> None:
     for sign in signs():
         assert sign.plain == f"{sign.glyph} {sign.word}"
         assert sign.badge == f":{sign.tone}-badge[{sign.plain}]"
+
+
+def test_a_divergence_has_the_name_on_pages_that_it_has_in_queries() -> None:
+    assert {state.value for state in look.DIVERGENCE} == {sign.word for sign in look.DIVERGENCE.values()}
 
 
 def signs() -> Iterable[Sign]:

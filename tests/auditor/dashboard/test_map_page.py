@@ -10,6 +10,7 @@ from auditor.dashboard import look
 from auditor.dashboard.pages.map import lag_text
 from auditor.history.lag import FlowLag
 from auditor.history.status import Standing
+from auditor.map.review import Severity
 from checks.lag import count_cells, fit
 from tests.auditor.dashboard.page_runs import links, read_queue, run, signs, text
 from tests.stand import Stand
@@ -21,7 +22,8 @@ def test_the_map_page_shows_every_flow_and_its_review(disputed: Stand) -> None:
     flows = app.dataframe[0].value
     assert signs(flows["state"]) == ["≠ drift"]
     assert list(flows["from"]) == ["crm"]
-    assert "no-team" in set(app.table[0].value["rule"])
+    remarks = app.table[0].value.set_index("rule")
+    assert remarks.loc["no-team", "severity"] == look.REMARK[Severity.LOW].badge
     assert "Click a flow, a system or a consumer" in text(app)
 
 

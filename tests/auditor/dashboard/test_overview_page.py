@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from auditor.dashboard import look
+from checks.cause import Cause
 from tests.auditor.dashboard.page_runs import drift, links, run, signs, table_with, text
 from tests.stand import Stand
 
@@ -24,6 +26,7 @@ def test_the_overview_says_who_acts_on_wrong_values(disputed: Stand) -> None:
     acting = table_with(app, "who")
     assert list(acting["who"]) == ["dunning", "sales"]
     assert list(acting["unresolved"]) == [1, 1]
+    assert signs(acting["causes"]) == [look.cause(Cause.DUPLICATE).plain] * 2
     assert [metric.value for metric in app.metric if metric.label == "Conflicts to decide"] == ["1"]
 
 
