@@ -282,7 +282,7 @@ class Data:
     @_shared
     def beats(self, span: TimeRange) -> dict[str, list[Beat]]:
         """What the audits of each flow found over the time range, in `BEATS` slots of equal length, oldest first."""
-        begin, end, slot_ms = span.begin, span.end, span.slot_ms(BEATS)
+        (begin, slot_ms), end = span.slots(BEATS), span.end
         runs = self.query(queries.SLOTS, [begin, slot_ms, begin, end])
         read = {row.flow: dict(zip(row.slots, row.unread, strict=True)) for row in runs.itertuples()}
         episodes: dict[str, list[Episode]] = defaultdict(list)
@@ -302,25 +302,29 @@ class Data:
     @_shared
     def shares(self, span: TimeRange) -> list[float | None]:
         """The share of changes within their windows in each of `BEATS` slots of the time range; None without any."""
-        slots = [span.begin, span.slot_ms(BEATS), span.begin, span.end, list(self.map.flows)]
+        begin, slot_ms = span.slots(BEATS)
+        slots = [begin, slot_ms, begin, span.end, list(self.map.flows)]
         found = self.query(queries.SHARES, slots).set_index("slot")["share"].reindex(range(BEATS))
         return [None if pd.isna(each) else float(each) for each in found]
 
     @_shared
     def letters_waiting(self, span: TimeRange) -> list[int | None]:
-        """How many dead letters waited in all queues of the map, in each of `BEATS` slots of the time range.
+        """How many dead letters waited in all queues of the map at most, in each of `BEATS` slots of the time range.
 
-        A queue counts as last read, for as long as that reading is current. None for slots in which one was not read
-        yet, or not lately, or its depth is unknown.
+        The largest reading of each queue counts; where a slot has none, the last one before it, for as long as that
+        is current. None for slots in which one was not read yet, or not lately, or its depth is unknown.
         """
-        slot_ms = span.slot_ms(BEATS)
-        found = self.query(queries.LETTERS_WAITING, [span.begin, slot_ms, span.begin, span.end])
+        begin, slot_ms = span.slots(BEATS)
+        found = self.query(queries.LETTERS_WAITING, [begin, slot_ms, begin, span.end])
         depths = pd.DataFrame(
             {
-                queue: rows.set_index("slot")["depth"]
-                .reindex(range(BEATS))
-                .ffill(limit=math.ceil(current_s(self.map.flow(queue[0]).every_s) * 1000 / slot_ms))
-                for queue, rows in found.groupby(["flow", "queue"])
+                queue: rows["most"].fillna(
+                    rows["depth"].ffill(limit=math.ceil(current_s(self.map.flow(queue[0]).every_s) * 1000 / slot_ms))
+                )
+                for queue, rows in (
+                    (queue, rows.set_index("slot").reindex(range(BEATS)))
+                    for queue, rows in found.groupby(["flow", "queue"])
+                )
                 if queue in self.map.queues
             },
             index=range(BEATS),
@@ -330,15 +334,20 @@ class Data:
 
     def depths(self, span: TimeRange) -> dict[tuple[str, str], list[int]]:
         """By flow and queue, its largest depth in each of `BEATS` slots of the time range in which it was known."""
-        found = self.query(queries.DEPTHS, [span.begin, span.slot_ms(BEATS), span.begin, span.end])
+        begin, slot_ms = span.slots(BEATS)
+        found = self.query(queries.DEPTHS, [begin, slot_ms, begin, span.end])
         return {
             (flow, queue): rows.sort_values("slot")["depth"].astype(int).tolist()
             for (flow, queue), rows in found.groupby(["flow", "queue"])
         }
 
     def conflicts_open(self, span: TimeRange) -> list[int]:
-        """How many conflicts were open over the time range, decided ones that are not carried out included."""
-        slots = [span.begin, span.slot_ms(BEATS), BEATS, list(self.map.flows)]
+        """The most conflicts that were open at one time in each of `BEATS` slots of the time range.
+
+        Decided ones that are not carried out are included.
+        """
+        begin, slot_ms = span.slots(BEATS)
+        slots = [list(self.map.flows), begin, slot_ms, BEATS, begin, slot_ms, BEATS]
         found = self.query(queries.CONFLICTS_OPEN, slots)
         return list(map(int, found["conflicts"]))
 

@@ -53,20 +53,25 @@ SHARES = f"""
 
 LETTERS_WAITING = f"""
     SELECT {_slot("read_at")} AS slot, flow, queue,
-           arg_max(coalesce(depth, -1), read_at) AS depth
+           max(coalesce(depth, -1)) AS most, arg_max(coalesce(depth, -1), read_at) AS depth
     FROM backlogs WHERE role = 'dead' AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
 
 DEPTHS = f"""
     SELECT {_slot("read_at")} AS slot, flow, queue, max(depth) AS depth
     FROM backlogs WHERE depth IS NOT NULL AND read_at >= ? AND read_at <= ? GROUP BY slot, flow, queue"""
 
-CONFLICTS_OPEN = """
-    WITH ends AS (
-        SELECT ?::TIMESTAMPTZ + to_milliseconds(? * (slot + 1)) AS end_at FROM range(?) slots(slot))
-    SELECT count(conflicts.id) AS conflicts
-    FROM ends LEFT JOIN conflicts ON opened_at <= end_at AND (closed_at IS NULL OR closed_at > end_at)
-        AND list_contains(?::VARCHAR[], flow)
-    GROUP BY end_at ORDER BY end_at"""
+CONFLICTS_OPEN = f"""
+    WITH mine AS (SELECT opened_at, closed_at FROM conflicts WHERE flow IN (SELECT unnest(?::VARCHAR[]))),
+    turns AS (
+        SELECT opened_at AS turned_at, 1 AS more FROM mine
+        UNION ALL SELECT closed_at, -1 FROM mine WHERE closed_at IS NOT NULL
+        UNION ALL SELECT ?::TIMESTAMPTZ + to_milliseconds(? * slot), 0 FROM range(?) slots(slot)),
+    standing AS (
+        SELECT {_slot("turned_at")} AS slot,
+               sum(more) OVER (ORDER BY turned_at, more ROWS UNBOUNDED PRECEDING) AS conflicts
+        FROM turns)
+    SELECT max(conflicts) AS conflicts FROM standing WHERE slot >= 0 AND slot < ? GROUP BY slot ORDER BY slot"""
+"""Counts up and down through all turns; the begin of a slot is one, too, so that each slot has a number."""
 
 SEEN = "(closed_at IS NULL OR (last_seen_at >= ? AND first_seen_at <= ?))"
 

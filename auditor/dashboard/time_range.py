@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 RANGES = {"15 min": 0.25, "1 h": 1.0, "6 h": 6.0, "24 h": 24.0, "7 d": 168.0, "30 d": 720.0}
 """Time ranges up to now, in hours."""
@@ -16,6 +16,10 @@ SHORTEST = timedelta(minutes=1)
 BARS = 60
 
 DAY = timedelta(days=1)
+
+MILLISECOND = timedelta(milliseconds=1)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bar_width(length: timedelta, bars: int) -> timedelta:
@@ -52,9 +56,17 @@ class TimeRange:
         """The width of a bar in a chart over the range: whole minutes, about sixty of them."""
         return max(SHORTEST, bar_width(self.end - self.begin, BARS) // SHORTEST * SHORTEST)
 
-    def slot_ms(self, slots: int) -> int:
-        """The length of one of so many equal parts of the range, in milliseconds."""
-        return (self.end - self.begin) // timedelta(milliseconds=slots)
+    def slots(self, number: int) -> tuple[datetime, int]:
+        """So many equal parts of the range: the begin of the first, and the milliseconds of each.
+
+        Those of a range up to now begin at multiples of their length, so that what was in one stays together as time
+        goes on. The last one is not over yet, and the first begins up to one length after the range.
+        """
+        length = (self.end - self.begin) // number
+        if self.to_now:
+            whole = -((EPOCH - self.end) // length)
+            return EPOCH + length * (whole - number), length // MILLISECOND
+        return self.begin, length // MILLISECOND
 
 
 def last(label: str, now: datetime) -> TimeRange:

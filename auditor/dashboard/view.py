@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING
@@ -77,11 +78,13 @@ def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:
 def bars(timeline: pd.DataFrame, begin: datetime, end: datetime, width: timedelta) -> list[int]:
     """How many records newly differ in each bar from begin to end, those without any included.
 
+    The first bar is the one within which the begin lies, so that no two become one.
+
     Args:
         timeline: columns bucket_at, opened.
     """
     number = int((end - begin) / width) + 1
-    at = ((timeline["bucket_at"] - pd.Timestamp(begin)) / width).round().clip(0, number - 1).astype(int)
+    at = ((timeline["bucket_at"] - pd.Timestamp(begin)) / width).map(math.ceil).clip(0, number - 1).astype(int)
     return [int(each) for each in np.bincount(at, weights=timeline["opened"], minlength=number)]
 
 

@@ -153,8 +153,8 @@ def _tiles(
                 f"{len(conflicts)} not settled" if conflicts else None,
                 delta_color="off",
                 delta_arrow="off",
-                help="Differences that no rule decides. The curve counts all that are not settled, also those that "
-                "are deferred, or decided and not carried out yet.",
+                help="Differences that no rule decides. The curve shows the most that were not settled at one time, "
+                "also those that are deferred, or decided and not carried out yet.",
             )
             sparkline.draw(data.conflicts_open(span), f"Conflicts that were not settled in {span.words}")
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
+import duckdb
+import pandas as pd
 import pytest
 
 from auditor import escaping
 from auditor.alerts.notices import incident_path
+from auditor.dashboard import queries, view
 from auditor.dashboard.beats import Beat
 from auditor.dashboard.data import BEATS, Data
 from auditor.dashboard.installations import forget, installation
@@ -29,7 +32,59 @@ def test_a_range_up_to_now_has_about_sixty_bars_at_most(label: str) -> None:
     assert span.end == NOW
     assert span.words == ("the last hour" if label == "1 h" else f"the last {label}")
     assert (span.end - span.begin) / span.bucket <= 61
-    assert span.slot_ms(40) * 40 == (span.end - span.begin) / timedelta(milliseconds=1)
+    assert span.slots(40)[1] * 40 == (span.end - span.begin) / timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize("label", RANGES)
+def test_what_was_in_one_slot_stays_together_as_time_goes_on(label: str) -> None:
+    begin, slot_ms = last(label, NOW).slots(BEATS)
+    slot = timedelta(milliseconds=slot_ms)
+    for passed in (timedelta(seconds=1), slot * 0.5, slot * 3.7):
+        now = NOW + passed
+        later, _ = last(label, now).slots(BEATS)
+        assert (later - begin) % slot == timedelta()
+        assert later + slot * (BEATS - 1) < now <= later + slot * BEATS
+
+
+def test_a_chosen_range_is_cut_from_its_begin() -> None:
+    span = between(NOW + timedelta(seconds=7), NOW + timedelta(seconds=87))
+    assert span.slots(BEATS) == (span.begin, 2_000)
+
+
+def test_a_curve_of_conflicts_has_the_most_that_were_open_at_one_time() -> None:
+    spans = [(-9, 12), (1, 3), (4, 6), (21, 29), (25, None), (29, 30), (35, 36), (41, None)]
+    with duckdb.connect() as engine:
+        engine.execute(
+            "SET TimeZone = 'UTC'; CREATE TABLE conflicts (flow TEXT, opened_at TIMESTAMPTZ, closed_at TIMESTAMPTZ)"
+        )
+        for opened, closed in spans:
+            ends = [None if each is None else NOW + timedelta(seconds=each) for each in (opened, closed)]
+            engine.execute("INSERT INTO conflicts VALUES ('to_billing', ?, ?), ('gone', ?, ?)", [*ends, *ends])
+        asked = [["to_billing"], NOW, 10_000, 4, NOW, 10_000, 4]
+        assert engine.execute(queries.CONFLICTS_OPEN, asked).fetchall() == [(2,), (1,), (2,), (2,)]
+
+
+def test_a_curve_of_dead_letters_has_the_most_that_waited_in_a_slot(watched: Stand) -> None:
+    watched.run("billing", "INSERT INTO letters VALUES (1, '3', '2026-03-01 00:00:00', 'no')")
+    begun = watched.clock.now()
+    read_queue(watched)
+    watched.clock.advance(1)
+    watched.run("billing", "DELETE FROM letters")
+    read_queue(watched)
+    data = installation(str(watched.map_file), str(watched.place / "var"))
+    span = between(begun - timedelta(seconds=1), begun + timedelta(minutes=3, seconds=19))
+    read, again = slots_of_reads(data, span)
+    assert read == again
+    assert data.letters_waiting(span)[read : read + 3] == [1, 0, 0]
+
+
+def test_bars_keep_what_they_hold_while_the_range_moves_on() -> None:
+    width = timedelta(minutes=1)
+    timeline = pd.DataFrame({"bucket_at": [NOW + width * each for each in range(5)], "opened": [1, 2, 3, 4, 5]})
+    for second in range(1, 60):
+        begin = NOW + timedelta(seconds=second)
+        assert view.bars(timeline, begin, begin + 5 * width, width) == [1, 2, 3, 4, 5, 0]
+    assert view.bars(timeline, NOW, NOW + 5 * width, width) == [1, 2, 3, 4, 5, 0]
 
 
 def test_a_range_that_ends_before_it_begins_is_a_minute_long() -> None:
@@ -159,7 +214,7 @@ def test_an_end_that_is_no_instant_is_told(given: str, watched: Stand) -> None:
 def slots_of_reads(data: Data, span: TimeRange) -> list[int]:
     """In which slots of the time range the one queue was read, or could not be."""
     reads = data.query("SELECT read_at FROM backlogs WHERE read_at >= ? ORDER BY read_at", [span.begin])["read_at"]
-    return [(at - span.begin) // timedelta(milliseconds=span.slot_ms(BEATS)) for at in reads]
+    return [(at - span.begin) // timedelta(milliseconds=span.slots(BEATS)[1]) for at in reads]
 
 
 def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_has_gaps_where_that_is_unknown(
@@ -189,7 +244,7 @@ def test_a_curve_of_dead_letters_takes_a_queue_as_last_read_and_has_gaps_where_t
     data.changed()
     after = between(watched.clock.now() - timedelta(seconds=50), watched.clock.now() + timedelta(minutes=9))
     (read,) = slots_of_reads(data, after)
-    current = math.ceil(60_000 / after.slot_ms(BEATS))  # for a minute
+    current = math.ceil(60_000 / after.slots(BEATS)[1])  # for a minute
     assert data.letters_waiting(after) == [None] * read + [1] * (1 + current) + [None] * (BEATS - 1 - read - current)
     data.map = replace(data.map, queues={})
     data.changed()
@@ -212,6 +267,8 @@ def test_a_slot_without_audits_is_a_gap_and_not_a_flow_that_disagrees() -> None:
     beats = {"one": [silent, silent, well, bad], "two": [silent, well, well, bad]}
     assert overview._agreeing(beats) == [None, 1, 2, 0]
     assert overview._agreeing({}) == []
+    for unwell in (Beat.DIFFERS, Beat.LATE, Beat.CANNOT_VERIFY):
+        assert overview._agreeing({"one": [well, unwell, well], "two": [well] * 3}) == [2, 1, 2]
 
 
 def test_what_the_map_no_longer_names_is_in_no_curve(watched: Stand) -> None:
