@@ -133,10 +133,11 @@ def run(first: str = "overview") -> None:
         st.session_state["range"] = FROM_TO
     with st.sidebar:
         st.selectbox("Time range", ranges, index=ranges.index(_SHARED["range"]), key="range", bind="query-params")
-        if st.session_state["range"] == FROM_TO:
-            _two_instants()
-        else:
-            _no_instants()
+    if st.session_state["range"] == FROM_TO:
+        _two_instants()
+    else:
+        _no_instants()
+    with st.sidebar:
         st.segmented_control(
             "Refresh", list(REFRESH), default=_SHARED["refresh"], key="refresh", required=True, bind="query-params"
         )
@@ -178,6 +179,7 @@ def _two_instants() -> None:
     """Draw the two ends of a time range, by default the last hour, and keep them in the address.
 
     Streamlit's own way to keep a value there leaves out the default, and a link would show another hour tomorrow.
+    What is wrong with the two is said on the page, because the sidebar is collapsed on a phone.
     """
     named = _named_instants()
     minute = datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None)
@@ -187,21 +189,22 @@ def _two_instants() -> None:
             st.session_state[key] = usual[key]
         if named[key] and named != st.session_state.get(_ENDS_SEEN):
             st.session_state[key] = asked.instant(key, up=key == "to") or st.session_state[key]
-    for key, label in ENDS.items():
-        st.datetime_input(
-            label,
-            key=key,
-            min_value=asked.EARLIEST,
-            max_value=asked.LATEST,
-            step=timedelta(minutes=1),
-            format="YYYY-MM-DD",
-            required=True,
-        )
-    before = st.session_state.get(_RANGE_BEFORE)
-    if before is not None:
-        st.button(
-            f"Back to the last {before}", icon=":material/zoom_out:", on_click=_show_range_again, args=(before,)
-        )
+    with st.sidebar:
+        for key, label in ENDS.items():
+            st.datetime_input(
+                label,
+                key=key,
+                min_value=asked.EARLIEST,
+                max_value=asked.LATEST,
+                step=timedelta(minutes=1),
+                format="YYYY-MM-DD",
+                required=True,
+            )
+        before = st.session_state.get(_RANGE_BEFORE)
+        if before is not None:
+            st.button(
+                f"Back to the last {before}", icon=":material/zoom_out:", on_click=_show_range_again, args=(before,)
+            )
     kept = {key: f"{st.session_state[key]:{INSTANT}}" for key in ENDS}
     for key, text in kept.items():
         st.query_params[key] = text

@@ -200,14 +200,16 @@ def test_an_instant_may_be_written_in_any_way_of_iso_8601(given: str, shown: str
 def test_a_range_whose_ends_are_swapped_is_told(watched: Stand) -> None:
     app = run("overview", **{"range": FROM_TO, "from": "2026-03-01T10:00", "to": "2026-03-01T09:00"})
     assert not app.exception
-    assert "The range ends before it begins; one minute is shown." in [each.value for each in app.warning]
+    assert "The range ends before it begins; one minute is shown." in [each.value for each in app.main.warning]
+    assert not app.sidebar.warning
 
 
 @pytest.mark.parametrize("given", ["yesterday", "0001-01-01T00:00", "2026-13-01"])
 def test_an_end_that_is_no_instant_is_told(given: str, watched: Stand) -> None:
     app = run("overview", **{"range": FROM_TO, "from": given})
     assert not app.exception
-    (warning,) = [each.value for each in app.warning if each.icon == ":material/link_off:"]
+    assert not app.sidebar.warning
+    (warning,) = [each.value for each in app.main.warning if each.icon == ":material/link_off:"]
     assert f"{escaping.markdown(given)} is not an instant such as 2026-03-01T10:00" in warning
 
 
