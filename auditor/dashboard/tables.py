@@ -21,6 +21,12 @@ INSTANT = "D MMM HH:mm:ss"
 CHIPS_APART, CHIPS_WIDTH = 8, 400
 """What the first chip of a cell has around it and the next ones do not, and the widest column of them, in pixels."""
 
+BODY = 1440 - 260 - 2 * 32
+"""The width of a page's body on a screen of 1440 pixels beside the sidebar."""
+
+CHECKBOX, INSTANT_WIDTH = 32, 102
+"""The widths of the column in which rows are selected and of one of instants, in pixels."""
+
 MENU = "act"
 """The column of menus."""
 
@@ -42,6 +48,8 @@ def table(
     column_config: Mapping[str, Any] | None = None,
     optional: Sequence[str] = (),
     figures: bool = True,
+    widest: str = "",
+    room: int = BODY,
     **more: Any,
 ) -> Any:
     """Draw a table.
@@ -56,6 +64,8 @@ def table(
         after: the same, for columns that are put last.
         optional: columns that are left out where no row has anything in them.
         figures: whole numbers are counts, shown in groups of three digits.
+        widest: the column that takes all the room that the others leave, and no less than its own width.
+        room: for all columns, in pixels.
 
     Returns:
         What Streamlit answers, such as the selection.
@@ -81,6 +91,10 @@ def table(
         else:
             frame.insert(len(frame.columns) if after and column in after else 0, column, chips)
         config[column] = _chips(column, cells)
+    if widest:
+        others = sum(_width(frame[name], config.get(name, {})) for name in frame.columns if name != widest)
+        spare = room - others - CHECKBOX * ("selection_mode" in more)
+        config[widest] = {**config[widest], "width": max(config[widest]["width"], spare)}
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 
@@ -168,6 +182,16 @@ def _chips(column: str, cells: Sequence[Sequence[Sign]]) -> Any:
     several = [sum(chips_width([each.plain]) - CHIPS_APART for each in cell) for cell in cells]
     width = max(chips_width([column, *tones]), min(max(several, default=0) + CHIPS_APART, CHIPS_WIDTH))
     return st.column_config.MultiselectColumn(column, width=width, options=list(tones), color=list(tones.values()))
+
+
+def _width(cells: pd.Series, config: Any) -> int:
+    """How wide a column is drawn, in pixels, about. A column of buttons has its configuration inside."""
+    width = getattr(config, "config", config).get("width")
+    if isinstance(width, int):
+        return width
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        return INSTANT_WIDTH
+    return 24 + 7 * max(map(len, [str(cells.name), *cells.dropna().map(str)]))
 
 
 def chips_width(texts: Sequence[str]) -> int:

@@ -23,6 +23,9 @@ MESSAGES_SHOWN = 8
 
 INCIDENTS_SHOWN = 12
 
+ROOM = (tables.BODY - 32) * 2 // 3
+"""The width of what the auditor sees, in pixels, beside what the channel hears."""
+
 _FOUND = """
     SELECT data_type, flow, key, kind, cause, state, differences, detail, opened_at FROM divergences
     WHERE opened_at >= ? ORDER BY opened_at DESC, flow, key LIMIT 12"""
@@ -58,7 +61,7 @@ def draw(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
     shown = programme.playing or programme.last
     _introduction(data, stage, programme, plays)
     if shown is not None and shown.name in programme.scenarios:
-        left, right = st.columns([3, 2], gap="medium")
+        left, right = st.columns([2, 1], gap="medium")
         with left:
             _seen(data, shown)
         with right:
@@ -150,7 +153,7 @@ def _seen(data: Data, shown: Performance) -> None:
             frame(
                 {
                     "record": found["key"].tolist(),
-                    "difference": evidence.difference_texts(found, data.map),
+                    "difference": evidence.difference_texts(found, data.map, brief=True),
                     "flow": found["flow"].tolist(),
                     "since": [view.ago(at, now).removesuffix(" ago") for at in found["opened_at"]],
                 }
@@ -167,8 +170,12 @@ def _seen(data: Data, shown: Performance) -> None:
                 "state": [look.DIVERGENCE[DivergenceState(each)] for each in found["state"]],
             },
             alt="Records that began to differ since the scenario began",
+            widest="difference",
+            room=ROOM,
             column_config={
-                "difference": st.column_config.TextColumn("owner → copy", width=190),
+                "record": st.column_config.TextColumn(width=90),
+                "difference": st.column_config.TextColumn("owner → copy", width=230),
+                "flow": st.column_config.TextColumn(width=100),
                 "since": st.column_config.TextColumn(width=60),
             },
         )

@@ -152,7 +152,7 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
     rows = pd.DataFrame(
         {
             "record": found["key"],
-            "difference": evidence.difference_texts(found, data.map),
+            "difference": evidence.difference_texts(found, data.map, brief=True),
             "flow": found["flow"],
             "first seen": found["first_seen_at"],
             "what should be": found["resolution"],
@@ -178,13 +178,14 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
         optional=("what should be", "who acts on it", "dead letter", "closed"),
         height=min(38 + 35 * len(found), 700),
         alt="Records that differ, with cause, state, flow and differing fields",
+        widest="difference",
         column_config={  # together with the signs, all columns of open records fit on a screen of 1440 pixels
             "record": st.column_config.TextColumn(width=90),
-            "difference": st.column_config.TextColumn("owner → copy", width=170),
-            "flow": st.column_config.TextColumn(width=130),
-            "what should be": st.column_config.TextColumn(width=160, help="By the flow's conflict policy"),
-            "who acts on it": st.column_config.TextColumn(width=100),
-            "dead letter": st.column_config.TextColumn(width=104, help="Why its message was dead-lettered"),
+            "difference": st.column_config.TextColumn("owner → copy", width=245),
+            "flow": st.column_config.TextColumn(width=110),
+            "what should be": st.column_config.TextColumn(width=125, help="By the flow's conflict policy"),
+            "who acts on it": st.column_config.TextColumn(width=90),
+            "dead letter": st.column_config.TextColumn(width=90, help="Why its message was dead-lettered"),
             **tables.instants("first seen", "closed"),
         },
     )

@@ -418,7 +418,7 @@ def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
         pd.DataFrame(
             {
                 "record": list(records["key"]),
-                "difference": evidence.difference_texts(records, data.map),
+                "difference": evidence.difference_texts(records, data.map, brief=True),
                 "flow": list(records["flow"]),
                 "first seen": list(records["first_seen_at"]),
                 "closed": list(records["closed_at"]),
@@ -433,8 +433,12 @@ def _records(data: Data, incident: pd.Series, flows: list[str]) -> None:
         },
         signs={"cause": [look.cause(each) for each in records["cause"]]},
         alt="Records of this incident, those that still differ first",
+        optional=("closed",),
+        widest="difference",
         column_config={
-            "difference": st.column_config.TextColumn("owner → copy", width="large"),
+            "record": st.column_config.TextColumn(width=110),
+            "difference": st.column_config.TextColumn("owner → copy", width=245),
+            "flow": st.column_config.TextColumn(width=150),
             **tables.instants("first seen", "closed"),
         },
     )

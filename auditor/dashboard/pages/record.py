@@ -119,7 +119,7 @@ def _history(data: Data, span: TimeRange, record: RecordView, key: str) -> None:
 
 
 def _divergences(data: Data, divergences: pd.DataFrame) -> None:
-    shown = divergences.assign(difference=evidence.difference_texts(divergences, data.map))
+    shown = divergences.assign(difference=evidence.difference_texts(divergences, data.map, brief=True))
     columns = {
         "difference": "difference",
         "flow": "flow",
@@ -138,9 +138,15 @@ def _divergences(data: Data, divergences: pd.DataFrame) -> None:
             "cause": [look.cause(each) for each in divergences["cause"]],
             "state": [look.DIVERGENCE[DivergenceState(each)] for each in divergences["state"]],
         },
+        optional=("closed", "late since", "what should be", "versions behind", "who agrees with whom"),
+        widest="difference",
         column_config={
             **tables.instants("first seen", "closed", "late change made"),
-            "difference": st.column_config.TextColumn("owner → copy", width="medium"),
+            "difference": st.column_config.TextColumn("owner → copy", width=230),
+            "flow": st.column_config.TextColumn(width=100),
+            "what should be": st.column_config.TextColumn(width=110),
+            "versions behind": st.column_config.NumberColumn("behind", width=60, help="Versions behind the owner"),
+            "who agrees with whom": st.column_config.TextColumn(width=100),
         },
     )
 
@@ -194,5 +200,11 @@ def _incidents(incidents: pd.DataFrame) -> None:
         alt="Incidents to which its divergences and late changes belong",
         links={"incident": [navigation.incident(int(each)) for each in incidents["id"]]},
         signs={"severity": severities, "state": [look.INCIDENT[str(each)] for each in incidents["state"]]},
-        column_config=tables.instants("since", "resolved"),
+        optional=("resolved",),
+        widest="what",
+        column_config={
+            "incident": st.column_config.TextColumn(width=70),
+            "what": st.column_config.TextColumn(width=360),
+            **tables.instants("since", "resolved"),
+        },
     )

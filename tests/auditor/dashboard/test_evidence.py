@@ -73,3 +73,29 @@ def test_what_is_left_out_of_the_part_is_the_same_in_both(copy: str, owner: str)
     assert 0 <= start <= end <= len(copy)
     assert owner.startswith(copy[:start])
     assert owner.endswith(copy[end:])
+
+
+@pytest.mark.parametrize(
+    ("owner", "copy", "shown"),
+    [
+        ("short", "other", "plan: short → other"),
+        ("2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z", "plan: …10:00:00Z → …10:00:05Z"),
+        ("2026-03-01T10:00:00+00:00", "2026-02-28T09:12:44+00:00", "plan: 2026-03-01… → 2026-02-28…"),
+        ("2026-03-01T10:00:00+00:00", "missing", "plan: 2026-03-01… → missing"),
+        ("x" * 40 + "1", "x" * 40 + "2", "plan: …xxx1 → …xxx2"),
+        ("x" * 40, "x" * 41, "plan: …xxxx → …xxxx"),
+        ("7" * 40 + "1" + "0" * 40, "7" * 40 + "2" + "0" * 40, "plan: …7771000000… → …7772000000…"),
+        ("e" * 40 + "e\u0301", "e" * 40 + "e\u0300", "plan: …eeee\u0301 → …eeee\u0300"),
+    ],
+)
+def test_a_brief_text_shows_of_long_values_where_they_differ(owner: str, copy: str, shown: str) -> None:
+    difference = {"field": "plan", "shape": "value", "owner_value": owner, "target_value": copy}
+    text = json.dumps([difference])
+    assert evidence.differences_text(text, "", "value", FIELDS, brief=True) == shown
+    assert evidence.differences_text(text, "", "value", FIELDS) == f"plan: {owner} → {copy}"
+
+
+@given(st.text(), st.text())
+def test_what_is_left_of_two_values_differs(owner: str, copy: str) -> None:
+    if owner != copy and len(owner) > evidence.VALUE_ROOM < len(copy):
+        assert evidence.shortened(owner, copy) != evidence.shortened(copy, owner)

@@ -7,12 +7,12 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from auditor.dashboard import look, tables
+from auditor.dashboard import tables
 from tests.auditor.dashboard.page_runs import drift, run
 from tests.stand import Stand
 
-SCREEN = 1440 - 260 - 2 * 32
-"""The width of a page's body, in pixels, on a screen of 1440 beside the sidebar."""
+LEAST_EVIDENCE = 245
+"""The width in pixels in which a brief difference of two instants can be read."""
 
 
 def widths(shown: Any) -> dict[str, int]:
@@ -23,13 +23,29 @@ def widths(shown: Any) -> dict[str, int]:
 
 def test_the_columns_of_drift_and_coverage_fit_on_a_laptop_screen(watched: Stand) -> None:
     drift(watched)
-    checkbox, instant, slack = 32, 102, 8
-    found = widths(run("drift").dataframe[0])
-    found["cause"] = max(tables.chips_width([look.cause(each).plain]) for each in ("foreign_write", "late"))
-    assert checkbox + sum(found.values()) + instant <= SCREEN + slack
+    slack = 8
+    (drawn,) = (each for each in run("drift").dataframe if "difference" in each.value)
+    found = widths(drawn)
+    around = tables.CHECKBOX + tables.INSTANT_WIDTH
+    shown = [width for name, width in found.items() if name in drawn.value]
+    assert sum(shown) + around == tables.BODY
+    assert around + sum({**found, "difference": LEAST_EVIDENCE}.values()) <= tables.BODY + slack
     (coverage,) = (each for each in run("sla").dataframe if "unverified" in each.value)
     assert set(coverage.value.columns) - widths(coverage).keys() == set()
-    assert sum(widths(coverage).values()) <= SCREEN + slack
+    assert sum(widths(coverage).values()) <= tables.BODY + slack
+
+
+def test_evidence_has_the_room_that_the_other_columns_leave(watched: Stand) -> None:
+    drift(watched)
+    for page, query, name in (
+        ("incidents", {"id": "1"}, "first seen"),
+        ("record", {"type": "customer", "key": "3"}, "first seen"),
+    ):
+        (found,) = (each for each in run(page, **query).dataframe if name in each.value)
+        instants = len(found.value.select_dtypes("datetimetz").columns)
+        shown = {column: width for column, width in widths(found).items() if column in found.value}
+        assert shown["difference"] > LEAST_EVIDENCE
+        assert sum(shown.values()) + instants * tables.INSTANT_WIDTH == tables.BODY
 
 
 def counted_rows() -> None:
