@@ -64,7 +64,8 @@ def table(
         after: the same, for columns that are put last.
         optional: columns that are left out where no row has anything in them.
         figures: whole numbers are counts, shown in groups of three digits.
-        widest: the column that takes all the room that the others leave, and no less than its own width.
+        widest: the column that is the first to get what room is left, as far as its texts need it; then other texts
+            do. Its width must be given.
         room: for all columns, in pixels.
 
     Returns:
@@ -92,9 +93,7 @@ def table(
             frame.insert(len(frame.columns) if after and column in after else 0, column, chips)
         config[column] = _chips(column, cells)
     if widest:
-        others = sum(_width(frame[name], config.get(name, {})) for name in frame.columns if name != widest)
-        spare = room - others - CHECKBOX * ("selection_mode" in more)
-        config[widest] = {**config[widest], "width": max(config[widest]["width"], spare)}
+        _share(frame, config, widest, room - CHECKBOX * ("selection_mode" in more))
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 
@@ -184,6 +183,24 @@ def _chips(column: str, cells: Sequence[Sequence[Sign]]) -> Any:
     return st.column_config.MultiselectColumn(column, width=width, options=list(tones), color=list(tones.values()))
 
 
+def _share(frame: pd.DataFrame, config: dict[str, Any], widest: str, room: int) -> None:
+    """Widen columns of texts that would be cut off, as far as there is room, and let one fill what is left."""
+    spare = room - sum(_width(frame[name], config.get(name, {})) for name in frame.columns)
+    texts = [
+        each for each in frame.columns if isinstance(config.get(each), dict) and frame[each].map(type).eq(str).any()
+    ]
+    for name in (widest, *texts):
+        width = _width(frame[name], config[name])
+        wider = max(0, min(spare, _needed(frame[name]) - width))
+        config[name] = {**config[name], "width": width + wider}
+        spare -= wider
+    config[widest]["width"] += max(0, spare)
+
+
+def _needed(cells: pd.Series) -> int:
+    return 24 + 7 * max(map(len, [str(cells.name), *cells.dropna().map(str)]))
+
+
 def _width(cells: pd.Series, config: Any) -> int:
     """How wide a column is drawn, in pixels, about. A column of buttons has its configuration inside."""
     width = getattr(config, "config", config).get("width")
@@ -191,7 +208,7 @@ def _width(cells: pd.Series, config: Any) -> int:
         return width
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         return INSTANT_WIDTH
-    return 24 + 7 * max(map(len, [str(cells.name), *cells.dropna().map(str)]))
+    return _needed(cells)
 
 
 def chips_width(texts: Sequence[str]) -> int:
