@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from auditor.dashboard import navigation
 from auditor.dashboard.map_chart import SCALES
@@ -170,15 +170,24 @@ def click_a_bar(page: Page, demo: str) -> None:
 def click_a_mark(page: Page, mark: Locator) -> None:
     """What is clicked in a chart leads to the records that differed then."""
     mark.wait_for(state="attached", timeout=90_000)
-    mark.scroll_into_view_if_needed()
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
-    box = mark.bounding_box()
-    assert box is not None
+    box = _scrolled_to(page, mark)
     page.mouse.move(box["x"] + box["width"] / 2 - 1, box["y"] + box["height"] / 2)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.get_by_role("heading", name="Drift").wait_for(timeout=90_000)
     expect(page.get_by_text(re.compile(r"\d+ records? match|No record matches"))).to_be_visible(timeout=90_000)
     expect(page).to_have_url(re.compile(r"from=\d{4}-\d\d-\d\dT.*to=\d{4}"))
+
+
+def _scrolled_to(page: Page, mark: Locator) -> FloatRect:
+    """Where a mark is on the screen, once what is above it has got its height and moves it no more."""
+    assert page.viewport_size is not None
+    height, before, box = page.viewport_size["height"], None, None
+    while box is None or box != before or not 0 <= box["y"] <= height - box["height"]:
+        mark.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        before, box = box, mark.bounding_box()
+    return box
 
 
 @pytest.mark.timeout(600)
