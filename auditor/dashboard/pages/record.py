@@ -138,7 +138,7 @@ def _divergences(data: Data, divergences: pd.DataFrame) -> None:
             "cause": [look.cause(each) for each in divergences["cause"]],
             "state": [look.DIVERGENCE[DivergenceState(each)] for each in divergences["state"]],
         },
-        optional=("closed", "late since", "what should be", "versions behind", "who agrees with whom"),
+        optional=("closed", "late change made", "what should be", "versions behind", "who agrees with whom"),
         widest="difference",
         column_config={
             **tables.instants("first seen", "closed", "late change made"),

@@ -63,7 +63,7 @@ def test_a_key_that_was_not_found_is_not_green(manned: Stand) -> None:
     with manned.ledger.write() as transaction:
         found: dict[str, tuple[Result, str]] = {"none": (NOT_FOUND, "neither system holds it")}
         manned.ledger.rechecks.answer(transaction, "to_billing", found, begun_at=now, at=now)
-    assert signs(table_with(local("drift"), "asked by")["found"]) == ["– not found"]
+    assert signs(table_with(local("drift"), "asked by")["found"]) == ["∅ not found"]
     assert look.RECHECK[RecheckState.NOT_FOUND].tone is look.Tone.UNKNOWN
 
 
