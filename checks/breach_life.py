@@ -17,6 +17,9 @@ PARTIAL = "partial"
 DELETIONS = "deletions"
 """Reason of late changes that are deletions, all of them."""
 
+SOME_DELETIONS = "some_deletions"
+"""Reason of late changes some of which are deletions."""
+
 CONCURRENT = "concurrent"
 """Reason of records that were changed on both sides, all of them by systems that may write there."""
 
@@ -118,7 +121,8 @@ def begins_anew(breach: OpenBreach, signal: BreachSignal) -> bool:
 
     Deletions that are not carried over have nothing to do with other changes that are late.
     """
-    apart = breach.reason != signal.reason and DELETIONS in {breach.reason, signal.reason}
+    reasons = {breach.reason, signal.reason}
+    apart = DELETIONS in reasons and not reasons <= {DELETIONS, SOME_DELETIONS}
     return apart and signal.known and not breach.count and signal.count >= signal.threshold
 
 

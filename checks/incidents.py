@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from checks.breach_life import DELETIONS, OpenBreach
+from checks.breach_life import DELETIONS, SOME_DELETIONS, OpenBreach
 from checks.breaches import MEANINGS, UNKNOWN, Breach
 from checks.root_causes import SYMPTOMS, Group, RootCause, strongest_first, systems_of
 from checks.severity import Severity
@@ -288,7 +288,7 @@ def _left_behind(breach: OpenBreach, group: Group, part_of: Mapping[int, int], l
 def _shows(breach: OpenBreach, cause: str) -> bool:
     """Whether a breach shows that a cause lasts."""
     shown = breach.count > 0 and breach.breach in shown_by(cause)
-    return shown and (cause != RootCause.DELETIONS_MISSING or breach.reason == DELETIONS)
+    return shown and (cause != RootCause.DELETIONS_MISSING or breach.reason in {DELETIONS, SOME_DELETIONS})
 
 
 def shown_by(cause: str) -> frozenset[Breach]:

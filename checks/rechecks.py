@@ -134,14 +134,10 @@ def found_of(
         held: a system holds the record.
         known: an audit has known it before; a record that is gone from both systems agrees.
     """
-    if outcome is Outcome.AGREED and not held:
-        return (
-            (outcome, "neither system holds it")
-            if known
-            else (NOT_FOUND, "neither system holds it, and no audit has seen it")
-        )
+    if outcome is Outcome.AGREED and not held and not known:
+        return NOT_FOUND, "neither system holds it, and no audit has seen it"
     if outcome is Outcome.AGREED:
-        return outcome, ""
+        return outcome, "" if held else "neither system holds it"
     if outcome is Outcome.INCONCLUSIVE:
         return outcome, reason or "it was being written during the reading"
     return outcome, reason or cause.replace("_", " ")

@@ -84,7 +84,7 @@ WHERE_IT_RUNS = "check host, port and whether the server runs"
 """What to do where a database server cannot be reached."""
 
 LEAST_SHARE = 0.0001
-"""Smaller shares are told from none, and not from each other."""
+"""Smaller shares are shown as "smaller than this"."""
 
 
 KNOWN_SHOWN = 15

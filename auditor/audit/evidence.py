@@ -9,7 +9,7 @@ from datetime import datetime
 from auditor.ledger import Ledger, Transaction
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
-from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SYSTEMATIC
+from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SOME_DELETIONS, SYSTEMATIC
 from checks.breaches import BREACH_OF, Breach
 from checks.cause import Cause
 from checks.clocks import clock_text
@@ -37,9 +37,10 @@ def evidence_of(
     if both and ledger.records.concurrent_writes(transaction, flow.name) == both:
         found[Breach.WRITE_CONFLICT] = CONCURRENT, ""
     late = sum(open_by_cause.get(each, 0) for each in (Cause.LATE, Cause.LOST))
-    if late and ledger.records.late_deletions(transaction, flow.name) == late:
-        found[Breach.NOT_ARRIVING] = DELETIONS, ""
-    elif flow.settings.pattern == "batch" and late:
+    gone = ledger.records.late_deletions(transaction, flow.name) if late else 0
+    if gone:
+        found[Breach.NOT_ARRIVING] = DELETIONS if gone == late else SOME_DELETIONS, ""
+    if gone < late and flow.settings.pattern == "batch":
         arrived = ledger.records.arrived_beside(transaction, flow.name)
         if arrived:
             text = f"{arrived} of the changes made since the first missing one have arrived"

@@ -33,7 +33,7 @@ OUTCOME = "_incidents-outcome"
 def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlooker) -> None:
     """Draw the verbs that fit an incident in this state."""
     if isinstance(asks, Onlooker):
-        st.info(f"You can look and not act. {escaping.markdown(asks.why)}", icon=":material/visibility:")
+        st.info(f"You can look, but not act. {escaping.markdown(asks.why)}", icon=":material/visibility:")
         return
     who = acting.named(asks)
     case = Case("incident", number)
@@ -99,7 +99,7 @@ def draw_several(data: Data, numbers: Sequence[int], asks: Person | Onlooker) ->
         what = counted(len(numbers), "incident")
         st.markdown(f"**{what} selected**")
         if isinstance(asks, Onlooker):
-            st.caption(f"You can look and not act. {escaping.markdown(asks.why)}")
+            st.caption(f"You can look, but not act. {escaping.markdown(asks.why)}")
         else:
             _forms(data, numbers, acting.named(asks), "several")
 

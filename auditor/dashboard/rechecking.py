@@ -29,7 +29,7 @@ def draw(data: Data, wanted: Wanted, asks: Person | Onlooker, *, records: int) -
         records: how many there are.
     """
     if isinstance(asks, Onlooker):
-        st.caption(f"You can look and not ask for a reading. {escaping.markdown(asks.why)}")
+        st.caption(f"You can look, but not ask for a reading. {escaping.markdown(asks.why)}")
         return
     if not daemon_runs(data.ledger, data.workspace.folder):
         st.caption(

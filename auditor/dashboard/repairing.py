@@ -96,7 +96,7 @@ def _draw(data: Data, proposals: Sequence[Proposal], read_at: datetime, asks: Pe
     st.code(escaping.block(write_sql(data.map, seen)), language="sql", height=min(60 + 24 * 6 * len(seen), 400))
     st.caption("Values are shown as far as the evidence settings of their fields allow.")
     if isinstance(asks, Onlooker):
-        st.caption(f"You can look and not download the values. {escaping.markdown(asks.why)}")
+        st.caption(f"You can look, but not download the values. {escaping.markdown(asks.why)}")
         return
     st.caption("The files hold the values themselves, as those of `auditor repair` do.")
     with st.container(horizontal=True):

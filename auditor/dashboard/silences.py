@@ -51,7 +51,7 @@ def draw(data: Data, asks: Person | Onlooker) -> None:
         st.success(escaping.markdown(added), icon=":material/check_circle:")
     picked = _listed(data)
     if isinstance(asks, Onlooker):
-        st.caption(f"You can look and not act. {escaping.markdown(asks.why)}")
+        st.caption(f"You can look, but not act. {escaping.markdown(asks.why)}")
     else:
         who = _end(data, picked, asks)
         _new(data, who, asks)

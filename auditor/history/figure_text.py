@@ -44,7 +44,7 @@ def ratio_text(best: float | None, lower: float | None = None, upper: float | No
         return "–"
     if lower is None or upper is None:
         return percent(best)
-    if best <= 0 or (best < LEAST_SHARE and lower < LEAST_SHARE):
+    if best <= 0 or (best < LEAST_SHARE and lower <= 0):
         return at_most(upper)
     return f"{percent(best)} ({percent(lower, ROUND_FLOOR)} … {percent(upper, ROUND_CEILING)})"
 

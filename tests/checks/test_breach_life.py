@@ -8,7 +8,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.breach_life import DELETIONS, PARTIAL, BreachMove, BreachSignal, OpenBreach, begins_anew, dated, next_move
+from checks.breach_life import (
+    DELETIONS,
+    PARTIAL,
+    SOME_DELETIONS,
+    BreachMove,
+    BreachSignal,
+    OpenBreach,
+    begins_anew,
+    dated,
+    next_move,
+)
 from checks.breaches import Breach
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -86,6 +96,7 @@ def test_deletions_and_other_changes_that_are_late_after_each_other_are_two_brea
     assert begins_anew(replace(cleared, reason=""), replace(SEEN, reason=DELETIONS))
     assert not begins_anew(cleared, replace(SEEN, reason=DELETIONS))
     assert not begins_anew(replace(cleared, reason=""), replace(SEEN, reason=PARTIAL)), "both are other changes"
+    assert not begins_anew(cleared, replace(SEEN, reason=SOME_DELETIONS))
     assert not begins_anew(replace(cleared, count=1), SEEN), "something is left of it"
     assert not begins_anew(cleared, replace(SEEN, count=1)), "below the threshold"
     assert not begins_anew(cleared, replace(SEEN, known=False))

@@ -281,6 +281,8 @@ def test_deletions_that_are_late_elsewhere_as_well_leave_an_incident_whose_cause
     assert placed([paused], [deleted]) == [(0, [3, 1], ()), (1, None, ())]
     unknown = group(own, cause=Breach.NOT_ARRIVING)
     assert placed([unknown], [deleted]) == [(0, [1], ()), (1, None, ())], "other changes are late"
+    some = replace(own, reason="some_deletions")
+    assert placed([group(some, cause=Breach.NOT_ARRIVING)], [deleted]) == [(1, [1], ())], "deletions are late, too"
     still = replace(paused, breaches=(breach(3, what="stalled"), replace(own, reason="deletions")))
     assert placed([still], [deleted]) == [(1, [3, 1], ())], "it may be why these stay"
     plain = replace(known, cause="not_arriving")

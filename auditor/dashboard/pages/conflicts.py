@@ -110,7 +110,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
         if isinstance(asks, Person):
             _acts(data, conflict, brief, asks)
         else:
-            st.info(f"You can look and not decide. {escaping.markdown(asks.why)}", icon=":material/visibility:")
+            st.info(f"You can look, but not decide. {escaping.markdown(asks.why)}", icon=":material/visibility:")
     _live(data, conflict)
     st.header("History", anchor=False)
     tables.table(

@@ -54,7 +54,7 @@ def test_changes_of_a_batch_are_missing_while_others_have_arrived(stand: Stand) 
     assert (reason, text) == ("partial", "1 of the changes made since the first missing one have arrived")
 
 
-def test_deletions_alone_are_late(stand: Stand) -> None:
+def test_deletions_are_late_alone_or_beside_other_changes(stand: Stand) -> None:
     stand.fill(6)
     audited(stand, 3)
     stand.run("crm", "DELETE FROM customers WHERE id IN (1, 2)")
@@ -62,6 +62,9 @@ def test_deletions_alone_are_late(stand: Stand) -> None:
     assert evidence(stand) == {Breach.NOT_ARRIVING: ("deletions", "")}
     stand.put("crm", 3, name="Grace", ago_s=0)
     audited(stand, 12)
+    assert evidence(stand) == {Breach.NOT_ARRIVING: ("some_deletions", "")}
+    stand.run("billing", "DELETE FROM customers WHERE id IN (1, 2)")
+    audited(stand, 30)
     assert evidence(stand) == {}
 
 

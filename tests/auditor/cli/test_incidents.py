@@ -101,7 +101,9 @@ def test_it_is_shown_with_its_parts_messages_history_and_similar_ones(shell: She
     assert [(each["id"], each["comment"]) for each in document["similar"]] == [(1, "restarted the worker")]
     assert "secret" not in json.dumps(document)
     shell.report(signal("not_arriving", 10), signal("stalled", 0, queue="dead"), after_s=60)
-    assert "Wait for what was held up." in shell.run("show", "2", reads=True).stdout, "read again, and not told yet"
+    assert "Wait for what was held up." in shell.run("show", "2", reads=True).stdout, (
+        "the queue is read again, which no message has said yet"
+    )
 
 
 def test_one_that_came_back_says_how_often_and_its_messages_do_not(shell: Shell) -> None:

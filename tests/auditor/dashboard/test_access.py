@@ -579,7 +579,7 @@ def test_a_decision_names_who_signed_in_and_only_they_decide(disputed: Stand) ->
             assert "only open to people who sign in" in answer.text()
             assert shake(direct, "Host: localhost:PORT", "Origin: http://localhost:PORT") == 401
         conflict_page(page, viewer.port)
-        expect(page.get_by_text("You can look and not decide.")).to_be_visible()
+        expect(page.get_by_text("You can look, but not decide.")).to_be_visible()
         expect(page.get_by_role("button", name="Decide")).to_have_count(0)
         conflict_page(page, sign_in.port)
         expect(page.get_by_text("Signed in as ada@example.com")).to_be_visible()

@@ -15,7 +15,7 @@ def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     app = run("conflicts", conflict="1")
     assert not app.exception
     assert "Conflict 1: customer 3" in text(app)
-    assert "You can look and not decide." in text(app)
+    assert "You can look, but not decide." in text(app)
     assert "who" not in [each.key for each in app.text_input]
     app = local("conflicts", conflict="1")
     app.text_input(key="who").set_value("")

@@ -92,7 +92,7 @@ def test_the_counts_of_an_incident_say_when_they_were_true(watched: Stand) -> No
 def test_an_incident_is_handled_on_its_page(watched: Stand) -> None:
     drift(watched)
     told = text(run("incidents", id="1"))
-    assert "You can look and not act." in told
+    assert "You can look, but not act." in told
     assert "**Likely cause**  \nsecond writer" in told
     app = local("incidents", id="1")
     app.text_input(key="who").set_value("")

@@ -424,7 +424,7 @@ def test_people_sign_in_act_under_their_name_and_sign_out(disputed: Stand) -> No
         sign_in(viewer, port, "bob@example.com", host="127.0.0.1")  # the issuer sends people back to localhost
         expect(viewer.get_by_text("bob@example.com (viewer)")).to_be_visible()
         viewer.goto(f"http://localhost:{port}/conflicts?conflict=1")
-        expect(viewer.get_by_text("You can look and not decide.")).to_be_visible()
+        expect(viewer.get_by_text("You can look, but not decide.")).to_be_visible()
         expect(viewer.get_by_role("button", name="Decide")).to_have_count(0)
 
         kept = f"Cookie: {cookies_of(page)}"

@@ -99,7 +99,7 @@ def test_who_may_only_look_asks_for_nothing_and_sees_the_results(manned: Stand) 
     manned.ledger.rechecks.ask([("to_billing", "3")], who="ada", known_by="test", at=at)
     app = run("record", type="customer", key="3")
     assert not [each for each in app.button if each.label.startswith("Recheck")]
-    assert "You can look and not ask" in text(app)
+    assert "You can look, but not ask" in text(app)
     assert signs(table_with(app, "asked by")["found"]) == ["– not read"]
 
 

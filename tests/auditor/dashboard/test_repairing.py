@@ -70,7 +70,7 @@ def test_another_selection_does_not_keep_the_proposals_of_the_one_before(differi
 def test_who_may_only_look_sees_the_preview_and_gets_no_values(differing: Stand) -> None:
     app = proposed(run("record", type="customer", key="3"))
     assert "1 proposal" in text(app)
-    assert "You can look and not download the values" in text(app)
+    assert "You can look, but not download the values" in text(app)
     assert not [each for each in app.get("download_button") if each.proto.label.startswith("Download")]
 
 
