@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import sqlite3
 import stat
 import time
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
+from probes.call_deadline import spare
 from probes.contract import ProbeError, Reason
 from probes.ranking import SQLITE_FUNCTION, sqlite_rank
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES
@@ -34,14 +36,17 @@ from probes.records.sql.database_url import sqlite_file
 _WRITE_VERSION = 18
 _WAL = 2
 
-READS = 30
-"""How often to retry a file that is being written, which seldom lasts long."""
+REFUSALS = 30
+"""How often in a row a file may be in a state that can be passing or lasting, until it is taken to last."""
+
+READ_AGAIN_S = 10.0
+"""How long to retry a file that changes during every read, but no longer than half of the call's time."""
 
 PAUSE_S = 0.01
 """Wait before a retry: as long as a program takes to close a file."""
 
 LONGEST_PAUSE_S = 0.05
-"""Pauses grow to this."""
+"""Pauses grow to this, give or take half."""
 
 TICK_NS = 20_000_000
 """Longer than a tick of the clock that stamps files: Linux stamps them by its timer, up to 10 ms apart (time(7))."""
@@ -63,17 +68,26 @@ class WrittenMeanwhileError(ProbeError):
     """The read does not count, because the file was written at the same time."""
 
 
+class NotReadyError(WrittenMeanwhileError):
+    """The file cannot be read: because a program is just opening or closing it, or for good."""
+
+
 def undisturbed(read: Callable[Parameters, AnswerT]) -> Callable[Parameters, AnswerT]:
     """Repeat a read if a program opened, wrote or closed the SQLite file meanwhile."""
 
     @functools.wraps(read)
     def again(*args: Parameters.args, **named: Parameters.kwargs) -> AnswerT:
-        for attempt in range(1, READS):
+        ends_at = time.monotonic() + min(READ_AGAIN_S, spare())
+        refusals, pause_s = 0, PAUSE_S
+        while True:
             try:
                 return read(*args, **named)
-            except WrittenMeanwhileError:
-                time.sleep(min(attempt * PAUSE_S, LONGEST_PAUSE_S))
-        return read(*args, **named)
+            except WrittenMeanwhileError as error:
+                refusals = refusals + 1 if isinstance(error, NotReadyError) else 0
+                if refusals == REFUSALS or time.monotonic() >= ends_at:
+                    raise
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 -- a program that writes at intervals must not be met every time
+            pause_s = min(pause_s + PAUSE_S, LONGEST_PAUSE_S)
 
     return again
 
@@ -200,7 +214,7 @@ def _in_use(path: Path) -> bool:
     """Whether a program has a file in WAL mode open, or left an index behind by which its log can be read.
 
     Raises:
-        WrittenMeanwhileError: there is a log, and no index of it.
+        NotReadyError: there is a log, and no index of it.
     """
     log, index = _log_and_index(path)
     try:
@@ -211,7 +225,7 @@ def _in_use(path: Path) -> bool:
         return True
     if not pending:
         return False
-    raise WrittenMeanwhileError(
+    raise NotReadyError(
         Reason.UNREACHABLE,
         f"{path} has changes in {log.name} that no program has open, and reading them would make files beside it",
         hint="let the program that writes it open it once, or copy it with .backup",

@@ -27,7 +27,7 @@ from probes.records.sql.column_types import (
 )
 from probes.records.sql.database_url import sqlite_file
 from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect, Explain, bytes_have_no_case
-from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite
+from probes.records.sql.sqlite_file import NotReadyError, ReadOnlyConnection, WrittenMeanwhileError, open_sqlite
 
 COUNTED_AT_ONCE = 64 * 1024
 """Rows count towards the memory of all responses in steps of this many bytes."""
@@ -91,8 +91,10 @@ class Sqlite(Dialect):
             if not opened.outdated and not lost:
                 raise
             connection.invalidate()
-            failure = explain(error) if lost else disturbed
-            raise WrittenMeanwhileError(Reason.UNREACHABLE, failure.message, hint=failure.hint) from None
+            if not lost:
+                raise disturbed from None
+            failure = explain(error)
+            raise NotReadyError(Reason.UNREACHABLE, failure.message, hint=failure.hint) from None
         spoilt = opened.spoilt
         if spoilt or opened.holds_log:
             connection.invalidate()
