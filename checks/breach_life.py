@@ -117,13 +117,14 @@ def next_move(breach: OpenBreach | None, signal: BreachSignal, now: datetime) ->
 
 
 def begins_anew(breach: OpenBreach, signal: BreachSignal) -> bool:
-    """Whether nothing was left of a breach, and what there is now is another one.
+    """Whether nothing is left of a breach, and what there is now is another one.
 
     Deletions that are not carried over have nothing to do with other changes that are late.
     """
-    reasons = {breach.reason, signal.reason}
-    apart = DELETIONS in reasons and not reasons <= {DELETIONS, SOME_DELETIONS}
-    return apart and signal.known and not breach.count and signal.count >= signal.threshold
+    deletions = frozenset({DELETIONS, SOME_DELETIONS})
+    carried_over = breach.reason in deletions and signal.reason not in deletions
+    only_they = not breach.count and signal.reason == DELETIONS and breach.reason not in deletions
+    return (carried_over or only_they) and signal.known and signal.count >= signal.threshold
 
 
 def dated(details: Iterable[tuple[str, datetime | None]]) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SYSTEMATIC, OpenBreach
+from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SOME_DELETIONS, SYSTEMATIC, OpenBreach
 from checks.breaches import MEANINGS, Breach
 from checks.tables import complete
 
@@ -159,11 +159,17 @@ _REFUSED = {_LOGIN: RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED
 _BY_STAMPS = frozenset({Breach.UNVERIFIED, Breach.NOT_ARRIVING, Breach.OBJECTIVE})
 """Breaches that are judged by the timestamps of a system."""
 
-_FURTHER = frozenset({Breach.OBJECTIVE, Breach.STALLED, Breach.BACKLOG, Breach.ORPHAN, Breach.UNEXPLAINED})
+_WAITING = frozenset({Breach.STALLED, Breach.BACKLOG})
+"""Breaches of a queue in which messages wait."""
+
+_FURTHER = _WAITING | {Breach.OBJECTIVE, Breach.ORPHAN, Breach.UNEXPLAINED}
 """Breaches of one flow that several others may make a part of what they share."""
 
 _OF_DELETIONS = frozenset({Breach.OBJECTIVE, Breach.ORPHAN})
 """Those of them that deletions which are not carried over may lead to."""
+
+_AT_ONCE = frozenset({Breach.DEAD_LETTERS, Breach.WRITE_CONFLICT})
+"""Breaches that are seen as soon as they happen: messages dead-lettered, and records changed on both sides."""
 
 _OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
 
@@ -248,14 +254,14 @@ def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Pla
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     """Whether one breach explains another that began while it was open, or shortly before."""
     stronger = _STRENGTH[cause.breach] < _STRENGTH[breach.breach] and cause.breach not in _EXPLAIN_NOTHING
-    in_time = cause.opened_at - SLACK <= breach.opened_at and not _began_after(cause, breach)
+    over = breach.breach in _AT_ONCE and _over_before(cause, breach)
+    in_time = cause.opened_at - SLACK <= breach.opened_at and not over
     return stronger and in_time and _RULES[cause.breach](cause, breach, places)
 
 
-def _began_after(cause: OpenBreach, breach: OpenBreach) -> bool:
-    """Whether messages were dead-lettered, or records changed on both sides, once a cause was over."""
-    over_at, at_once = cause.clear_since_at, breach.breach in {Breach.DEAD_LETTERS, Breach.WRITE_CONFLICT}
-    return at_once and over_at is not None and over_at < breach.opened_at
+def _over_before(cause: OpenBreach, breach: OpenBreach) -> bool:
+    """Whether one breach was over when another one began."""
+    return cause.clear_since_at is not None and cause.clear_since_at < breach.opened_at
 
 
 def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -265,8 +271,7 @@ def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     queue = place.queues.get(breach.queue or "")
     touched = cause.system in place.systems or (queue is not None and queue.system == cause.system)
     return touched and (
-        breach.breach in _UNREAD
-        or (cause.reason != _LOGIN and breach.breach in _ON_THE_WAY | {Breach.STALLED, Breach.BACKLOG})
+        breach.breach in _UNREAD or (cause.reason != _LOGIN and breach.breach in _ON_THE_WAY | _WAITING)
     )
 
 
@@ -423,7 +428,7 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
     """
     shared: dict[int, tuple[RootCause | Breach, str]] = {}
     for late_together in _hanging_together(late, places):
-        together = [each for each in late_together if each.reason != DELETIONS or each.count]
+        together = [each for each in late_together if each.reason not in {DELETIONS, SOME_DELETIONS} or each.count]
         if all(each.reason == DELETIONS for each in together):
             together = []
         shared |= {each.breach_id: _cause(each, places) for each in late_together if each not in together}
@@ -472,9 +477,11 @@ def _meanwhile(
         for one in first_late:
             cause = shared[one.breach_id]
             concerned = place.systems <= between[cause] or _ends_there(*cause, place)
+            over = each.breach in _WAITING and _over_before(one, each)
+            in_time = one.opened_at - earlier <= each.opened_at and not over
             if each.breach not in _OF_DELETIONS and cause[0] is RootCause.DELETIONS_MISSING:
                 continue
-            if concerned and _no_more_than(one, each) and one.opened_at - earlier <= each.opened_at:
+            if concerned and in_time and _no_more_than(one, each):
                 found[each.breach_id] = cause
                 break
     return found

@@ -62,7 +62,7 @@ class ConflictBrief:
             ("who may write", self.writers),
             ("other systems", self.witnesses),
             ("who acts on it", self.impact),
-            ("what is wrong", "" if self.detail == self.why else self.detail),
+            ("what was found", "" if self.detail == self.why else self.detail),
             ("owner of the flow", self.team),
             *(("careful", warning) for warning in self.warnings),
         ]

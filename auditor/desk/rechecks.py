@@ -28,23 +28,24 @@ def wanted_of(
         flows: only these; all flows of the data type otherwise.
 
     Raises:
-        RefusedError: a text is no key of the data type, or no flow carries the data type.
+        RefusedError: a text is no key of the data type, or a flow does not carry it, or none does.
     """
-    carrying = [
-        name
-        for name, flow in integration_map.flows.items()
-        if flow.data_type == data_type and (flows is None or name in flows)
-    ]
-    if not carrying:
+    mine = [name for name, flow in integration_map.flows.items() if flow.data_type == data_type]
+    if not mine:
         raise RefusedError(f"no flow of the map carries {visible(data_type)}")
+    for name in flows or ():
+        if name not in mine:
+            raise RefusedError(f"{visible(name)} does not carry {visible(data_type)}; these do: {', '.join(mine)}")
     parse = integration_map.data_types[data_type].parse_any_writing
     found: dict[str, None] = {}
     for each in keys:
+        if not each:
+            raise RefusedError(f"an empty text is not a valid key of {data_type}")
         try:
             found[str(parse(restored(each)))] = None
         except UnreadableError as error:
             raise RefusedError(f"{each!r} is not a valid key of {data_type}: {error}") from None
-    return [(flow, key) for key in found for flow in carrying]
+    return [(flow, key) for key in found for flow in (mine if flows is None else flows)]
 
 
 def daemon_runs(ledger: Ledger, folder: Path) -> bool:

@@ -97,7 +97,10 @@ def test_deletions_and_other_changes_that_are_late_after_each_other_are_two_brea
     assert not begins_anew(cleared, replace(SEEN, reason=DELETIONS))
     assert not begins_anew(replace(cleared, reason=""), replace(SEEN, reason=PARTIAL)), "both are other changes"
     assert not begins_anew(cleared, replace(SEEN, reason=SOME_DELETIONS))
-    assert not begins_anew(replace(cleared, count=1), SEEN), "something is left of it"
+    lasts = replace(cleared, count=1, clear_since_at=None)
+    assert begins_anew(lasts, SEEN), "the deletions are carried over, and others are late"
+    assert not begins_anew(lasts, replace(SEEN, reason=SOME_DELETIONS)), "something is left of it"
+    assert not begins_anew(replace(lasts, reason=""), replace(SEEN, reason=DELETIONS)), "the others may be deleted"
     assert not begins_anew(cleared, replace(SEEN, count=1)), "below the threshold"
     assert not begins_anew(cleared, replace(SEEN, known=False))
 

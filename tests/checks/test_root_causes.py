@@ -291,6 +291,20 @@ def test_deletions_that_alone_are_late_are_a_matter_of_their_source() -> None:
         assert of_queue == ["stopped_consumer" if queue == "stalled" else "slow_consumer", "deletions_missing"]
 
 
+@pytest.mark.parametrize("what", ["stalled", "backlog"])
+def test_a_queue_that_stands_still_once_late_changes_have_arrived_has_another_cause(what: str) -> None:
+    ends = {name: FlowPlace(source=name, target="billing") for name in ("a", "b", "c")}
+
+    def causes(over_after_s: float | None) -> int:
+        late = [breach("not_arriving", "a"), breach("not_arriving", "b")]
+        if over_after_s is not None:
+            over_at = NOW + timedelta(seconds=over_after_s)
+            late = [replace(each, count=0, clear_since_at=over_at) for each in late]
+        return len(groups([*late, breach(what, "c", queue="jobs", after_s=60)], ends))
+
+    assert (causes(None), causes(61), causes(59)) == (1, 1, 2)
+
+
 def test_flows_that_stop_together_share_their_target_or_else_their_source() -> None:
     assert grouped(breach("not_arriving"), breach("not_arriving", "prices", after_s=60)) == [
         ("nothing_arrives", "system/billing", ["to_billing not_arriving", "prices not_arriving"])

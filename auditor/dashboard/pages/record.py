@@ -26,6 +26,7 @@ from auditor.history.figure_text import interval
 from auditor.history.status import Standing
 from auditor.systems.live_record import RecordView
 from checks.convergence import Verdict
+from checks.rechecks import RecheckState
 from checks.record_history import DivergenceState
 from checks.severity import Severity
 from checks.values import UnreadableError
@@ -37,7 +38,7 @@ SIGNS = {
         look.FLOW[Standing.DRIFT].badged("differs"),
         "The copies differ in this reading. The audits decide whether that counts as drift.",
     ),
-    "not found": (look.FLOW[Standing.NO_DATA].badged("not found"), "No system holds a record with this key."),
+    "not found": (look.RECHECK[RecheckState.NOT_FOUND].badge, "No system holds a record with this key."),
     "cannot verify": (
         look.FLOW[Standing.UNVERIFIED].badged("cannot verify"),
         "A copy cannot be read, or exists more than once.",

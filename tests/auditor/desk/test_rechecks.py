@@ -14,7 +14,11 @@ def test_keys_are_read_as_people_write_them_for_every_flow_of_the_data_type(stan
     assert wanted_of(stand.map, "customer", ["007", "7", "8"]) == [("to_billing", "7"), ("to_billing", "8")]
     with pytest.raises(RefusedError, match="'x' is not a valid key of customer"):
         wanted_of(stand.map, "customer", ["x"])
-    with pytest.raises(RefusedError, match="no flow of the map carries customer"):
+    with pytest.raises(RefusedError, match="an empty text is not a valid key of customer"):
+        wanted_of(stand.map, "customer", [""])
+    with pytest.raises(RefusedError, match="no flow of the map carries orders"):
+        wanted_of(stand.map, "orders", ["7"])
+    with pytest.raises(RefusedError, match="another does not carry customer; these do: to_billing"):
         wanted_of(stand.map, "customer", ["7"], ["another"])
 
 
