@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -118,7 +119,7 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
         ("name", "Grace", "Eve", "write_conflict")
     ]
     assert brief.writers == "billing, crm"
-    assert "within" in brief.owner_written
+    assert re.fullmatch(r"[\d-]{10} [\d:]{8}\.\d{3} UTC, within .+", brief.owner_written), brief.owner_written
     told = dict(brief.lines())
     assert told["why it needs a person"] == "the map leaves the decision to a person"
     (incident,) = disputed.breaches("conflicts_waiting")
