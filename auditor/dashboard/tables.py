@@ -27,6 +27,9 @@ BODY = 1440 - 260 - 2 * 32
 CHECKBOX, INSTANT_WIDTH = 32, 102
 """The widths of the column in which rows are selected and of one of instants, in pixels."""
 
+TWO_LINES = 61
+"""The height in pixels of a row of two lines: texts are wrapped in rows higher than four times the font's size."""
+
 MENU = "act"
 """The column of menus."""
 
@@ -50,6 +53,7 @@ def table(
     figures: bool = True,
     widest: str = "",
     room: int = BODY,
+    wraps: str = "",
     **more: Any,
 ) -> Any:
     """Draw a table.
@@ -67,6 +71,7 @@ def table(
         widest: the column that is the first to get what room is left, as far as its texts need it; then other texts
             do. Its width must be given.
         room: for all columns, in pixels.
+        wraps: a column whose texts are continued on a second line where its width, which must be given, cuts one off.
 
     Returns:
         What Streamlit answers, such as the selection.
@@ -94,6 +99,8 @@ def table(
         config[column] = _chips(column, cells)
     if widest:
         _share(frame, config, widest, room - CHECKBOX * ("selection_mode" in more))
+    if wraps and _needed(frame[wraps]) > config[wraps]["width"]:
+        more["row_height"] = TWO_LINES
     return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 

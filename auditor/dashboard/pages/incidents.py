@@ -170,6 +170,7 @@ def _list(data: Data, span: TimeRange, asks: Person | Onlooker) -> None:
         },
         alt="Incidents, the gravest open one first",
         optional=("assigned to",),
+        wraps="what",
         menu=_menu(found, asks),
         column_config={
             "what": st.column_config.TextColumn(width=460),

@@ -198,6 +198,7 @@ def _incidents(data: Data, incidents: pd.DataFrame, *, wide: bool) -> None:
         links={"incident": [navigation.incident(int(each)) for each in shown["id"]]},
         signs={"severity": [look.SEVERITY[Severity(each)] for each in shown["severity"]]},
         alt="Open incidents, the gravest first",
+        wraps="what",
         column_config={
             "incident": st.column_config.TextColumn("incident", width=70),
             "severity": st.column_config.TextColumn("severity", width=90),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import tables
+from tests import HOME
 from tests.auditor.dashboard.page_runs import drift, run
 from tests.stand import Stand
 
@@ -68,3 +70,26 @@ def test_a_table_groups_the_digits_of_counts_and_leaves_out_optional_columns_tha
     assert list(two.value.columns) == ["what", "records", "note"]
     assert "localized" in one.proto.columns
     assert "localized" not in two.proto.columns
+
+
+def rows_with_a_text(text: str) -> None:
+    """A page with a table whose texts may take a second line."""
+    import pandas as pd
+    import streamlit as st
+
+    from auditor.dashboard import tables
+
+    config = {"what": st.column_config.TextColumn(width=200)}
+    tables.table(pd.DataFrame({"what": [text]}), key="one", alt="one", wraps="what", column_config=config)
+
+
+def test_a_text_that_its_column_would_cut_off_takes_a_second_line() -> None:
+    def height(text: str) -> int:
+        app = AppTest.from_function(rows_with_a_text, args=(text,)).run()
+        assert not app.exception
+        return int(app.dataframe[0].proto.row_height)
+
+    config = tomllib.loads((HOME / "auditor/dashboard/site/.streamlit/config.toml").read_text("utf-8"))
+    assert height("short") == 0
+    assert height("changes do not arrive between these systems") == tables.TWO_LINES
+    assert 4 * config["theme"]["baseFontSize"] < tables.TWO_LINES, "lower rows have one line"
