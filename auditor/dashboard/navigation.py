@@ -211,6 +211,8 @@ def _two_instants() -> None:
     st.session_state[_ENDS_SEEN] = kept
     if st.session_state["to"] <= st.session_state["from"]:
         st.warning("The range ends before it begins; one minute is shown.", icon=":material/schedule:")
+    elif st.session_state["from"] > minute + timedelta(minutes=1):
+        st.warning("The range has not begun yet; there is nothing to show.", icon=":material/schedule:")
 
 
 def _show_range_again(label: str) -> None:
