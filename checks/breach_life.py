@@ -121,9 +121,9 @@ def begins_anew(breach: OpenBreach, signal: BreachSignal) -> bool:
 
     Deletions that are not carried over have nothing to do with other changes that are late.
     """
-    deletions = frozenset({DELETIONS, SOME_DELETIONS})
-    carried_over = breach.reason in deletions and signal.reason not in deletions
-    only_they = not breach.count and signal.reason == DELETIONS and breach.reason not in deletions
+    some = frozenset({DELETIONS, SOME_DELETIONS})
+    carried_over = breach.reason == DELETIONS and signal.reason not in some
+    only_they = not breach.count and signal.reason == DELETIONS and breach.reason not in some
     return (carried_over or only_they) and signal.known and signal.count >= signal.threshold
 
 

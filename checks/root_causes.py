@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SOME_DELETIONS, SYSTEMATIC, OpenBreach
+from checks.breach_life import CONCURRENT, DELETIONS, PARTIAL, SYSTEMATIC, OpenBreach
 from checks.breaches import MEANINGS, Breach
 from checks.tables import complete
 
@@ -428,7 +428,7 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
     """
     shared: dict[int, tuple[RootCause | Breach, str]] = {}
     for late_together in _hanging_together(late, places):
-        together = [each for each in late_together if each.reason not in {DELETIONS, SOME_DELETIONS} or each.count]
+        together = [each for each in late_together if each.reason != DELETIONS or each.count]
         if all(each.reason == DELETIONS for each in together):
             together = []
         shared |= {each.breach_id: _cause(each, places) for each in late_together if each not in together}

@@ -100,6 +100,7 @@ def test_deletions_and_other_changes_that_are_late_after_each_other_are_two_brea
     lasts = replace(cleared, count=1, clear_since_at=None)
     assert begins_anew(lasts, SEEN), "the deletions are carried over, and others are late"
     assert not begins_anew(lasts, replace(SEEN, reason=SOME_DELETIONS)), "something is left of it"
+    assert not begins_anew(replace(lasts, reason=SOME_DELETIONS), SEEN), "the others have been late for as long"
     assert not begins_anew(replace(lasts, reason=""), replace(SEEN, reason=DELETIONS)), "the others may be deleted"
     assert not begins_anew(cleared, replace(SEEN, count=1)), "below the threshold"
     assert not begins_anew(cleared, replace(SEEN, known=False))

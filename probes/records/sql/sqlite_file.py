@@ -86,7 +86,8 @@ def undisturbed(read: Callable[Parameters, AnswerT]) -> Callable[Parameters, Ans
                 refusals = refusals + 1 if isinstance(error, NotReadyError) else 0
                 if refusals == REFUSALS or time.monotonic() >= ends_at:
                     raise
-            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 -- a program that writes at intervals must not be met every time
+            # Even pauses could meet a program that writes at intervals every time.
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
             pause_s = min(pause_s + PAUSE_S, LONGEST_PAUSE_S)
 
     return again
