@@ -217,7 +217,7 @@ def test_letters_beside_an_incident_are_those_that_were_there_while_it_was_open(
 
     assert letters() == [1]
     opened_at = watched.ledger.incidents.rows(live_only=True, limit=1)[0]["opened_at"]
-    back_at = watched.clock.now() + timedelta(seconds=30)
+    back_at = watched.clock.now() + timedelta(hours=1)
     with watched.ledger.write() as transaction:
         for verb, at in ((Verb.RESOLVED, opened_at + timedelta(milliseconds=1)), (Verb.REOPENED, back_at)):
             watched.ledger.incident_events.record(transaction, 1, Event(verb=verb, acted_at=at, text=""))
