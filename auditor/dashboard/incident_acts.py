@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import acting
+from auditor.dashboard import acting, navigation, tables
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.desk.desk import Case, Desk, Outcome, act_on_each
@@ -93,11 +93,13 @@ def draw(data: Data, number: int, state: str, assignee: str, asks: Person | Onlo
 def draw_several(data: Data, numbers: Sequence[int], asks: Person | Onlooker) -> None:
     """Draw what can be done about all selected incidents at once."""
     if not numbers:
-        st.caption("Select rows to acknowledge, snooze or assign several incidents at once.")
+        st.caption(f"Select rows to acknowledge, snooze or assign several incidents at once. {tables.BY_KEYBOARD}")
         return
     with st.container(border=True):
         what = counted(len(numbers), "incident")
         st.markdown(f"**{what} selected**")
+        if len(numbers) == 1:
+            navigation.button(f"Open incident {numbers[0]:d}", navigation.incident(numbers[0]), key="open-several")
         if isinstance(asks, Onlooker):
             st.caption(f"You can look, but not act. {escaping.markdown(asks.why)}")
         else:

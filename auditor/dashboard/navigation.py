@@ -257,6 +257,15 @@ def link(label: str, target: Target) -> None:
     st.page_link(_page(target.page), label=label, query_params=dict(target.shows))
 
 
+def button(label: str, target: Target, *, key: str) -> None:
+    """Draw a button that leads there; unlike a link to the page that is shown, it changes the address.
+
+    Args:
+        label: Markdown.
+    """
+    st.button(label, key=key, on_click=leave, args=(target,), icon=":material/open_in_full:")
+
+
 def go(page: str, shows: Mapping[str, Any]) -> None:
     """Switch to another page at once, or show something else on this one.
 

@@ -30,6 +30,9 @@ CHECKBOX, INSTANT_WIDTH = 32, 102
 TWO_LINES = 61
 """The height in pixels of a row of two lines: texts are wrapped in rows higher than four times the font's size."""
 
+BY_KEYBOARD = "With the keyboard, Shift+Space selects the row of the cell that the arrow keys lead to."
+"""How rows are selected without a mouse, which is also how what a row is about is opened."""
+
 MENU = "act"
 """The column of menus."""
 

@@ -194,10 +194,17 @@ def _table(data: Data, found: pd.DataFrame) -> list[tuple[str, str]]:
 def _act(data: Data, picked: list[tuple[str, str]], asks: Person | Onlooker) -> None:
     """What can be done about the selected records."""
     if not picked:
-        st.caption("Select rows to have their records read again now, or to see what would make them right.")
+        st.caption(
+            "Select rows to have their records read again now, or to see what would make them right. "
+            f"{tables.BY_KEYBOARD}"
+        )
     else:
         with st.container(border=True):
             st.markdown(f"**{counted(len(picked), 'record')} selected**")
+            for flow, key in picked if len(picked) == 1 else ():
+                data_type = data.map.flows[flow].data_type
+                label = escaping.markdown(f"Open {data_type} {key}")
+                navigation.button(label, navigation.record(data_type, key), key="open-picked")
             wanted = [(flow, restored(key)) for flow, key in picked]
             rechecking.draw(data, wanted, asks, records=len(picked))
             repairing.draw(data, wanted, asks)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from auditor.dashboard import navigation
 from auditor.dashboard.site import APP
@@ -37,15 +39,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard with records that differ."""
+    """A dashboard with records that differ, and an incident for each."""
     stand = Stand(tmp_path_factory.mktemp("accessible"))
+    stand.clock.advance(-600)
     stand.agree(5)
     stand.sweep()
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
     stand.run("billing", "DELETE FROM customers WHERE id = 4")
-    stand.clock.advance(60)
+    stand.clock.advance(300)
     stand.sweep()
-    stand.sweep()
+    stand.audit_until(lambda: len(stand.ledger.incidents.rows(live_only=True, limit=5)) > 1)
     settings = {
         "AUDITOR_MAP": str(stand.map_file),
         "AUDITOR_DATA": str(stand.place / "var"),
@@ -126,6 +129,32 @@ def test_the_sidebar_is_reached_and_used_by_the_keyboard(browser: Browser, addre
             break
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Drift", exact=True).wait_for(timeout=90_000)
+    page.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("name", "opens", "there"),
+    [
+        ("incidents", r"Open incident \d", r"/incidents\?.*id=\d"),
+        ("drift", r"Open customer \d", r"/record\?.*key=\d"),
+    ],
+)
+def test_what_a_row_is_about_is_opened_by_the_keyboard(
+    name: str, opens: str, there: str, browser: Browser, address: str
+) -> None:
+    page = opened(browser, address, name, viewport={"width": 1440, "height": 1000})
+    found = page.get_by_role("button", name=re.compile(opens)).first
+    page.locator("[data-testid=stDataFrame] canvas").first.focus()
+    page.keyboard.press("ArrowDown")
+    for _ in range(5):  # the row is selected, or no longer
+        page.keyboard.press("Shift+Space")
+        with suppress(TimeoutError):
+            found.wait_for(timeout=10_000)
+            break
+    found.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(there), timeout=90_000)
     page.close()
 
 

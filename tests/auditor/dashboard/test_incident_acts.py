@@ -45,8 +45,10 @@ def acts(stand: Stand, number: int) -> list[Any]:
 
 def test_selected_incidents_are_acknowledged_together(three: Stand) -> None:
     assert "Select rows to acknowledge" in text(local("incidents"))
+    assert button(picking(2), "Open incident 2")
     app = picking(2, 3)
     assert "2 incidents selected" in text(app)
+    assert not [each for each in app.button if each.label.startswith("Open incident")]
     assert f"Someone works on them: {ACKNOWLEDGED_MEANS_SEVERAL}." in text(app)
     app.text_input(key="acknowledge-several-note").set_value("same release")
     button(app, "Acknowledge 2 incidents").click().run()

@@ -39,6 +39,7 @@ def test_selected_records_are_asked_for_and_what_was_found_is_shown(manned: Stan
     assert not [each for each in app.button if each.label.startswith("Recheck")]
     app = picking(("to_billing", "3"))
     assert "1 record selected" in text(app)
+    assert button(app, "Open customer 3")
     app.text_input(key="who").set_value("ada").run()
     button(app, "Recheck 1 record now").click().run()
     assert not app.exception
