@@ -51,6 +51,7 @@ def recheck(
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, print_rows
     from auditor.desk.rechecks import ask, daemon_runs, wanted_of
+    from auditor.map.integration_map import UnknownNameError
     from checks.escalation import RefusedError
     from checks.rechecks import RecheckState, summary
     from probes.wording import did_you_mean
@@ -67,7 +68,7 @@ def recheck(
             fail("no auditor is running with this ledger, so nobody would read them: start `auditor run`", UNVERIFIED)
         who = login() if by is None else by
         ask(ledger, workspace.folder, wanted, who=who, known_by=known_by())
-    except RefusedError as error:
+    except (RefusedError, UnknownNameError) as error:
         fail(str(error))
     with err.status("waiting for the readings"):
         found = _awaited(ledger, wanted, wait_s)

@@ -48,7 +48,8 @@ def verified(
 ) -> None:
     """Check whether a record is verified, from the ledger: 0 verified, 1 differs, 3 unknown."""
     from auditor.cli.documents import print_json
-    from auditor.history.verified import RecordState, UnknownNameError, record_verdict
+    from auditor.history.verified import RecordState, record_verdict
+    from auditor.map.integration_map import UnknownNameError
     from probes.durations import parse_duration
 
     if read and flow:

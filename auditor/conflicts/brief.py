@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_CEILING
 from typing import Any
 
@@ -120,6 +120,6 @@ def brief_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping
 def _when(from_at: datetime | None, to_at: datetime | None) -> str:
     if from_at is None or to_at is None:
         return "not known"
-    shown_at = from_at.replace(microsecond=from_at.microsecond // 1000 * 1000, tzinfo=None)
-    spread = measured((to_at - shown_at.replace(tzinfo=UTC)).total_seconds(), ROUND_CEILING)
-    return f"{shown_at.isoformat(' ', 'milliseconds')} UTC, within {spread}"
+    shown_at = from_at.replace(microsecond=from_at.microsecond // 1000 * 1000)
+    spread = measured((to_at - shown_at).total_seconds(), ROUND_CEILING)
+    return f"{shown_at.replace(tzinfo=None).isoformat(' ', 'milliseconds')} UTC, within {spread}"

@@ -23,10 +23,10 @@ from urllib.parse import parse_qs, unquote
 
 from auditor.daemon.vitals import Vitals
 from auditor.escaping import visible
-from auditor.history.verified import STATUS, RecordVerdict, UnknownNameError, record_verdict
+from auditor.history.verified import STATUS, RecordVerdict, record_verdict
 from auditor.host_names import LOOPBACK_NAMES, authority, authority_of_origin
 from auditor.ledger import Ledger, LedgerError
-from auditor.map.integration_map import IntegrationMap
+from auditor.map.integration_map import IntegrationMap, UnknownNameError
 from auditor.workspace import Workspace
 from probes.durations import parse_duration
 

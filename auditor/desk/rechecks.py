@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from auditor.escaping import visible
 from auditor.ledger import Ledger, is_gone, this_process
 from auditor.map.integration_map import IntegrationMap
 from auditor.storage.kept_text import restored
@@ -28,24 +27,18 @@ def wanted_of(
         flows: only these; all flows of the data type otherwise.
 
     Raises:
-        RefusedError: a text is no key of the data type, or a flow does not carry it, or none does.
+        UnknownNameError: no such data type, a flow does not carry it, or none does.
+        RefusedError: a text is no key of the data type.
     """
-    mine = [name for name, flow in integration_map.flows.items() if flow.data_type == data_type]
-    if not mine:
-        raise RefusedError(f"no flow of the map carries {visible(data_type)}")
-    for name in flows or ():
-        if name not in mine:
-            raise RefusedError(f"{visible(name)} does not carry {visible(data_type)}; these do: {', '.join(mine)}")
-    parse = integration_map.data_types[data_type].parse_any_writing
+    chosen = integration_map.carrying(data_type, flows)
+    typed_key = integration_map.data_types[data_type].typed_key
     found: dict[str, None] = {}
     for each in keys:
-        if not each:
-            raise RefusedError(f"an empty text is not a valid key of {data_type}")
         try:
-            found[str(parse(restored(each)))] = None
+            found[str(typed_key(restored(each)))] = None
         except UnreadableError as error:
             raise RefusedError(f"{each!r} is not a valid key of {data_type}: {error}") from None
-    return [(flow, key) for key in found for flow in (mine if flows is None else flows)]
+    return [(flow, key) for key in found for flow in chosen]
 
 
 def daemon_runs(ledger: Ledger, folder: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from auditor.history.status import FlowStatus, flow_status
 from auditor.ledger import RECORD, ROWS, FlowState, Ledger
 from auditor.map.flow import Flow
-from auditor.map.integration_map import IntegrationMap
+from auditor.map.integration_map import IntegrationMap, UnknownNameError
 from auditor.storage.kept_text import restored
 from auditor.systems.live_record import RecordView
 from checks.convergence import Verdict
@@ -42,10 +42,6 @@ STATUS = {
     RecordState.UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """HTTP statuses: a caller that only looks for success never takes a doubt for one."""
-
-
-class UnknownNameError(ValueError):
-    """The map has no such data type, flow or key; the text says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +125,7 @@ def record_verdict(
         UnknownNameError: no such data type, flow or key.
         LedgerError: the ledger cannot be read.
     """
-    chosen = _flows_of(integration_map, data_type, flows)
+    chosen = [integration_map.flow(name) for name in integration_map.carrying(data_type, flows)]
     keys = {flow.name: flow.parse_key(restored(key_text)) for flow in chosen}
     if any(key is None for key in keys.values()):
         raise UnknownNameError(f"{key_text[:100]!r} is not a valid key of {data_type}")
@@ -188,20 +184,6 @@ def live_verdict(
         reasons=reasons or (() if state is RecordState.VERIFIED else (view.verdict,)),
         read_live=True,
     )
-
-
-def _flows_of(integration_map: IntegrationMap, data_type: str, names: Sequence[str] | None) -> list[Flow]:
-    mine = [name for name, each in integration_map.flows.items() if each.data_type == data_type]
-    if data_type not in integration_map.data_types:
-        raise UnknownNameError(f"unknown data type {data_type[:100]!r}")
-    for name in names or ():
-        if name not in mine:
-            raise UnknownNameError(
-                f"no flow {name[:100]!r} of {data_type}; its flows are {', '.join(mine) or 'none'}"
-            )
-    if not mine:
-        raise UnknownNameError(f"no flow of the map carries {data_type}")
-    return [integration_map.flow(name) for name in (names or mine)]
 
 
 def _seen(

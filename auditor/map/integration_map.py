@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.map.flow import Flow
 from auditor.map.settings import Alerts, AlertSettings, DataType, FlowSettings
 from probes.settings import Binding, SystemSettings
+
+
+class UnknownNameError(ValueError):
+    """The map has nothing of this name, or a text is not a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,24 @@ class IntegrationMap:
                 if data_type == settings.data_type
             },
         )
+
+    def carrying(self, data_type: str, names: Collection[str] | None = None) -> list[str]:
+        """The flows that carry a data type, in the order of the map: all, or those that are named.
+
+        Raises:
+            UnknownNameError: no such data type, a flow that is named does not carry it, or none does.
+        """
+        mine = [name for name, each in self.flows.items() if each.data_type == data_type]
+        if data_type not in self.data_types:
+            raise UnknownNameError(f"unknown data type {data_type[:100]!r}")
+        for name in names or ():
+            if name not in mine:
+                raise UnknownNameError(
+                    f"no flow {name[:100]!r} of {data_type}; its flows are {', '.join(mine) or 'none'}"
+                )
+        if not mine:
+            raise UnknownNameError(f"no flow of the map carries {data_type}")
+        return [name for name in mine if not names or name in names]
 
     def _first_flow_from(self, settings: FlowSettings) -> str:
         """The flow that reports what is invalid at an owner; further flows from it would only repeat this."""

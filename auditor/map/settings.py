@@ -29,7 +29,7 @@ from checks.fields import FieldRule
 from checks.keys import WRITTEN, KeyType, composite_parser, key_parser
 from checks.routes import SEVERITIES, WEEKDAYS, Hours, Route, Routing
 from checks.silences import Window
-from checks.values import Parser
+from checks.values import Parser, UnreadableError
 from probes.composite_keys import parted
 from probes.contract import WRITTEN_FREELY, Key, Pairs, ReadSpec
 from probes.durations import Duration
@@ -96,6 +96,17 @@ class DataType(PluginSettings):
     def parse_any_writing(self) -> Parser:
         """The parser for keys that people, messages or the ledger name, however they are written."""
         return self._parser(self.owner, None)
+
+    def typed_key(self, text: str) -> Key:
+        """The key that a person typed.
+
+        Raises:
+            UnreadableError: it is not a key of this data type, or empty, as an unset variable is.
+        """
+        if not text:
+            raise UnreadableError("it is empty")
+        key: Key = self.parse_any_writing(text)
+        return key
 
     def _parser(self, system: str, written: str | None) -> Parser:
         words: Any = {"normalize": self.key_normalize, "region": self.key_region, "written": written}

@@ -107,7 +107,7 @@ def read_record(
         KeyError: no such data type.
         UnreadableError: the text is not a key of this data type.
     """
-    key: Key = integration_map.data_types[data_type].parse_any_writing(restored(key_text))
+    key = integration_map.data_types[data_type].typed_key(restored(key_text))
     return record_of(integration_map, readers, data_type, key)
 
 

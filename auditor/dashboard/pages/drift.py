@@ -201,7 +201,8 @@ def _act(data: Data, picked: list[tuple[str, str]], asks: Person | Onlooker) -> 
     else:
         with st.container(border=True):
             st.markdown(f"**{counted(len(picked), 'record')} selected**")
-            for flow, key in picked if len(picked) == 1 else ():
+            if len(picked) == 1:
+                ((flow, key),) = picked
                 data_type = data.map.flows[flow].data_type
                 label = escaping.markdown(f"Open {data_type} {key}")
                 navigation.button(label, navigation.record(data_type, key), key="open-picked")

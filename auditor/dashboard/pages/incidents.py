@@ -504,7 +504,11 @@ def _before(data: Data, incident: pd.Series, now: datetime) -> None:
         links={"incident": [navigation.incident(int(each)) for each in before["id"]]},
         signs={"severity": [look.SEVERITY[Severity(each)] for each in before["severity"]]},
         alt="Earlier incidents of the same cause",
-        column_config=tables.instants("opened"),
+        wraps="what",
+        column_config={
+            "what": st.column_config.TextColumn(width=560),
+            **tables.instants("opened"),
+        },
     )
 
 

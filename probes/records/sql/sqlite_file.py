@@ -86,8 +86,7 @@ def undisturbed(read: Callable[Parameters, AnswerT]) -> Callable[Parameters, Ans
                 refusals = refusals + 1 if isinstance(error, NotReadyError) else 0
                 if refusals == REFUSALS or time.monotonic() >= ends_at:
                     raise
-            # Even pauses could meet a program that writes at intervals every time.
-            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 -- even ones may meet every write
             pause_s = min(pause_s + PAUSE_S, LONGEST_PAUSE_S)
 
     return again

@@ -27,6 +27,13 @@ def test_record_shows_every_system_side_by_side(stand: Stand, places: list[objec
     assert (absent.returncode, "not found" in absent.stdout) == (3, True)
 
 
+@pytest.mark.parametrize("kind", ["integer", "string"])
+def test_an_empty_key_is_refused(stand: Stand, kind: str) -> None:
+    stand.remap("key_type: integer", f"key_type: {kind}")
+    done = auditor("record", "customer", "", "--map", stand.map_file)
+    assert (done.returncode, "'' is not a valid key of customer: it is empty" in done.stderr) == (2, True), done
+
+
 @pytest.mark.parametrize("words", [["-5"], ["--", "-5"], ["--json", "-5"], ["-5", "--json"]])
 def test_a_key_may_begin_with_a_dash(stand: Stand, words: list[str]) -> None:
     stand.put("crm", -5)

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from auditor.history.verified import STATUS, RecordState, RecordVerdict, UnknownNameError, record_verdict
+from auditor.history.verified import STATUS, RecordState, RecordVerdict, record_verdict
+from auditor.map.integration_map import UnknownNameError
 from tests.stand import Stand
 
 
