@@ -15,13 +15,15 @@ from urllib.parse import quote
 import pytest
 from pydantic import ValidationError
 
+from probes.call_deadline import within
 from probes.contract import ProbeError, ReadSpec, Reason
+from probes.records.sql import sqlite_file
 from probes.records.sql.database_url import read_url
 from probes.records.sql.dialects.dialect import dialect_of
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.sessions import Sessions
 from probes.records.sql.settings import SqlSettings
-from probes.records.sql.sqlite_file import WrittenMeanwhileError, open_sqlite
+from probes.records.sql.sqlite_file import REFUSALS, NotReadyError, WrittenMeanwhileError, open_sqlite, undisturbed
 from tests.attacks.database_urls import SQLITE, UNLOCKING_MARIADB, UNLOCKING_POSTGRESQL
 
 SPEC = ReadSpec(data_type="t", collection="things", key="id", changed_at=None, fields=("name",), key_type="integer")
@@ -223,6 +225,40 @@ def test_a_program_that_comes_and_goes_all_the_time_disturbs_no_read(folder: Pat
         0,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "answers"), [(WrittenMeanwhileError, [*range(1, 3 * REFUSALS)]), (NotReadyError, [*range(1, REFUSALS)])]
+)
+def test_a_file_that_changes_is_read_again_longer_than_one_that_cannot_be_opened(
+    error: type[ProbeError], answers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "PAUSE_S", 0.0)
+
+    def answered_after(failures: int) -> bool:
+        left = [error(Reason.UNREACHABLE, "no", hint="wait")] * failures
+
+        @undisturbed
+        def read() -> bool:
+            if left:
+                raise left.pop()
+            return True
+
+        try:
+            return read()
+        except error:
+            return False
+
+    assert [number for number in range(1, 3 * REFUSALS) if answered_after(number)] == answers
+
+
+def test_a_file_that_never_stays_as_it_is_fails_within_its_call() -> None:
+    @undisturbed
+    def read() -> None:
+        raise WrittenMeanwhileError(Reason.UNREACHABLE, "it was written while it was read", hint="it is read again")
+
+    with within(0.2), pytest.raises(WrittenMeanwhileError, match="while it was read"):
+        read()
 
 
 def test_what_a_killed_program_left_is_read_and_left(folder: Path) -> None:
